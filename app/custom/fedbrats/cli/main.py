@@ -1,0 +1,73 @@
+"""`fedbrats`: finds the subcommand, imports its module only, and turns expected errors into one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from fedbrats import __version__
+from fedbrats.errors import FedbratsError
+
+# name -> one line of help; the module is fedbrats.cli.<name with _>, with add_arguments(parser) and run(args) -> int
+COMMANDS = {
+    "check": "find every BraTS case in a folder and report what is wrong with it",
+    "split": "make one folder a site, with a datalist of training, validation and test cases",
+    "phantom": "make a synthetic multi-site cohort in BraTS layout",
+    "train": "train without federation: the centralised baseline, or one site alone",
+    "job": "build and list FLARE jobs",
+    "simulate": "run a job in FLARE's simulator",
+    "poc": "run jobs in a real FLARE POC federation on this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status: 0 done, 1 said why not, 2 wrong usage, 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="fedbrats",
+        description="Federated 3D brain-tumour segmentation on BraTS data. Research software, not a medical device.",
+        epilog="`fedbrats COMMAND --help` shows a command's arguments and an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fedbrats {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    module = None
+    for name, help_line in COMMANDS.items():
+        if name == chosen:  # importing only this module keeps `fedbrats --help` and every command quick
+            module = importlib.import_module(f"fedbrats.cli.{name.replace('-', '_')}")
+            command = commands.add_parser(
+                name,
+                help=help_line,
+                description=module.__doc__,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            module.add_arguments(command)
+        else:
+            commands.add_parser(name, help=help_line)
+    args = parser.parse_args(arguments)
+    assert module is not None
+    try:
+        return int(module.run(args) or 0)
+    except FedbratsError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output went away (`| head`): not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"fedbrats: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Errors whose text is written for the person on call: what, where, what was expected, what to do."""
+
+
+class FedbratsError(Exception):
+    """Bad input or a condition the user can mend; the command line prints its text and exits with 1."""
+
+
+class DataError(FedbratsError):
+    """A case, a datalist or a cache that cannot be used."""
+
+
+class ConfigurationError(FedbratsError):
+    """A setting, job or site file that says something impossible."""
+
+
+class UpdateError(FedbratsError):
+    """An update or a set of weights that does not fit the model it is meant for."""

@@ -1,0 +1,1 @@
+"""What the federation computes on updates: plain numpy, no torch, no FLARE."""

@@ -1,0 +1,1 @@
+"""Thin FLARE components around the pure functions: the only modules that import nvflare."""
