@@ -1,0 +1,63 @@
+"""Build and list FLARE jobs.
+
+A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin console,
+`nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
+
+example:
+  fedbrats job list
+  fedbrats job build fedavg --set num_rounds=5 --set local_epochs=2
+  fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fedbrats.cli.output import print_json, print_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `job build` and `job list`."""
+    actions = parser.add_subparsers(dest="action", metavar="build|list", required=True)
+    build = actions.add_parser("build", help="write job folders, ready to be submitted")
+    build.add_argument("names", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
+    build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
+    build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
+    add_set_argument(build)
+    build.add_argument("--json", action="store_true", help="print one JSON document")
+    listing = actions.add_parser("list", help="show the jobs there are, and their variables")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --set, which every command that builds a job understands alike."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a variable at the top of the job's configuration; repeatable; an unknown name is refused",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build or list."""
+    from fedbrats.flare.jobs import build_job, list_jobs, parse_settings
+
+    if args.action == "list":
+        jobs = list_jobs()
+        if args.json:
+            print_json({"jobs": [{"name": job.name, "description": job.description} for job in jobs]})
+        else:
+            print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
+        return 0
+    settings = parse_settings(args.settings)
+    folders = {name: build_job(name, args.out, settings, with_code=args.with_code) for name in args.names}
+    if args.json:
+        print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
+    else:
+        for folder in folders.values():
+            print(folder)
+    return 0

@@ -1,0 +1,164 @@
+"""Build a FLARE job folder: `app/` with `jobs/<name>/` laid over it, file by file, and variables set by name.
+
+Nothing is merged and no import is followed: what a job will run can be read in two folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.house import PACKAGE_DIR, house_dir
+
+META = "meta.json"
+VARIABLES = "variables.json"  # the variables in which a job differs, set by the same rule as --set
+CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
+# Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
+FLARE_KEYS = frozenset(
+    {"format_version", "server", "client", "components", "workflows", "executors", "task_data_filters"}
+    | {"task_result_filters", "handlers", "default_task_fetch_interval"}
+)
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """A job of this house: its folder and what it says of itself."""
+
+    name: str
+    folder: Path
+    description: str
+
+
+def list_jobs() -> list[JobSource]:
+    """Return the jobs of this house, by name."""
+    folders = sorted(path.parent for path in (house_dir() / "jobs").glob(f"*/{META}"))
+    return [JobSource(folder.name, folder, _read_json(folder / META).get("description", "")) for folder in folders]
+
+
+def find_job(name: str) -> JobSource:
+    """Return one job of this house, or raise ConfigurationError with the names that exist."""
+    jobs = {job.name: job for job in list_jobs()}
+    if name not in jobs:
+        raise ConfigurationError(f"there is no job named {name!r}; there are: {', '.join(jobs)}")
+    return jobs[name]
+
+
+def build_job(
+    name: str, out_dir: Path, settings: Mapping[str, Any] | None = None, *, with_code: bool = False
+) -> Path:
+    """Write the job folder `out_dir/name`, ready to be submitted, and return it; an older one there is replaced.
+
+    settings: variables to change, by name; one that no configuration of the job has is refused.
+    with_code: ship this package inside the job, for stock sites that accept code with a job (BYOC).
+
+    Raises: ConfigurationError for an unknown job or variable, or a value of another type than the default's.
+    """
+    job = find_job(name)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
+    try:
+        app = building / "app"
+        shutil.copytree(house_dir() / "app" / "config", app / "config")
+        for path in _files_of(job.folder):
+            relative = path.relative_to(job.folder)
+            target = building / relative if relative.name == META else app / relative
+            if relative.name != VARIABLES:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+        own = job.folder / VARIABLES
+        if own.exists():
+            set_variables(app / "config", _read_json(own), source=f"jobs/{name}/{VARIABLES}")
+        set_variables(app / "config", settings or {}, source="--set")
+        if with_code:
+            ignored = shutil.ignore_patterns("__pycache__", "house")
+            shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
+        target = out_dir / name
+        building.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(building, target)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return target
+
+
+def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str) -> None:
+    """Set variables in every configuration of a job that has them.
+
+    Raises: ConfigurationError for a name that stands in none of them, or a value of another JSON type.
+    """
+    documents = {path: _read_json(path) for path in (config_dir / name for name in CONFIGURATIONS)}
+    for name, value in settings.items():
+        owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
+        if not owners:
+            names = sorted({key for document in documents.values() for key in document} - FLARE_KEYS)
+            raise ConfigurationError(f"{source}: there is no variable {name!r}; there are: {', '.join(names)}")
+        for document in owners:
+            _check_type(name, document[name], value, source)
+            document[name] = value
+    for path, document in documents.items():
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def read_variables(job_dir: Path) -> dict[str, Any]:
+    """Return the variables of a built job, server's and client's together."""
+    variables: dict[str, Any] = {}
+    for name in CONFIGURATIONS:
+        document = _read_json(job_dir / "app" / "config" / name)
+        variables.update({key: value for key, value in document.items() if key not in FLARE_KEYS})
+    return variables
+
+
+def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
+    """Parse `name=value` words; a value is JSON where it reads as JSON, else a string.
+
+    Raises: ConfigurationError for a word without `=`.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise ConfigurationError(f"--set takes name=value, for example --set num_rounds=5, not {assignment!r}")
+        try:
+            settings[name] = json.loads(text)
+        except ValueError:
+            settings[name] = text
+    return settings
+
+
+def _check_type(name: str, default: Any, value: Any, source: str) -> None:
+    """A number stays a number and a text a text; null is everything's neighbour, for it means `not set`."""
+    if default is None or value is None:
+        return
+    number = (int, float)
+    same = (
+        isinstance(default, bool) == isinstance(value, bool)
+        and (isinstance(value, type(default)) or (isinstance(default, number) and isinstance(value, number)))
+        and not (isinstance(default, int) and isinstance(value, float) and not value.is_integer() and default > 1)
+    )
+    if not same:
+        raise ConfigurationError(f"{source}: {name} is {json.dumps(default)} by default and cannot be {value!r}")
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} must be a JSON object, not {type(document).__name__}")
+    return document

@@ -1,0 +1,104 @@
+"""What belongs to a hospital and never to a job: its data, its caches, its device, its rules.
+
+The facts stand in `local/fedbrats.json` of the site's startup kit. Provisioning writes the file, the hospital edits it; a job
+has no way to name a path on a hospital's disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.errors import ConfigurationError
+
+SITE_FILE = "fedbrats.json"
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """The facts of one site.
+
+    data_dir: the site's folder of cases with its `datalist.json`.
+    cache_dir: where prepared cases are kept; may be shared by several sites of one machine.
+    personal_dir: where personal weights are kept, in one folder a job; they never leave the site.
+    device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
+    threads: CPU threads of training; None lets PyTorch decide.
+    workers: processes that prepare cases at the start of a job.
+    min_cases: metrics that describe fewer cases than this are not sent.
+    """
+
+    data_dir: Path
+    cache_dir: Path
+    personal_dir: Path
+    device: str = "auto"
+    threads: int | None = None
+    workers: int = 1
+    min_cases: int = 1
+
+
+def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
+    """Read `fedbrats.json` in a kit's `local` folder; `{site}` in a path stands for the site's name.
+
+    Relative paths are relative to the kit, so that a kit can be moved with its caches.
+
+    Raises: ConfigurationError that names the file, the entry and what was expected.
+    """
+    path = local_dir / SITE_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"site {site} has no {SITE_FILE} in its kit's local folder ({local_dir}), so its data folder is unknown: "
+            f"write one with `fedbrats site KIT --data FOLDER`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"site {site}: cannot read {path}: {error}") from None
+    return parse_site_facts(document, site, base=local_dir.parent, source=str(path))
+
+
+def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> SiteFacts:
+    """Check the entries of a site file and resolve its paths against `base`."""
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
+    known = {field.name for field in fields(SiteFacts)}
+    unknown = sorted(set(document) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"site {site}: {source} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
+
+    def folder(name: str) -> Path:
+        value = document.get(name)
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"site {site}: {source} needs {name}, the path of a folder, but has {value!r}")
+        return (base / value.replace("{site}", site)).expanduser()
+
+    def whole_number(name: str, default: int | None) -> int | None:
+        value = document.get(name, default)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ConfigurationError(f"site {site}: {source}: {name} must be a whole number from 1, not {value!r}")
+        return value
+
+    device = document.get("device", "auto")
+    if not isinstance(device, str):
+        raise ConfigurationError(f"site {site}: {source}: device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    return SiteFacts(
+        data_dir=folder("data_dir"),
+        cache_dir=folder("cache_dir"),
+        personal_dir=folder("personal_dir"),
+        device=device,
+        threads=whole_number("threads", None),
+        workers=whole_number("workers", 1) or 1,
+        min_cases=whole_number("min_cases", 1) or 1,
+    )
+
+
+def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:
+    """Write a kit's site file atomically and return its path."""
+    path = local_dir / SITE_FILE
+    write_json_atomic(path, dict(document))
+    return path
