@@ -1,0 +1,102 @@
+"""Label values <-> the nested regions that BraTS scores: whole tumour, tumour core, enhancing tumour.
+
+This is the only module with a label number. BraTS has changed them over the years, and a wrong guess yields an empty
+region without any error, so a convention is always named; `conventions.py` finds out which one a data set follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedbrats.errors import DataError
+
+REGIONS = ("WT", "TC", "ET")  # the channel order of every mask, each region inside the one before it
+
+
+@dataclass(frozen=True)
+class LabelConvention:
+    """What each label value of a segmentation means."""
+
+    name: str
+    meaning: str
+    enhancing: int
+    core: tuple[int, ...] = (1,)  # necrosis and other tumour core that does not enhance; written back as the first
+    oedema: int = 2
+    outside: tuple[int, ...] = ()  # labelled, but part of no tumour region
+
+    @property
+    def values(self) -> frozenset[int]:
+        """Every value that a segmentation may hold, 0 (background) included."""
+        return frozenset({0, self.oedema, self.enhancing, *self.core, *self.outside})
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Each label value with its name, for a datalist."""
+        return (
+            {0: "background", self.oedema: "oedema", self.enhancing: "enhancing tumour"}
+            | dict.fromkeys(self.core, "tumour core without enhancement")
+            | dict.fromkeys(self.outside, "outside the tumour")
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.meaning})"
+
+
+BRATS_2015 = LabelConvention("brats-2015", "ET=4, 3 is non-enhancing core", enhancing=4, core=(1, 3))
+BRATS_2018 = LabelConvention("brats-2018", "ET=4", enhancing=4)
+BRATS_2023 = LabelConvention("brats-2023", "ET=3", enhancing=3)
+BRATS_2024 = LabelConvention("brats-2024", "ET=3, 4 is resection cavity", enhancing=3, outside=(4,))
+CONVENTIONS = {c.name: c for c in (BRATS_2015, BRATS_2018, BRATS_2023, BRATS_2024)}
+
+
+def get_convention(name: str) -> LabelConvention:
+    """The convention of that name. Raises: DataError listing the names there are."""
+    try:
+        return CONVENTIONS[name]
+    except KeyError:
+        raise DataError(f"label convention {name!r} is not known; choose one of {', '.join(CONVENTIONS)}") from None
+
+
+def find_convention(values: Iterable[int]) -> LabelConvention | None:
+    """The convention that the label values seen in a whole data set settle, or None where they do not.
+
+    4 without 3 is BraTS 2017-2021, 3 without 4 is BraTS 2023; both together fit BraTS 2015 and the resection cavity of
+    BraTS 2024, neither fits everything, and a value outside 0-4 fits nothing.
+    """
+    seen = frozenset(values)
+    fitting = [c for c in (BRATS_2018, BRATS_2023) if seen <= c.values and c.enhancing in seen]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def labels_to_regions(labels: NDArray[np.generic], convention: LabelConvention) -> NDArray[np.uint8]:
+    """Nested region masks, uint8 (3, X, Y, Z) in the order of REGIONS, of a label volume (X, Y, Z).
+
+    Raises: DataError if the volume holds a value that the convention does not know.
+    """
+    unknown = sorted(set(np.unique(labels).tolist()) - convention.values)
+    if unknown:
+        raise DataError(
+            f"segmentation holds the label(s) {', '.join(f'{v:g}' for v in unknown)}, "
+            f"but convention {convention} knows {', '.join(map(str, sorted(convention.values)))} only"
+        )
+    enhancing = labels == convention.enhancing
+    core = enhancing | np.isin(labels, convention.core)
+    whole = core | (labels == convention.oedema)
+    return np.stack([whole, core, enhancing]).astype(np.uint8)  # (X, Y, Z) -> (3, X, Y, Z)
+
+
+def regions_to_labels(mask: NDArray[np.generic], convention: LabelConvention) -> NDArray[np.uint8]:
+    """The label volume, uint8 (X, Y, Z), of region masks (3, X, Y, Z).
+
+    A predicted mask need not be nested: the innermost region that a voxel is in decides its label.
+    """
+    whole, core, enhancing = mask.astype(bool)
+    labels = np.zeros(whole.shape, dtype=np.uint8)  # (3, X, Y, Z) -> (X, Y, Z)
+    labels[whole] = convention.oedema
+    labels[core] = convention.core[0]
+    labels[enhancing] = convention.enhancing
+    return labels
