@@ -1,0 +1,175 @@
+"""What an update must be to be counted: in time, named, shaped, finite, not empty, and from as many cases as are known.
+
+A closed gate is a `Refusal`: a row with the site, the round, a reason from `REASONS` and one sentence, never silence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedbrats.federation import updates
+from fedbrats.federation.updates import Update
+
+REASONS = (
+    "unreadable",  # what arrived is not a difference of weights with a report (said by who reads it, not by `check`)
+    "duplicate",  # the site has already been counted in this round
+    "round",  # the update answers another round
+    "names",  # parameters are missing or unknown
+    "dtype",  # a value is not an array of the expected kind of number
+    "shape",  # an array has another shape than the model's
+    "not_finite",  # NaN, infinity, or a length beyond float64
+    "zero",  # nothing was learned, or nothing was sent
+    "cases",  # the number of cases is not a positive whole number
+    "too_many_cases",  # more cases than the site has registered
+    "unregistered",  # cases are registered by site, and this one has none
+)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What every update of a round must look like.
+
+    `shapes` holds the shared parameters (those that a site sends), by name. `dtypes` is None where any floating type
+    will do. `max_cases` holds the number of training cases that each site registered, None where nothing is registered.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    round_number: int
+    dtypes: Mapping[str, np.dtype] | None = None
+    max_cases: Mapping[str, int] | None = None
+
+    @classmethod
+    def of(cls, weights: Update, round_number: int, max_cases: Mapping[str, int] | None = None) -> Expectation:
+        """Updates that fit `weights`, the shared part of the global model."""
+        shapes = {name: array.shape for name, array in weights.items()}
+        return cls(shapes, round_number, {name: array.dtype for name, array in weights.items()}, max_cases)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one site answered in one round.
+
+    `usefulness` is the mean region Dice of its model after local training minus before, None where it was not measured;
+    `clip_scale` is what clipping multiplied the update by (1 where it was left as it came).
+    """
+
+    site: str
+    round_number: int
+    cases: int
+    steps: int
+    update: Update
+    usefulness: float | None = None
+    clip_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an update is not counted: a reason from `REASONS` and a sentence for the person on call."""
+
+    site: str
+    round_number: int
+    reason: str
+    message: str
+
+
+def check(contribution: Contribution, expectation: Expectation, already_answered: Set[str]) -> Refusal | None:
+    """The first reason not to count this contribution, or None where it may be counted."""
+    fault = (
+        _fault_of_sender(contribution, expectation, already_answered)
+        or _fault_of_form(contribution.update, expectation)
+        or _fault_of_values(contribution.update)
+        or _fault_of_cases(contribution, expectation)
+    )
+    if fault is None:
+        return None
+    reason, clause = fault
+    message = f"The update of {contribution.site} in round {expectation.round_number} is not counted: {clause}."
+    return Refusal(contribution.site, expectation.round_number, reason, message)
+
+
+def clip_to_median(
+    contributions: Sequence[Contribution], multiple: float = 2.0
+) -> tuple[list[Contribution], float, tuple[str, ...]]:
+    """(contributions, limit, sites clipped): no update longer than `multiple` times the median length.
+
+    The limit bounds what one site can do to the model in one round; it is 0.0 where nobody contributed.
+    """
+    if not contributions:
+        return [], 0.0, ()
+    lengths = [updates.norm(each.update) for each in contributions]
+    limit = multiple * float(np.median(lengths))
+    clipped = [_shorten(each, length, limit) for each, length in zip(contributions, lengths, strict=True)]
+    return clipped, limit, tuple(each.site for each in clipped if each.clip_scale < 1.0)
+
+
+def _shorten(contribution: Contribution, length: float, limit: float) -> Contribution:
+    if length <= limit:
+        return contribution
+    ratio = limit / length
+    return replace(contribution, update=updates.scale(contribution.update, ratio), clip_scale=ratio)
+
+
+Fault = tuple[str, str]
+
+
+def _fault_of_sender(contribution: Contribution, expectation: Expectation, already_answered: Set[str]) -> Fault | None:
+    if contribution.site in already_answered:
+        return "duplicate", "the site has already answered in this round"
+    if contribution.round_number != expectation.round_number:
+        return "round", f"it answers round {contribution.round_number}"
+    return None
+
+
+def _fault_of_form(update: Update, expectation: Expectation) -> Fault | None:
+    missing, unknown = expectation.shapes.keys() - update.keys(), update.keys() - expectation.shapes.keys()
+    if missing or unknown:
+        return (
+            "names",
+            f"{len(missing)} names are missing and {len(unknown)} unknown, such as '{min(missing | unknown)}'",
+        )
+    for name in sorted(update):
+        array = update[name]
+        if not isinstance(array, np.ndarray) or not _has_dtype(array, name, expectation):
+            found = getattr(array, "dtype", type(array).__name__)
+            expected = "a floating type" if expectation.dtypes is None else expectation.dtypes[name]
+            return "dtype", f"'{name}' holds {found} where {expected} is expected"
+        if array.shape != tuple(expectation.shapes[name]):
+            return "shape", f"'{name}' has the shape {array.shape}, expected {tuple(expectation.shapes[name])}"
+    return None
+
+
+def _has_dtype(array: np.ndarray, name: str, expectation: Expectation) -> bool:
+    if expectation.dtypes is None:
+        return np.issubdtype(array.dtype, np.floating)
+    return array.dtype == expectation.dtypes[name]
+
+
+def _fault_of_values(update: Update) -> Fault | None:
+    for name in sorted(update):
+        if not np.isfinite(update[name]).all():
+            return "not_finite", f"'{name}' holds NaN or infinity"
+    with np.errstate(over="ignore"):
+        length = updates.norm(update)
+    if not math.isfinite(length):
+        return "not_finite", "its length is beyond what a number can hold"
+    if length == 0.0:
+        return "zero", "it changes nothing"
+    return None
+
+
+def _fault_of_cases(contribution: Contribution, expectation: Expectation) -> Fault | None:
+    cases = contribution.cases
+    if isinstance(cases, bool) or not isinstance(cases, (int, np.integer)) or cases <= 0:
+        return "cases", f"it says that it comes from {cases!r} cases, and a positive whole number is expected"
+    if expectation.max_cases is None:
+        return None
+    registered = expectation.max_cases.get(contribution.site)
+    if registered is None:
+        return "unregistered", "the site has not registered how many cases it holds"
+    if cases > registered:
+        return "too_many_cases", f"it says that it comes from {cases} cases, and the site registered {registered}"
+    return None

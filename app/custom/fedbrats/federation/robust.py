@@ -1,0 +1,72 @@
+"""Means that a minority of sites cannot move at will: coordinate by coordinate, over the sites.
+
+Yin et al. 2018, Byzantine-robust distributed learning (arXiv:1803.01498). Both ignore how many cases a site has unless
+the median is given weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fedbrats.errors import ConfigurationError, UpdateError
+from fedbrats.federation.updates import Update, require_same_form
+
+
+def coordinate_median(updates: Sequence[Update], weights: Sequence[float] | None = None) -> dict[str, np.ndarray]:
+    """The median of every coordinate over the sites; with weights, the value at which half of the weight is reached.
+
+    An even split takes the mean of the two middle values. Raises: UpdateError without updates, for updates of different
+    form, and for weights that are not positive and finite.
+    """
+    if weights is None:
+        return _by_tensor(updates, lambda stack: np.median(stack, axis=0))
+    if len(weights) != len(updates) or not all(math.isfinite(weight) and weight > 0.0 for weight in weights):
+        raise UpdateError(
+            f"A weighted median of {len(updates)} updates needs as many positive weights, got {list(weights)}."
+        )
+    shares = np.asarray(weights, dtype=np.float64)
+    return _by_tensor(updates, lambda stack: _weighted_median(stack, shares))
+
+
+def trimmed_mean(updates: Sequence[Update], trim: float = 0.2) -> dict[str, np.ndarray]:
+    """The mean of every coordinate without its floor(trim * K) largest and as many smallest values.
+
+    Raises: ConfigurationError unless 0 <= trim < 0.5; UpdateError without updates or for updates of different form.
+    """
+    if not 0.0 <= trim < 0.5:
+        raise ConfigurationError(
+            f"A trimmed mean can leave out 0 to just under 0.5 of the sites at each end, not {trim}."
+        )
+    cut = math.floor(trim * len(updates) + 1e-9)  # 0.2 * 5 is one site, whatever the last bit of the product says
+    return _by_tensor(updates, lambda stack: np.sort(stack, axis=0)[cut : len(stack) - cut].mean(axis=0))
+
+
+def _by_tensor(updates: Sequence[Update], centre: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+    """Apply `centre`, float64 (K, ...) -> (...), to one tensor at a time, so that memory grows by one tensor, not by K models."""
+    if not updates:
+        raise UpdateError("No update was given, so there is no mean; keep the model as it is.")
+    first = updates[0]
+    for other in updates[1:]:
+        require_same_form(first, other)
+    return {
+        name: centre(np.stack([np.asarray(update[name], dtype=np.float64) for update in updates])).astype(
+            first[name].dtype
+        )
+        for name in sorted(first)
+    }
+
+
+def _weighted_median(stack: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(K, ...) values and (K,) weights -> (...)"""
+    order = np.argsort(stack, axis=0, kind="stable")
+    values = np.take_along_axis(stack, order, axis=0)
+    reached = np.cumsum(weights[order], axis=0)
+    half = weights.sum() / 2.0
+    tolerance = 1e-12 * half  # sums of equal weights must meet their half exactly
+    lower = np.argmax(reached >= half - tolerance, axis=0)[None]
+    upper = np.argmax(reached > half + tolerance, axis=0)[None]
+    middle = (np.take_along_axis(values, lower, axis=0) + np.take_along_axis(values, upper, axis=0)) / 2.0
+    return middle[0]

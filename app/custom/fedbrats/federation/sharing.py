@@ -1,0 +1,83 @@
+"""What a site shares and what stays its own: names split, and merged back.
+
+A pattern is a full parameter name or a prefix that ends at a dot, so that `norm1.` never touches `norm10.weight`.
+Everything here fails closed: a pattern without a match, a name too few or too many stops the round at that site.
+
+FedPer: Arivazhagan et al. 2019 (arXiv:1912.00818), personal last layers; FedBN: Li et al. 2021 (arXiv:2102.07623),
+personal normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from fedbrats.errors import ConfigurationError, UpdateError
+from fedbrats.federation.updates import Update
+
+
+def split_names(
+    names: Iterable[str], personal: Iterable[str], *, allow_nothing_shared: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(shared, personal) names, each in the order given; without patterns everything is shared.
+
+    Raises: ConfigurationError for a pattern that matches nothing, and where nothing would be shared unless
+    `allow_nothing_shared` says that this is meant (a site that trains alone).
+    """
+    names = tuple(names)
+    patterns = tuple(personal)
+    for pattern in patterns:
+        if not any(_matches(name, pattern) for name in names):
+            raise ConfigurationError(
+                f"The personal pattern '{pattern}' matches no parameter of this network; "
+                "give a full parameter name or a prefix that ends with a dot."
+            )
+    own = tuple(name for name in names if any(_matches(name, pattern) for pattern in patterns))
+    shared = tuple(name for name in names if name not in set(own))
+    if not shared and not allow_nothing_shared:
+        raise ConfigurationError(
+            f"The personal patterns {list(patterns)} leave nothing of the network's {len(names)} parameters to share; "
+            "make fewer of them personal, or use the job that trains locally only."
+        )
+    return shared, own
+
+
+def keep_shared(
+    weights: Update, personal: Iterable[str], *, allow_nothing_shared: bool = False
+) -> dict[str, np.ndarray]:
+    """The part of `weights` (or of an update) that may leave the site. Raises: as `split_names`."""
+    shared, _ = split_names(weights, personal, allow_nothing_shared=allow_nothing_shared)
+    return {name: weights[name] for name in shared}
+
+
+def keep_personal(weights: Update, personal: Iterable[str]) -> dict[str, np.ndarray]:
+    """The part of `weights` that stays at the site. Raises: ConfigurationError for a pattern that matches nothing."""
+    _, own = split_names(weights, personal, allow_nothing_shared=True)
+    return {name: weights[name] for name in own}
+
+
+def merge(shared: Update, personal: Update, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """One model from the server's shared part and the site's personal part, in the order of `names`.
+
+    Raises: UpdateError for a name that both parts hold, that neither holds, or that the network does not know.
+    """
+    names = tuple(names)
+    _require_none(shared.keys() & personal.keys(), "are both shared and personal")
+    _require_none(set(names) - shared.keys() - personal.keys(), "are missing")
+    _require_none((shared.keys() | personal.keys()) - set(names), "are unknown to this network")
+    parts: Mapping[str, np.ndarray] = {**shared, **personal}
+    return {name: parts[name] for name in names}
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or (pattern.endswith(".") and name.startswith(pattern))
+
+
+def _require_none(names: Iterable[str], complaint: str) -> None:
+    offenders = sorted(names)
+    if offenders:
+        raise UpdateError(
+            f"The model cannot be put together because {len(offenders)} names {complaint}, the first of them "
+            f"'{offenders[0]}'; the site and the server must run the same network and the same personal set."
+        )

@@ -1,0 +1,122 @@
+"""The algebra of updates: named arrays, added, scaled and compared.
+
+Every sum runs in float64 and in the sorted order of the names, so that the same arrays give the same bits whatever order
+a mapping holds them in; results come back in the dtype of the (first) input. A sum over sites follows the order in which
+the sites are given: a caller who sorts them by name gets the same bits whatever order they answered in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from fedbrats.errors import UpdateError
+
+Update = Mapping[str, np.ndarray]
+
+
+def difference(after: Update, before: Update) -> dict[str, np.ndarray]:
+    """What training changed: after - before, name by name."""
+    return _combine(after, before, np.subtract)
+
+
+def add(a: Update, b: Update) -> dict[str, np.ndarray]:
+    """a + b, name by name."""
+    return _combine(a, b, np.add)
+
+
+def scale(a: Update, k: float) -> dict[str, np.ndarray]:
+    """k * a."""
+    return {name: (_wide(a[name]) * k).astype(a[name].dtype) for name in sorted(a)}
+
+
+def dot(a: Update, b: Update) -> float:
+    """The inner product over all names."""
+    require_same_form(a, b)
+    return float(sum(np.dot(_wide(a[name]).ravel(), _wide(b[name]).ravel()) for name in sorted(a)))
+
+
+def norm(a: Update) -> float:
+    """The Euclidean length over all names."""
+    return math.sqrt(dot(a, a))
+
+
+def cosine(a: Update, b: Update) -> float:
+    """The cosine between two updates, in [-1, 1]. Raises: UpdateError where one of them is zero and has no direction."""
+    length = norm(a) * norm(b)
+    if length == 0.0:
+        raise UpdateError("A zero update has no direction, so its cosine is not defined; refuse it before comparing.")
+    return min(1.0, max(-1.0, dot(a, b) / length))
+
+
+def clip(a: Update, limit: float) -> dict[str, np.ndarray]:
+    """The update, shortened to the length `limit` where it is longer. Raises: UpdateError for a limit below zero or NaN."""
+    if not limit >= 0.0:
+        raise UpdateError(f"An update cannot be clipped to the length {limit}; give a limit of zero or more.")
+    length = norm(a)
+    return dict(a) if length <= limit else scale(a, limit / length)
+
+
+def weighted_mean(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, np.ndarray]:
+    """sum w_i u_i / sum w_i, in the order given.
+
+    Raises: UpdateError without updates, for a negative or non-finite weight, and for weights whose sum is not above zero.
+    """
+    if len(updates) != len(weights):
+        raise UpdateError(f"A mean of {len(updates)} updates needs as many weights, but {len(weights)} were given.")
+    mean = RunningMean()
+    for update, weight in zip(updates, weights, strict=True):
+        mean.add(update, weight)
+    return mean.mean()
+
+
+class RunningMean:
+    """A weighted mean that holds one float64 sum, whatever the number of updates."""
+
+    def __init__(self) -> None:
+        self._sum: dict[str, np.ndarray] = {}
+        self._dtypes: dict[str, np.dtype] = {}
+        self._weight = 0.0
+
+    def add(self, update: Update, weight: float) -> None:
+        """Count one more update. Raises: UpdateError for a bad weight or an update of another form; the sum is unchanged."""
+        if not (math.isfinite(weight) and weight >= 0.0):
+            raise UpdateError(
+                f"An update cannot be counted with the weight {weight}; weights are finite and not negative."
+            )
+        if not self._dtypes:
+            self._dtypes = {name: update[name].dtype for name in sorted(update)}
+            self._sum = {name: np.zeros(update[name].shape) for name in sorted(update)}
+        require_same_form(self._sum, update)
+        for name, total in self._sum.items():
+            total += weight * _wide(update[name])
+        self._weight += weight
+
+    def mean(self) -> dict[str, np.ndarray]:
+        """The mean so far, in the dtypes of the first update. Raises: UpdateError while the total weight is zero."""
+        if self._weight <= 0.0:
+            raise UpdateError(
+                "No update with a weight above zero was counted, so there is no mean; keep the model as it is."
+            )
+        return {name: (total / self._weight).astype(self._dtypes[name]) for name, total in self._sum.items()}
+
+
+def require_same_form(a: Update, b: Update) -> None:
+    """Raises: UpdateError that names the first name or shape in which two updates differ."""
+    if a.keys() != b.keys():
+        missing, extra = sorted(a.keys() - b.keys()), sorted(b.keys() - a.keys())
+        raise UpdateError(f"Two updates do not have the same names: missing {missing}, unexpected {extra}.")
+    for name in sorted(a):
+        if a[name].shape != b[name].shape:
+            raise UpdateError(f"Two updates differ in the shape of '{name}': {a[name].shape} and {b[name].shape}.")
+
+
+def _combine(a: Update, b: Update, operation: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+    require_same_form(a, b)
+    return {name: operation(_wide(a[name]), _wide(b[name])).astype(a[name].dtype) for name in sorted(a)}
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, dtype=np.float64)
