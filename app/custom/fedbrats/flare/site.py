@@ -16,6 +16,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import ConfigurationError
 
 SITE_FILE = "fedbrats.json"
+REGISTER = "registered_cases"  # the server's entry in its own site file
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     """Check the entries of a site file and resolve its paths against `base`."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    known = {field.name for field in fields(SiteFacts)}
+    known = {field.name for field in fields(SiteFacts)} | {REGISTER}  # in FLARE's simulator, sites and server share a file
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(
@@ -95,6 +96,23 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
     )
+
+
+def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
+    """Return how many training cases each site has registered with the consortium, from the server's own site file.
+
+    A site that declares more is refused: cases are votes. None where the server keeps no register.
+    """
+    path = local_dir / SITE_FILE
+    try:
+        register = json.loads(path.read_text(encoding="utf-8"))[REGISTER]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"the server's {path} has no readable registered_cases: {error!r}") from None
+    if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
+        raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
+    return register
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

@@ -1,0 +1,142 @@
+"""Run jobs in a real FLARE POC federation on this machine: one server and one process a site, with real certificates.
+
+`run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after the
+other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `down` go step by step; between
+them the federation is FLARE's own, open to its admin console.
+
+example:
+  fedbrats phantom sites --sites 3 --cases 6
+  fedbrats poc run fedavg --data sites --set num_rounds=3
+  fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.job import add_set_argument
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import print_documents, say, show_progress
+
+if TYPE_CHECKING:
+    from fedbrats.flare.poc import Poc
+
+DEFAULT_WORKSPACE = Path("build/poc")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare run, up, submit, status and down."""
+    actions = parser.add_subparsers(dest="action", metavar="run|up|submit|status|down", required=True)
+    run = actions.add_parser("run", help="prepare, start, run jobs, collect, stop")
+    up = actions.add_parser("up", help="prepare and start a federation, and leave it running")
+    submit = actions.add_parser("submit", help="run jobs in the federation that is up")
+    status = actions.add_parser("status", help="show the sites and jobs of the federation that is up")
+    down = actions.add_parser("down", help="stop every process of the federation")
+    for action in (run, submit):
+        action.add_argument("jobs", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
+        action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
+        add_set_argument(action)
+    for action in (run, up):
+        action.add_argument("--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`")
+        action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
+        action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
+    for action in (run, up, submit, status, down):
+        action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
+        action.add_argument("--json", action="store_true", help="end with one JSON document a job, a line each")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Dispatch to the action."""
+    return {"run": _run, "up": _up, "submit": _submit, "status": _status, "down": _down}[args.action](args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from fedbrats.flare import poc as federation
+
+    jobs = _build_jobs(args)  # a wrong name or variable is found before anything is started
+    poc = _prepare_and_start(args)
+    try:
+        documents = _run_jobs(args, poc, jobs)
+    finally:
+        federation.stop(args.workspace)
+    print_documents(documents, as_json=args.json)
+    return 0
+
+
+def _up(args: argparse.Namespace) -> int:
+    poc = _prepare_and_start(args)
+    if args.json:
+        print_json({"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)})
+    else:
+        print(f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh")
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from fedbrats.flare.poc import open_poc
+
+    jobs = _build_jobs(args)
+    print_documents(_run_jobs(args, open_poc(args.workspace), jobs), as_json=args.json)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from fedbrats.errors import FedbratsError
+    from fedbrats.flare.poc import admin_session, find_processes, open_poc
+
+    poc = open_poc(args.workspace)
+    if not find_processes(args.workspace):
+        raise FedbratsError(f"the POC in {args.workspace} is not running; start it with `fedbrats poc up`")
+    with admin_session(poc.admin_kit) as session:
+        connected = {client.name for client in session.get_system_info().client_info}
+        jobs = session.list_jobs()
+    if args.json:
+        print_json({"sites": {name: name in connected for name in poc.sites}, "jobs": jobs})
+        return 0
+    print_table(("site", "connected"), [(name, "yes" if name in connected else "no") for name in poc.sites])
+    print_table(("job", "id", "status"), [(job["job_name"], job["job_id"], job["status"]) for job in jobs])
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from fedbrats.flare.poc import stop
+
+    count = stop(args.workspace)
+    if args.json:
+        print_json({"stopped": count})
+    else:
+        print(f"{count} processes stopped" if count else "no process was running")
+    return 0
+
+
+def _prepare_and_start(args: argparse.Namespace) -> Poc:
+    from fedbrats.flare import poc as federation
+
+    facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
+    say("preparing the federation")
+    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache)
+    say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
+    federation.start(poc)
+    return poc
+
+
+def _build_jobs(args: argparse.Namespace) -> list[Path]:
+    from fedbrats.flare.jobs import build_job, parse_settings
+
+    settings = parse_settings(args.settings)
+    return [build_job(name, args.workspace.parent / "jobs", settings) for name in args.jobs]
+
+
+def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
+    from fedbrats.flare.poc import admin_session
+    from fedbrats.flare.runs import run_job
+
+    documents = []
+    with admin_session(poc.admin_kit) as session:
+        for job_dir in jobs:
+            results = args.results / f"{job_dir.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
+    return documents

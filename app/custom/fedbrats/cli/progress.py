@@ -1,0 +1,54 @@
+"""What commands that run jobs show: a line a step on standard error, tables or documents at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.output import print_table
+
+if TYPE_CHECKING:
+    from fedbrats.flare.runs import Progress
+
+
+def say(text: str) -> None:
+    """Tell a person how far things are; standard output stays free for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_progress(progress: Progress) -> None:
+    """One line a change."""
+    dice = "" if progress.dice is None else f", Dice {progress.dice:.3f}"
+    if progress.rounds_done == progress.rounds:
+        say(f"{progress.job}: {progress.rounds} rounds done, evaluating the final model{dice}")
+    else:
+        say(
+            f"{progress.job}: round {progress.rounds_done + 1}/{progress.rounds}, "
+            f"{progress.answered}/{progress.sites} sites answered{dice}"
+        )
+
+
+def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print summary documents: one line of JSON each, or a table of Dice by site."""
+    if as_json:
+        for document in documents:
+            print(json.dumps(document, allow_nan=False))
+        return
+    rows: list[tuple[Any, ...]] = []
+    for document in documents:
+        rows.append((document["job"], "all", document["cases"], *_cells(document["dice"]), _mean(document["iou"])))
+        for name, site in document["per_site"].items():
+            rows.append(("", name, site["cases"], *_cells(site["dice"]), _mean(site["iou"])))
+    print_table(("job", "site", "cases", "Dice", "WT", "TC", "ET", "IoU"), rows, title="The final model, by validation")
+    for document in documents:
+        print(f"{document['job']}: {document['seconds']:.0f} s, results in {document['results']}")
+
+
+def _cells(values: dict[str, float] | None) -> tuple[float | None, ...]:
+    return tuple((values or {}).get(region) for region in ("mean", "WT", "TC", "ET"))
+
+
+def _mean(values: dict[str, float] | None) -> float | None:
+    return (values or {}).get("mean")

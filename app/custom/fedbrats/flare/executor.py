@@ -1,0 +1,185 @@
+"""The executor of a site: takes the global model, trains one local round on the site's cases, answers with a difference."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.analytix import AnalyticsDataType
+from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.apis.signal import Signal
+from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
+from nvflare.app_common.app_constant import AppConstants
+
+from fedbrats.errors import FedbratsError
+from fedbrats.federation.sharing import merge, split_names
+from fedbrats.federation.updates import difference
+from fedbrats.flare.local_site import LocalSite, open_local_site
+from fedbrats.flare.personal import load_personal, save_personal
+from fedbrats.flare.recorder import REPORT_KEY
+from fedbrats.rows import ROWS_FOLDER
+
+
+CASES_FILE = "cases.jsonl"  # the scores of every validation case: written at the site, never sent
+
+
+class SegmentationExecutor(Executor):
+    """Answers the tasks `train` and `validate`.
+
+    A training answer is a WEIGHT_DIFF whose meta carries, under `fedbrats`, the number of cases and steps, the seconds, and the
+    metrics of the received and of the trained model. Personal names are in it too: the site's KeepShared filter removes them.
+
+    Args:
+        network, network_options, seed: the network, as the server builds it.
+        personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
+        training: the settings of `fedbrats.model.training.TrainingSettings`.
+        preparation: the settings of `fedbrats.data.cache.CacheSettings`.
+        validate_received, validate_trained: whether to evaluate the model before and after local training.
+    """
+
+    def __init__(
+        self,
+        network: str = "fast",
+        network_options: dict[str, Any] | None = None,
+        seed: int = 0,
+        personal: str = "none",
+        training: dict[str, Any] | None = None,
+        preparation: dict[str, Any] | None = None,
+        validate_received: bool = True,
+        validate_trained: bool = True,
+        train_task: str = AppConstants.TASK_TRAIN,
+        validate_task: str = AppConstants.TASK_VALIDATION,
+    ):
+        super().__init__()
+        self._network = {"preset": network, "options": network_options or {}, "seed": seed}
+        self._seed = seed
+        self._personal = personal
+        self._training = training or {}
+        self._preparation = preparation or {}
+        self._validate_received = validate_received
+        self._validate_trained = validate_trained
+        self._tasks = {train_task: self._train, validate_task: self._validate}
+        self._site: LocalSite | None = None
+        self._personal_names: tuple[str, ...] = ()
+
+    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        """Do one task; what the site can mend is logged as one sentence and answered as an execution error."""
+        task = self._tasks.get(task_name)
+        if task is None:
+            return make_reply(ReturnCode.TASK_UNKNOWN)
+        try:
+            site = self._site or self._open(fl_ctx)
+            return task(site, shareable, fl_ctx, abort_signal)
+        except FedbratsError as error:
+            self.log_error(fl_ctx, str(error))
+            return make_reply(ReturnCode.EXECUTION_EXCEPTION)
+
+    def _open(self, fl_ctx: FLContext) -> LocalSite:
+        workspace = fl_ctx.get_engine().get_workspace()
+        name = fl_ctx.get_identity_name()
+        site = open_local_site(
+            name,
+            Path(workspace.get_site_config_dir()),
+            network=self._network,
+            training=self._training,
+            preparation=self._preparation,
+            seed=zlib.crc32(f"{self._seed} {name}".encode()),  # every site its own, the same in every run
+        )
+        for rejected in site.rejected:
+            # The site's own log may not name a patient either: the case's place in the datalist is enough to find it.
+            self.log_warning(fl_ctx, f"a case is left out of the training: {rejected.kind}; `fedbrats check` names it")
+        self._personal_names = site.trainer.network.personal_names(self._personal)
+        self._site = site
+        return site
+
+    def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        round_number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
+        total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
+        trainer = site.trainer
+        start = self._own_model(site, from_shareable(shareable).data, fl_ctx)
+        trainer.set_weights(start)
+        began = time.perf_counter()
+        received = trainer.validate() if self._validate_received else None
+        validating = time.perf_counter() - began
+        outcome = trainer.train_round(round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered))
+        if abort_signal.triggered:
+            return make_reply(ReturnCode.TASK_ABORTED)
+        trained_weights = trainer.get_weights()
+        began = time.perf_counter()
+        trained = trainer.validate() if self._validate_trained else None
+        validating += time.perf_counter() - began
+        if self._personal_names:
+            mine = {name: trained_weights[name] for name in self._personal_names}
+            save_personal(self._personal_dir(site, fl_ctx), mine)
+        report = {
+            "training_cases": outcome.cases,
+            "validation_cases": len(site.validation),
+            "rejected_cases": len(site.rejected),
+            "steps": outcome.steps,
+            "loss": outcome.loss,
+            "seconds": {
+                "training": outcome.seconds,
+                "waiting": outcome.seconds_waiting,
+                "validating": validating,
+                "preparing": site.take_preparing_seconds(),
+            },
+            "received": site.metrics(received),
+            "trained": site.metrics(trained),
+        }
+        self._record_cases(fl_ctx, round_number, {"received": received, "trained": trained})
+        self._stream(fl_ctx, round_number, report)
+        meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
+        if report["received"]:
+            meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
+        return DXO(DataKind.WEIGHT_DIFF, data=difference(trained_weights, start), meta=meta).to_shareable()
+
+    def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
+        """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
+        site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
+        scores = site.trainer.validate()
+        owner = shareable.get_header(AppConstants.MODEL_OWNER, "model")
+        self._record_cases(fl_ctx, None, {str(owner): scores})
+        report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
+        return DXO(DataKind.METRICS, data=report).to_shareable()
+
+    def _own_model(self, site: LocalSite, received: Mapping[str, np.ndarray], fl_ctx: FLContext) -> dict[str, np.ndarray]:
+        """The received shared weights with the site's personal ones; before its first round a site has none of its own."""
+        shared, personal = split_names(received, self._personal_names, allow_nothing_shared=True)
+        mine = load_personal(self._personal_dir(site, fl_ctx)) if personal else {}
+        if mine is None:
+            mine = {name: received[name] for name in personal}
+        return merge({name: received[name] for name in shared}, mine, received)
+
+    @staticmethod
+    def _personal_dir(site: LocalSite, fl_ctx: FLContext) -> Path:
+        return site.facts.personal_dir / fl_ctx.get_job_id() / site.name
+
+    def _record_cases(self, fl_ctx: FLContext, round_number: int | None, stages: Mapping[str, Sequence[Any] | None]):
+        """Append per-case scores to a file in the site's own run folder; case names never leave the site."""
+        run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        path = run_dir / ROWS_FOLDER / CASES_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            for stage, scores in stages.items():
+                for score in scores or ():
+                    row = {"round": round_number, "stage": stage, "case": score.case, "dice": score.dice, "iou": score.iou}
+                    stream.write(json.dumps(row) + "\n")
+
+    def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
+        """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""
+        scalars = {"loss": report["loss"], "seconds": report["seconds"]["training"]}
+        for stage in ("received", "trained"):
+            for region, dice in ((report[stage] or {}).get("dice") or {}).items():
+                scalars[f"dice_{stage}_{region}"] = dice
+        for tag, value in scalars.items():
+            dxo = create_analytic_dxo(tag, float(value), AnalyticsDataType.SCALAR, global_step=round_number)
+            send_analytic_dxo(self, dxo, fl_ctx, event_type="analytix_log_stats")

@@ -1,0 +1,54 @@
+"""The last gate before anything leaves a site: only shared names pass, and doubt stops the result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nvflare.apis.dxo import DataKind, from_shareable
+from nvflare.apis.filter import Filter
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+
+from fedbrats.errors import UpdateError
+from fedbrats.federation.sharing import keep_shared
+from fedbrats.model.network import SegmentationNetwork
+
+
+class KeepShared(Filter):
+    """Removes personal names from a site's update and fails closed.
+
+    A result is stopped (FLARE then answers TASK_RESULT_FILTER_ERROR and sends nothing) when it is neither metrics nor weights, when
+    its names are not exactly the network's, or when the personal set names nothing. FLARE's own ExcludeVars lets everything pass
+    where its pattern is of the wrong type, its unanchored search takes `head` for a part of `multihead`, and DXOFilter waves
+    through whatever is not a DXO (seen in 2.9.0).
+
+    Args:
+        network, network_options: the network whose names are the only ones known.
+        personal: as in SegmentationExecutor.
+    """
+
+    def __init__(self, network: str = "fast", network_options: dict[str, Any] | None = None, personal: str = "none"):
+        super().__init__()
+        model = SegmentationNetwork(network, options=network_options)
+        self._known = frozenset(model.state_dict())
+        self._personal = model.personal_names(personal)
+
+    def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
+        """Return the result without personal names; raises UpdateError, which stops it, in every other case."""
+        if shareable.get_return_code() != ReturnCode.OK:
+            return shareable
+        try:
+            dxo = from_shareable(shareable)
+        except ValueError:
+            raise UpdateError("nothing is sent: the result is neither weights nor metrics") from None
+        if dxo.data_kind == DataKind.METRICS:
+            return shareable
+        if dxo.data_kind not in (DataKind.WEIGHT_DIFF, DataKind.WEIGHTS):
+            raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} are not known to this filter")
+        strangers = sorted(set(dxo.data) ^ self._known)
+        if strangers:
+            shown = ", ".join(strangers[:3]) + (" ..." if len(strangers) > 3 else "")
+            raise UpdateError(f"nothing is sent: the result and the network differ in the names {shown}")
+        dxo.data = keep_shared(dxo.data, self._personal, allow_nothing_shared=True)
+        return dxo.update_shareable(shareable)

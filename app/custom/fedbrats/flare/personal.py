@@ -1,0 +1,37 @@
+"""A site's personal weights on the site's own disk: they survive rounds, restarts and the end of the job."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.errors import DataError
+
+PERSONAL_FILE = "personal.npz"
+
+
+def save_personal(folder: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write `folder/personal.npz` atomically; plain arrays, no pickle."""
+    write_bytes_atomic(folder / PERSONAL_FILE, lambda stream: np.savez(stream, **dict(weights)))
+
+
+def load_personal(folder: Path) -> dict[str, np.ndarray] | None:
+    """Read the personal weights of a job, or None where there are none yet.
+
+    Raises: DataError for a file that cannot be read; it is never taken for an absent one.
+    """
+    path = folder / PERSONAL_FILE
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the personal weights in {path} cannot be read ({error}); restore the file, or move it away to start this "
+            f"site's personal part from the job's initial weights"
+        ) from error

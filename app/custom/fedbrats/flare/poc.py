@@ -1,0 +1,300 @@
+"""A FLARE POC federation on this machine: prepared, started, watched and stopped, with every process accounted for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from fedbrats.atomic import write_json_atomic, write_text_atomic
+from fedbrats.data.datalist import read_datalist
+from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from fedbrats.flare.site import REGISTER
+from fedbrats.house import house_dir
+
+STATE_FILE = "processes.json"
+ADMIN = "admin@example.org"
+SERVER = "server"
+START_TIMEOUT_S = 120
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Poc:
+    """A prepared POC: its workspace and the names of its sites."""
+
+    workspace: Path
+    kits: Path
+    sites: tuple[str, ...]
+
+    @property
+    def admin_kit(self) -> Path:
+        """The kit of the project admin, whose `transfer` folder holds the built jobs."""
+        return self.kits / ADMIN
+
+    def run_dir(self, participant: str, job_id: str) -> Path:
+        """Where a participant keeps a job's run while the job is there."""
+        return self.kits / participant / job_id
+
+
+def find_sites(sites_dir: Path) -> list[Path]:
+    """Return the site folders, each with a datalist, of a folder that `fedbrats split` or `fedbrats phantom` made."""
+    if not sites_dir.is_dir():
+        raise DataError(f"there is no folder {sites_dir}; make one with `fedbrats split` or `fedbrats phantom`")
+    sites = sorted(path.parent for path in sites_dir.glob("*/datalist.json"))
+    if not sites:
+        raise DataError(
+            f"{sites_dir} holds no site (a folder with a datalist.json); make them with `fedbrats split` or "
+            f"`fedbrats phantom`"
+        )
+    return sites
+
+
+def prepare(
+    workspace: Path,
+    sites_dir: Path,
+    *,
+    site_facts: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    cache_dir: Path | None = None,
+) -> Poc:
+    """Provision a POC for the sites of a data folder, in an empty workspace; what a crashed one left there is cleared.
+
+    site_facts: entries that every site's `local/fedbrats.json` gets beside its folders.
+    settings: variables of the jobs in the admin's transfer folder.
+
+    Raises: ConfigurationError where a POC is running in the workspace, or the folder is something else.
+    """
+    sites = find_sites(sites_dir)
+    _clear(workspace)
+    workspace.mkdir(parents=True, exist_ok=True)
+    (workspace / ".fedbrats-poc").touch()
+    project = yaml.safe_load((house_dir() / "poc" / "project.yml").read_text(encoding="utf-8"))
+    port = _free_port()
+    people = [entry for entry in project["participants"] if entry["type"] != "client"]
+    for entry in people:
+        if entry["type"] == "server":
+            entry.update(fed_learn_port=port, admin_port=port)
+    clients = [
+        {
+            "name": site.name,
+            "type": "client",
+            "org": "fedbrats",
+            REGISTER: len(read_datalist(site).training),
+            "fedbrats": {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), **(site_facts or {})},
+        }
+        for site in sites
+    ]
+    project["participants"] = people + clients
+    for builder in project["builders"]:
+        if builder["path"].endswith("FedbratsBuilder"):
+            builder["args"] = {"settings": dict(settings or {})}
+    write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
+    kits = _provision(workspace, project)
+    write_json_atomic(workspace / STATE_FILE, {"kits": str(kits), "sites": [s.name for s in sites], "processes": []})
+    return Poc(workspace, kits, tuple(site.name for site in sites))
+
+
+def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites: int) -> dict[str, Any]:
+    """Site facts for several sites on this one machine: a shared cache, and the cores shared out."""
+    return {
+        "data_dir": f"{sites_dir.resolve()}/{{site}}",
+        "cache_dir": str((cache_dir or workspace / "cache").resolve()),
+        "personal_dir": str((workspace / "personal").resolve()),
+        "threads": max(1, (os.cpu_count() or 1) // sites),
+    }
+
+
+def open_poc(workspace: Path) -> Poc:
+    """Return the POC prepared in a workspace; raises ConfigurationError where there is none."""
+    state = _read_state(workspace)
+    if state is None:
+        raise ConfigurationError(f"no POC is prepared in {workspace}; start one with `fedbrats poc up --data FOLDER`")
+    return Poc(workspace, Path(state["kits"]), tuple(state["sites"]))
+
+
+def start(poc: Poc) -> None:
+    """Start the server and every site, and wait until all sites are connected.
+
+    Raises: FedbratsError where a process ends early or a site does not connect in time; everything started is stopped.
+    """
+    processes: list[dict[str, Any]] = []
+    try:
+        for name in (SERVER, *poc.sites):
+            processes.append({"name": name, **_start_participant(poc, name)})
+            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": processes}
+            write_json_atomic(poc.workspace / STATE_FILE, state)
+        _wait_until_ready(poc)
+    except BaseException:
+        stop(poc.workspace)
+        raise
+
+
+def stop(workspace: Path) -> int:
+    """End every process of the workspace's POC, job processes too; returns how many there were."""
+    processes = find_processes(workspace)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return len(processes)
+
+
+def find_processes(workspace: Path) -> list[psutil.Process]:
+    """Return the live processes of a POC: those that name one of its kits on their command line.
+
+    FLARE starts a job's processes in sessions of their own, so neither parent nor process group finds them all.
+    """
+    marker = f"{workspace.resolve()}{os.sep}"
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "nvflare" in " ".join(words) and any(word.startswith(marker) for word in words):
+            found.append(process)
+    return found
+
+
+@contextlib.contextmanager
+def admin_session(kit: Path, user: str = ADMIN, timeout_s: float = 30.0) -> Iterator[Any]:
+    """Open a FLARE API session; it is always closed, for its threads keep a process alive (seen in FLARE 2.9.0)."""
+    from nvflare.fuel.flare_api.flare_api import new_secure_session
+
+    with _quiet():
+        session = new_secure_session(user, str(kit), timeout=timeout_s)
+    try:
+        yield session
+    finally:
+        with _quiet():
+            session.close()
+
+
+def _provision(workspace: Path, project: dict[str, Any]) -> Path:
+    from nvflare.lighter.constants import CtxKey, ProvisionMode
+    from nvflare.lighter.prov_utils import prepare_builders
+    from nvflare.lighter.provision import prepare_project
+    from nvflare.lighter.provisioner import Provisioner
+    from nvflare.lighter.utils import update_storage_locations
+
+    with _quiet():
+        provisioner = Provisioner(str(workspace), prepare_builders(project))
+        ctx = provisioner.provision(prepare_project(project), mode=ProvisionMode.POC, logger=logger)
+    if ctx.get(CtxKey.BUILD_ERROR):
+        raise ConfigurationError(f"the POC could not be provisioned: {'; '.join(ctx.get_errors())}")
+    kits = Path(ctx[CtxKey.CURRENT_PROD_DIR])
+    update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
+    return kits
+
+
+def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
+    """Start one kit's process directly; FLARE's start.sh sleeps five seconds before it does the same."""
+    log = (poc.kits / name / "console.log").open("ab")
+    with log:
+        process = subprocess.Popen(
+            ["bash", str(poc.kits / name / "startup" / "sub_start.sh"), "--once"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=participant_environment(),
+            start_new_session=True,
+            cwd=poc.kits / name,
+        )
+    return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+
+
+def participant_environment() -> dict[str, str]:
+    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own choice."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # five sites share the cores: a waiting thread must not spin
+    environment.pop("NVFL_WORKSPACE", None)
+    return environment
+
+
+def _wait_until_ready(poc: Poc) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    reached: set[str] = set()
+    while time.monotonic() < deadline:
+        _check_alive(poc)
+        try:
+            with admin_session(poc.admin_kit, timeout_s=5.0) as session:
+                while time.monotonic() < deadline:
+                    reached = {client.name for client in session.get_system_info().client_info}
+                    if reached >= set(poc.sites):
+                        return
+                    _check_alive(poc)
+                    time.sleep(0.25)
+        except FedbratsError:
+            raise
+        except Exception:  # FLARE raises many kinds while the server is not there yet
+            time.sleep(0.5)
+    missing = sorted(set(poc.sites) - reached)
+    raise FedbratsError(
+        f"after {START_TIMEOUT_S} s these sites have not connected: {', '.join(missing)}; see console.log in {poc.kits}/SITE"
+    )
+
+
+def _check_alive(poc: Poc) -> None:
+    state = _read_state(poc.workspace) or {"processes": []}
+    for entry in state["processes"]:
+        gone = not psutil.pid_exists(entry["pid"])
+        if gone or psutil.Process(entry["pid"]).status() == psutil.STATUS_ZOMBIE:
+            log = poc.kits / entry["name"] / "console.log"
+            lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+            said = f"; it last said: {lines[-1]}" if lines else ""
+            raise FedbratsError(f"the process of {entry['name']} ended while starting (log: {log}){said}")
+
+
+def _clear(workspace: Path) -> None:
+    if not workspace.exists():
+        return
+    if not (workspace / ".fedbrats-poc").exists() and any(workspace.iterdir()):
+        raise ConfigurationError(f"{workspace} is not a POC workspace of fedbrats and not empty; choose another")
+    running = find_processes(workspace)
+    if running:
+        raise ConfigurationError(
+            f"a POC is running in {workspace} ({len(running)} processes); stop it with "
+            f"`fedbrats poc down --workspace {workspace}`"
+        )
+    # Prepared cases are worth keeping: they are keyed by content, so a new federation can trust them.
+    for path in workspace.iterdir():
+        if path.name != "cache":
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _read_state(workspace: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((workspace / STATE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {workspace / STATE_FILE}: {error}; remove {workspace}") from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep FLARE's prints off standard output, which belongs to --json."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+

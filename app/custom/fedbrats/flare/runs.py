@@ -1,0 +1,147 @@
+"""Run one job in a federation on this machine: submit it, follow its rows, bring its results home."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.errors import FedbratsError
+from fedbrats.flare.executor import CASES_FILE
+from fedbrats.flare.jobs import read_variables
+from fedbrats.flare.poc import SERVER, Poc
+from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
+
+POLL_S = 0.5
+MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
+COMPLETED = "FINISHED:COMPLETED"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running job stands: rounds done, the sites that answered in the running round, Dice of the last model."""
+
+    job: str
+    rounds_done: int
+    rounds: int
+    answered: int
+    sites: int
+    dice: float | None
+
+
+def run_job(
+    poc: Poc,
+    session: Any,
+    job_dir: Path,
+    results_dir: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Submit a built job, wait for its end, collect its results and return the summary document.
+
+    Raises: FedbratsError where the job did not complete or left no result; what can be collected is collected first.
+    """
+    began = time.monotonic()
+    variables = read_variables(job_dir)
+    job_id = session.submit_job(str(job_dir.resolve()))
+    try:
+        status = _follow(poc, session, job_dir.name, job_id, int(variables["num_rounds"]), on_progress)
+    except BaseException:
+        session.abort_job(job_id)
+        raise
+    seconds = time.monotonic() - began
+    collect(poc, session, job_id, results_dir)
+    return finish_results(results_dir, job_dir.name, job_id, status, seconds, variables)
+
+
+def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
+    """Download a job's result from the server, and copy every site's own scores: in POC all of it is one person's."""
+    results_dir.mkdir(parents=True, exist_ok=True)
+    downloaded = Path(session.download_job_result(job_id, str(results_dir)))
+    target = results_dir / SERVER
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.move(str(downloaded), str(target))
+    for site in poc.sites:
+        scores = poc.run_dir(site, job_id) / ROWS_FOLDER / CASES_FILE
+        if scores.exists():
+            (results_dir / "sites" / site).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(scores, results_dir / "sites" / site / CASES_FILE)
+
+
+def finish_results(
+    results_dir: Path, job: str, job_id: str, status: str, seconds: float, variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put rows and models at the top of a results folder, write `summary.json` and return it.
+
+    Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
+    """
+    server = results_dir / SERVER
+    rows_path = next(iter(server.rglob(ROWS_FILE)), None)
+    rows: list[Row] = []
+    if rows_path:
+        shutil.copyfile(rows_path, results_dir / ROWS_FILE)
+        rows = read_rows(rows_path)
+    for stored, name in MODEL_FILES.items():
+        path = next(iter(server.rglob(stored)), None)
+        if path:
+            shutil.copyfile(path, results_dir / name)
+    document = {
+        "job": job,
+        "job_id": job_id,
+        "status": status,
+        **summarise_rows(rows),
+        "seconds": round(seconds, 2),
+        "results": str(results_dir),
+        "variables": dict(variables),
+    }
+    write_json_atomic(results_dir / "summary.json", document)
+    if status != COMPLETED or document["dice"] is None:
+        why = _last_error(server)
+        raise FedbratsError(
+            f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
+            + (f": {why}" if why else f"; see the logs in {results_dir}")
+        )
+    return document
+
+
+def _follow(
+    poc: Poc, session: Any, job: str, job_id: str, rounds: int, on_progress: Callable[[Progress], None] | None
+) -> str:
+    rows_path = poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE
+    last: Progress | None = None
+    while True:
+        status = str(session.get_job_meta(job_id).get("status", ""))
+        progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
+        if on_progress and progress and progress != last:
+            on_progress(progress)
+            last = progress
+        if status.startswith("FINISHED") or status == "FAILED_TO_RUN":
+            return status
+        time.sleep(POLL_S)
+
+
+def read_progress(rows_path: Path, job: str, rounds: int, sites: int) -> Progress | None:
+    """Where a running job stands, from the rows on the server's disk; None before its first row and after its last."""
+    try:
+        rows = read_rows(rows_path)
+    except (OSError, ValueError):
+        return None  # not there yet, or the run folder is being packed up: the job has just ended
+    done = len({row["round"] for row in rows if row["kind"] == "round"})
+    answered = {row["site"] for row in rows if row["kind"] == "site" and row["accepted"] and row["round"] == done}
+    curve = learning_curve(rows)
+    return Progress(job, done, rounds, len(answered), sites, next(reversed(curve.values()), None) if curve else None)
+
+
+def _last_error(server: Path) -> str | None:
+    """The last error line of the server's log, without its time stamp."""
+    lines = [
+        line
+        for log in server.rglob("log.txt")
+        for line in log.read_text(errors="replace").splitlines()
+        if " - ERROR - " in line
+    ]
+    return lines[-1].split(" - ERROR - ", 1)[1] if lines else None

@@ -1,0 +1,95 @@
+"""Run a job in FLARE's simulator: the same job folder, the same rows, no certificates and no network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.data.datalist import read_datalist
+from fedbrats.flare.executor import CASES_FILE
+from fedbrats.flare.jobs import read_variables
+from fedbrats.flare.poc import SERVER, find_sites, participant_environment, shared_facts, stop
+from fedbrats.flare.policy import ALLOWED_CLASSES
+from fedbrats.flare.runs import COMPLETED, Progress, finish_results, read_progress
+from fedbrats.flare.site import REGISTER, SITE_FILE
+from fedbrats.rows import ROWS_FILE, ROWS_FOLDER
+
+POLL_S = 0.5
+
+
+def simulate_job(
+    job_dir: Path,
+    sites_dir: Path,
+    results_dir: Path,
+    *,
+    cache_dir: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Run a built job with every site of a data folder, and return the summary document.
+
+    Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE 2.9.0: it
+    exits with 0 when a job is aborted).
+    """
+    sites = find_sites(sites_dir)
+    results_dir.mkdir(parents=True, exist_ok=True)
+    workspace = results_dir / "simulator"
+    facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
+    register = {site.name: len(read_datalist(site).training) for site in sites}
+    # The simulator copies this folder into the workspace of the server and of every site.
+    write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
+    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}
+    write_json_atomic(workspace / "local" / "resources.json", policy)
+    variables = read_variables(job_dir)
+    began = time.monotonic()
+    names = [site.name for site in sites]
+    try:
+        _run(job_dir, workspace, names, int(variables["num_rounds"]), on_progress)
+    finally:
+        stop(workspace)
+    seconds = time.monotonic() - began
+    for name in names:
+        scores = next(iter((workspace / name).rglob(CASES_FILE)), None)
+        if scores:
+            (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(scores, results_dir / "sites" / name / CASES_FILE)
+    if (workspace / SERVER).exists():
+        shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
+    shutil.rmtree(workspace)
+    return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
+
+
+def _run(
+    job_dir: Path, workspace: Path, sites: list[str], rounds: int, on_progress: Callable[[Progress], None] | None
+) -> None:
+    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(job_dir.resolve())]
+    command += ["-w", str(workspace.resolve()), "-c", ",".join(sites), "-t", str(len(sites))]
+    with (workspace.parent / "simulator.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**participant_environment(), "PYTHONUNBUFFERED": "1"},
+            cwd=os.getcwd(),
+        )
+        try:
+            last: Progress | None = None
+            while process.poll() is None:
+                time.sleep(POLL_S)
+                rows = next(iter(workspace.glob(f"{SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
+                progress = read_progress(rows, job_dir.name, rounds, len(sites)) if rows and on_progress else None
+                if on_progress and progress and progress != last:
+                    on_progress(progress)
+                    last = progress
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(timeout=10)

@@ -1,0 +1,114 @@
+"""The recorder's rows: what happened in a job, one JSON object a line, and the summary made from them.
+
+Kinds of rows, told apart by `kind`:
+
+- `job`: job_id, version, variables, started_at
+- `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with), `trained` (after
+  local training), `final` (the last global model, evaluated once more) or `best` (the selected one); region is WT, TC, ET or
+  mean; cases counts the site's validation cases; dice and iou are null where the site suppressed a small group.
+- `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases
+- `weight`: round, site, weight, and what the aggregator says of it
+- `refusal`: round, site, reason, message
+- `round`: round, answered, silent, seconds
+- `end`: status, seconds
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedbrats.data.regions import REGIONS
+
+Row = Mapping[str, Any]
+REGIONS_AND_MEAN = (*REGIONS, "mean")
+ROWS_FOLDER = "fedbrats"
+ROWS_FILE = "rows.jsonl"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a rows file; a last line that a crash cut short is left out."""
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if number != len(lines) - 1:
+                raise
+    return rows
+
+
+def metric_rows(
+    round_number: int, site: str, stage: str, metrics: Mapping[str, Mapping[str, float]] | None, cases: int
+) -> list[dict[str, Any]]:
+    """One row a region from `{"dice": {"WT": ..., "mean": ...}, "iou": {...}}`, or from None where nothing may be said."""
+    return [
+        {
+            "kind": "metrics",
+            "round": round_number,
+            "site": site,
+            "stage": stage,
+            "region": region,
+            "dice": metrics["dice"][region] if metrics else None,
+            "iou": metrics["iou"][region] if metrics else None,
+            "cases": cases,
+        }
+        for region in REGIONS_AND_MEAN
+    ]
+
+
+def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
+    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, and `per_site`.
+
+    A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
+    `sites` only. `dice` and `iou` are None where no site said anything.
+    """
+    rows = list(rows)
+    rounds = [row["round"] for row in rows if row["kind"] == "round"]
+    training_cases = {row["site"]: row["training_cases"] for row in rows if row["kind"] == "site"}
+    found = [row for row in rows if row["kind"] == "metrics" and row["stage"] == stage]
+    per_site: dict[str, dict[str, Any]] = {
+        site: {"cases": None, "training_cases": cases, "dice": None, "iou": None}
+        for site, cases in sorted(training_cases.items())
+    }
+    for row in found:
+        site = per_site.setdefault(row["site"], {"training_cases": None, "dice": None, "iou": None})
+        site["cases"] = row["cases"]
+        if row["dice"] is not None:
+            for metric in ("dice", "iou"):
+                site[metric] = {**(site[metric] or {}), row["region"]: row[metric]}
+    return {
+        "rounds": len(set(rounds)),
+        "sites": len(per_site),
+        "cases": sum(site["cases"] or 0 for site in per_site.values()),
+        "dice": _mean_over_cases(found, "dice"),
+        "iou": _mean_over_cases(found, "iou"),
+        "per_site": per_site,
+    }
+
+
+def learning_curve(rows: Iterable[Row], stage: str = "received") -> dict[int, float]:
+    """Mean validation Dice over all cases, by round."""
+    by_round: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["kind"] == "metrics" and row["stage"] == stage and row["region"] == "mean" and row["dice"] is not None:
+            by_round[row["round"]].append(row)
+    return {number: _weighted_mean(found, "dice") for number, found in sorted(by_round.items())}
+
+
+def _mean_over_cases(found: list[Row], metric: str) -> dict[str, float] | None:
+    by_region = {
+        region: [row for row in found if row["region"] == region and row[metric] is not None and row["cases"]]
+        for region in REGIONS_AND_MEAN
+    }
+    if not by_region["mean"]:
+        return None
+    return {region: _weighted_mean(by_region[region], metric) for region in ("mean", *REGIONS)}
+
+
+def _weighted_mean(found: list[Row], metric: str) -> float:
+    return sum(row[metric] * row["cases"] for row in found) / sum(row["cases"] for row in found)
