@@ -8,9 +8,9 @@ import numpy as np
 def project(wanted: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """clip(k * wanted, low, high) with the one k for which the sum is 1; all (K,).
 
-    This is the projection in relative entropy: sites away from their bounds keep their proportions. `wanted` is positive
-    and 0 <= low <= high, with sum(low) <= 1 <= sum(high). The sum grows with k and bends only where a site meets a
-    bound, so k lies between two neighbouring bends and is found there without iteration.
+    This is the projection in relative entropy: sites away from their bounds keep their proportions. `wanted` is
+    positive and 0 <= low <= high, with sum(low) <= 1 <= sum(high). The sum grows with k and bends only where a site
+    meets a bound, so k lies between two neighbouring bends and is found there without iteration.
     """
     bends = np.sort(np.concatenate([low / wanted, high / wanted]))
     sums = np.array([np.clip(bend * wanted, low, high).sum() for bend in bends])

@@ -45,7 +45,7 @@ def trimmed_mean(updates: Sequence[Update], trim: float = 0.2) -> dict[str, np.n
 
 
 def _by_tensor(updates: Sequence[Update], centre: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
-    """Apply `centre`, float64 (K, ...) -> (...), to one tensor at a time, so that memory grows by one tensor, not by K models."""
+    """Apply `centre`, float64 (K, ...) -> (...), to one tensor at a time: K tensors are stacked, never K models."""
     if not updates:
         raise UpdateError("No update was given, so there is no mean; keep the model as it is.")
     first = updates[0]

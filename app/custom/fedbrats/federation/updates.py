@@ -1,8 +1,8 @@
 """The algebra of updates: named arrays, added, scaled and compared.
 
-Every sum runs in float64 and in the sorted order of the names, so that the same arrays give the same bits whatever order
-a mapping holds them in; results come back in the dtype of the (first) input. A sum over sites follows the order in which
-the sites are given: a caller who sorts them by name gets the same bits whatever order they answered in.
+Every sum runs in float64 and in the sorted order of the names, so that the same arrays give the same bits whatever
+order a mapping holds them in; results come back in the dtype of the (first) input. A sum over sites follows the order
+in which the sites are given: a caller who sorts them by name gets the same bits whatever order they answered in.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def norm(a: Update) -> float:
 
 
 def cosine(a: Update, b: Update) -> float:
-    """The cosine between two updates, in [-1, 1]. Raises: UpdateError where one of them is zero and has no direction."""
+    """The cosine between two updates, in [-1, 1]. Raises: UpdateError where one is zero and has no direction."""
     length = norm(a) * norm(b)
     if length == 0.0:
         raise UpdateError("A zero update has no direction, so its cosine is not defined; refuse it before comparing.")
@@ -52,7 +52,7 @@ def cosine(a: Update, b: Update) -> float:
 
 
 def clip(a: Update, limit: float) -> dict[str, np.ndarray]:
-    """The update, shortened to the length `limit` where it is longer. Raises: UpdateError for a limit below zero or NaN."""
+    """The update, shortened to the length `limit` where it is longer. Raises: UpdateError unless the limit is >= 0."""
     if not limit >= 0.0:
         raise UpdateError(f"An update cannot be clipped to the length {limit}; give a limit of zero or more.")
     length = norm(a)
@@ -62,7 +62,7 @@ def clip(a: Update, limit: float) -> dict[str, np.ndarray]:
 def weighted_mean(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, np.ndarray]:
     """sum w_i u_i / sum w_i, in the order given.
 
-    Raises: UpdateError without updates, for a negative or non-finite weight, and for weights whose sum is not above zero.
+    Raises: UpdateError without updates, for a negative or non-finite weight, and where the weights sum to zero.
     """
     if len(updates) != len(weights):
         raise UpdateError(f"A mean of {len(updates)} updates needs as many weights, but {len(weights)} were given.")
@@ -81,7 +81,7 @@ class RunningMean:
         self._weight = 0.0
 
     def add(self, update: Update, weight: float) -> None:
-        """Count one more update. Raises: UpdateError for a bad weight or an update of another form; the sum is unchanged."""
+        """Count one more update. Raises: UpdateError for a bad weight or another form, and leaves the sum as it was."""
         if not (math.isfinite(weight) and weight >= 0.0):
             raise UpdateError(
                 f"An update cannot be counted with the weight {weight}; weights are finite and not negative."

@@ -1,0 +1,76 @@
+"""What one round says about each site: copies, prior, alignment, coherence, and robust scores between sites.
+
+All arrays are (K,), one number a site, sites in sorted order; G is the (K, K) matrix of cosines between updates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_ROUNDING = 1e-6  # two cosines closer than this are equal
+_MAD_TO_DEVIATION = 1.4826  # a normal distribution's standard deviation over its median absolute deviation
+
+
+def find_copies(G: np.ndarray, threshold: float, ratio: float) -> np.ndarray:
+    """(K, K) booleans: whose updates are copies of whose (each of itself).
+
+    Copies have a cosine above `threshold` and are far closer (by `ratio`) to each other than sites usually are in this
+    round: early in training honest updates may all lie above any fixed threshold, and a majority must not share a vote.
+    """
+    distance = 1.0 - G
+    pairs = distance[np.triu_indices(len(G), 1)]
+    usual = float(np.median(pairs)) if pairs.size else 0.0
+    near = distance <= max(_ROUNDING, min(1.0 - threshold, ratio * usual))
+    for _ in range(len(G)):  # a copy of a copy is a copy
+        near = near @ near
+    return near
+
+
+def share_votes(cases: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Prior weights: in proportion to cases, where copies share the vote of the largest of them; they sum to 1."""
+    votes = np.array([cases[i] * cases[copies[i]].max() / cases[copies[i]].sum() for i in range(len(cases))])
+    return votes / votes.sum()
+
+
+def align(G: np.ndarray, prior: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """The cosine of each site's direction with the prior-weighted mean direction of the others, its copies left out.
+
+    Zero where there is nobody else, or where the others cancel.
+    """
+    alignment = np.zeros(len(G))
+    for i in range(len(G)):
+        others = np.where(copies[i], 0.0, prior)
+        length_squared = float(others @ G @ others)
+        if length_squared > _ROUNDING * float(others.sum()) ** 2:
+            alignment[i] = np.clip(G[i] @ others / np.sqrt(length_squared), -1.0, 1.0)
+    return alignment
+
+
+def robust_scores(values: np.ndarray, votes: np.ndarray, smallest_deviation: float) -> np.ndarray:
+    """(value - median) / max(deviation, smallest_deviation), the deviation from the median absolute deviation.
+
+    Both medians count votes, so that copies cannot move them. NaN values are no evidence: they score 0 and do not vote.
+    """
+    known = np.isfinite(values)
+    scores = np.zeros(len(values))
+    if not known.any():
+        return scores
+    middle = weighted_median(values[known], votes[known])
+    spread = _MAD_TO_DEVIATION * weighted_median(np.abs(values[known] - middle), votes[known])
+    scores[known] = (values[known] - middle) / max(spread, smallest_deviation)
+    return scores
+
+
+def log_odds(scores: np.ndarray) -> np.ndarray:
+    """log(2 sigmoid(z)): 0 at the median, at most log 2 above it, about z far below it."""
+    return np.log(2.0) - np.logaddexp(0.0, -scores)
+
+
+def weighted_median(values: np.ndarray, votes: np.ndarray) -> float:
+    """The value at which half of the votes are reached; the mean of two neighbours where it falls between them."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(votes[order])
+    half = reached[-1] / 2.0
+    lower = order[int(np.argmax(reached >= half - _ROUNDING * half))]
+    upper = order[int(np.argmax(reached > half + _ROUNDING * half))]
+    return float(values[lower] + values[upper]) / 2.0

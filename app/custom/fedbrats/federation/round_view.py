@@ -1,0 +1,63 @@
+"""What the server sees of all sites in one round, before it remembers or decides anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedbrats.federation import evidence
+from fedbrats.federation.factor_settings import FactorSettings
+from fedbrats.federation.gates import Contribution
+from fedbrats.federation.memory import SiteMemory
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """Arrays are (K,), one number a site in sorted order; `copies` is (K, K)."""
+
+    copies: np.ndarray
+    prior: np.ndarray
+    alignment: np.ndarray
+    coherence: float
+    alignment_scores: np.ndarray
+    alignment_evidence: np.ndarray
+    usefulness: np.ndarray  # NaN where there is none
+    usefulness_evidence: np.ndarray
+    strikes: np.ndarray  # who works against the others in this round
+
+
+def look(
+    answers: Sequence[Contribution], records: Sequence[SiteMemory], cosines: np.ndarray, settings: FactorSettings
+) -> RoundView:
+    """The view of the sites that are not in quarantine: their medians judge everybody."""
+    copies = evidence.find_copies(cosines, settings.copy_threshold, settings.copy_ratio)
+    prior = evidence.share_votes(np.array([float(each.cases) for each in answers]), copies)
+    trusted = np.array([not record.quarantined for record in records])
+    if not trusted.any():
+        trusted[:] = True
+    votes = trusted / copies.sum(axis=1)
+    alignment = evidence.align(cosines, prior * trusted, copies)
+    usefulness = np.array([_usefulness(each, settings) for each in answers])
+    alignment_scores = evidence.robust_scores(alignment, votes, settings.alignment_deviation)
+    usefulness_scores = evidence.robust_scores(usefulness, votes, settings.usefulness_deviation)
+    usual = evidence.weighted_median(alignment, votes)
+    return RoundView(
+        copies=copies,
+        prior=prior,
+        alignment=alignment,
+        coherence=float(np.clip(usual / settings.coherence_scale, 0.0, 1.0)),
+        alignment_scores=alignment_scores,
+        alignment_evidence=evidence.log_odds(alignment_scores),
+        usefulness=usefulness,
+        usefulness_evidence=evidence.log_odds(usefulness_scores),
+        strikes=(alignment_scores < settings.quarantine_score) & (alignment < settings.quarantine_share * usual),
+    )
+
+
+def _usefulness(answer: Contribution, settings: FactorSettings) -> float:
+    if answer.usefulness is None or not math.isfinite(answer.usefulness):
+        return math.nan
+    return min(settings.usefulness_limit, max(-settings.usefulness_limit, float(answer.usefulness)))
