@@ -77,7 +77,7 @@ def labels_to_regions(labels: NDArray[np.generic], convention: LabelConvention) 
 
     Raises: DataError if the volume holds a value that the convention does not know.
     """
-    unknown = sorted(set(np.unique(labels).tolist()) - convention.values)
+    unknown = sorted(set(np.unique(labels[labels != 0]).tolist()) - convention.values)  # most voxels are background
     if unknown:
         raise DataError(
             f"segmentation holds the label(s) {', '.join(f'{v:g}' for v in unknown)}, "

@@ -20,8 +20,8 @@ import psutil
 import yaml
 
 from fedbrats.atomic import write_json_atomic, write_text_atomic
-from fedbrats.data.datalist import read_datalist
-from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.flare.site import REGISTER
 from fedbrats.house import house_dir
 
@@ -50,19 +50,6 @@ class Poc:
         return self.kits / participant / job_id
 
 
-def find_sites(sites_dir: Path) -> list[Path]:
-    """Return the site folders, each with a datalist, of a folder that `fedbrats split` or `fedbrats phantom` made."""
-    if not sites_dir.is_dir():
-        raise DataError(f"there is no folder {sites_dir}; make one with `fedbrats split` or `fedbrats phantom`")
-    sites = sorted(path.parent for path in sites_dir.glob("*/datalist.json"))
-    if not sites:
-        raise DataError(
-            f"{sites_dir} holds no site (a folder with a datalist.json); make them with `fedbrats split` or "
-            f"`fedbrats phantom`"
-        )
-    return sites
-
-
 def prepare(
     workspace: Path,
     sites_dir: Path,
@@ -79,6 +66,7 @@ def prepare(
     Raises: ConfigurationError where a POC is running in the workspace, or the folder is something else.
     """
     sites = find_sites(sites_dir)
+    workspace = workspace.resolve()
     _clear(workspace)
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / ".fedbrats-poc").touch()
