@@ -3,9 +3,10 @@
 Kinds of rows, told apart by `kind`:
 
 - `job`: job_id, version, variables, started_at
-- `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with), `trained` (after
-  local training), `final` (the last global model, evaluated once more) or `best` (the selected one); region is WT, TC, ET or
-  mean; cases counts the site's validation cases; dice and iou are null where the site suppressed a small group.
+- `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with),
+  `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
+  region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
+  suppressed a small group.
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
@@ -45,7 +46,8 @@ def read_rows(path: Path) -> list[Row]:
 def metric_rows(
     round_number: int, site: str, stage: str, metrics: Mapping[str, Mapping[str, float]] | None, cases: int
 ) -> list[dict[str, Any]]:
-    """One row a region from `{"dice": {"WT": ..., "mean": ...}, "iou": {...}}`, or from None where nothing may be said."""
+    """One row a region from `{"dice": {"WT": ..., "mean": ...}, "iou": {...}}`, or from None where nothing may be
+    said."""
     return [
         {
             "kind": "metrics",

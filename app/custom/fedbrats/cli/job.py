@@ -1,7 +1,7 @@
 """Build and list FLARE jobs.
 
-A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin console,
-`nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
+A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin
+console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
 
 example:
   fedbrats job list
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `job build` and `job list`."""
     actions = parser.add_subparsers(dest="action", metavar="build|list", required=True)
     build = actions.add_parser("build", help="write job folders, ready to be submitted")
-    build.add_argument("names", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
+    build.add_argument("names", nargs="*", metavar="JOB", help="names as `fedbrats job list` shows them; none for all")
     build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
     build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
     add_set_argument(build)
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
             print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
         return 0
     settings = parse_settings(args.settings)
-    folders = {name: build_job(name, args.out, settings, with_code=args.with_code) for name in args.names}
+    names = args.names or [job.name for job in list_jobs()]
+    folders = {name: build_job(name, args.out, settings, with_code=args.with_code) for name in names}
     if args.json:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:

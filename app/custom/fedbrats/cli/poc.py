@@ -1,8 +1,8 @@
 """Run jobs in a real FLARE POC federation on this machine: one server and one process a site, with real certificates.
 
-`run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after the
-other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `down` go step by step; between
-them the federation is FLARE's own, open to its admin console.
+`run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after
+the other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `down` go step
+by step; between them the federation is FLARE's own, open to its admin console.
 
 example:
   fedbrats phantom sites --sites 3 --cases 6
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
     for action in (run, up):
-        action.add_argument("--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`")
+        action.add_argument(
+            "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
+        )
         action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
         action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
     for action in (run, up, submit, status, down):
@@ -71,7 +73,9 @@ def _up(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)})
     else:
-        print(f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh")
+        print(
+            f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh"
+        )
     return 0
 
 

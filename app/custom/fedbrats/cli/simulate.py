@@ -1,4 +1,6 @@
-"""Run a job in FLARE's simulator: for experiments and quick tests, with the same rows and results as `fedbrats poc run`.
+"""Run a job in FLARE's simulator: for experiments and quick tests.
+
+Rows and results are the same as those of `fedbrats poc run`.
 
 example:
   fedbrats phantom sites --sites 3 --cases 6

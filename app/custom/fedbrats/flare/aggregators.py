@@ -49,7 +49,9 @@ class GatedAggregator(Aggregator):
             local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
             self._registered = read_registered_cases(local_dir)
             if self._registered is None:
-                self.log_warning(fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves")
+                self.log_warning(
+                    fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves"
+                )
 
     def accept(self, shareable: Shareable, fl_ctx: FLContext) -> bool:
         """Gate one answer; a refused one is a log line and a row, and leaves the round as if it had not come."""
@@ -99,7 +101,7 @@ class GatedAggregator(Aggregator):
 
 
 class WeightedFedAvg(GatedAggregator):
-    """Federated averaging: sites weigh by their training cases, a fact, and not by their steps, a setting (McMahan 2017)."""
+    """Federated averaging (McMahan 2017, arXiv:1602.05629), weighted by cases, a fact, not by steps, a setting."""
 
     def combine(self, contributions: Sequence[Contribution]) -> tuple[Update, list[dict[str, Any]]]:
         """Return the mean update weighted by cases."""
@@ -133,11 +135,9 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
 
 
 def usefulness(report: dict[str, Any]) -> float | None:
-    """Mean region Dice after local training minus before, on the site's own validation cases; None where not measured."""
+    """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
     try:
         gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
     except (KeyError, TypeError, ValueError):
         return None
     return gain if np.isfinite(gain) else None
-
-

@@ -1,4 +1,4 @@
-"""The executor of a site: takes the global model, trains one local round on the site's cases, answers with a difference."""
+"""The executor of a site: takes the global model, trains a local round on its cases, answers with a difference."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY
 from fedbrats.rows import ROWS_FOLDER
 
-
 CASES_FILE = "cases.jsonl"  # the scores of every validation case: written at the site, never sent
 
 
 class SegmentationExecutor(Executor):
     """Answers the tasks `train` and `validate`.
 
-    A training answer is a WEIGHT_DIFF whose meta carries, under `fedbrats`, the number of cases and steps, the seconds, and the
-    metrics of the received and of the trained model. Personal names are in it too: the site's KeepShared filter removes them.
+    A training answer is a WEIGHT_DIFF whose meta carries, under `fedbrats`, the number of cases and steps, the
+    seconds, and the metrics of the received and of the trained model. Personal names are in it too: the site's
+    KeepShared filter removes them.
 
     Args:
         network, network_options, seed: the network, as the server builds it.
@@ -151,8 +151,11 @@ class SegmentationExecutor(Executor):
         report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
 
-    def _own_model(self, site: LocalSite, received: Mapping[str, np.ndarray], fl_ctx: FLContext) -> dict[str, np.ndarray]:
-        """The received shared weights with the site's personal ones; before its first round a site has none of its own."""
+    def _own_model(
+        self, site: LocalSite, received: Mapping[str, np.ndarray], fl_ctx: FLContext
+    ) -> dict[str, np.ndarray]:
+        """The received shared weights with the site's personal ones; before its first round a site has none of its
+        own."""
         shared, personal = split_names(received, self._personal_names, allow_nothing_shared=True)
         mine = load_personal(self._personal_dir(site, fl_ctx)) if personal else {}
         if mine is None:
@@ -171,7 +174,13 @@ class SegmentationExecutor(Executor):
         with path.open("a", encoding="utf-8") as stream:
             for stage, scores in stages.items():
                 for score in scores or ():
-                    row = {"round": round_number, "stage": stage, "case": score.case, "dice": score.dice, "iou": score.iou}
+                    row = {
+                        "round": round_number,
+                        "stage": stage,
+                        "case": score.case,
+                        "dice": score.dice,
+                        "iou": score.iou,
+                    }
                     stream.write(json.dumps(row) + "\n")
 
     def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:

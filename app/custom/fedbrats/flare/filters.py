@@ -18,10 +18,10 @@ from fedbrats.model.network import SegmentationNetwork
 class KeepShared(Filter):
     """Removes personal names from a site's update and fails closed.
 
-    A result is stopped (FLARE then answers TASK_RESULT_FILTER_ERROR and sends nothing) when it is neither metrics nor weights, when
-    its names are not exactly the network's, or when the personal set names nothing. FLARE's own ExcludeVars lets everything pass
-    where its pattern is of the wrong type, its unanchored search takes `head` for a part of `multihead`, and DXOFilter waves
-    through whatever is not a DXO (seen in 2.9.0).
+    A result is stopped (FLARE then answers TASK_RESULT_FILTER_ERROR and sends nothing) when it is neither metrics nor
+    weights, when its names are not exactly the network's, or when the personal set names nothing. FLARE's own
+    ExcludeVars lets everything pass where its pattern is of the wrong type, its unanchored search takes `head` for a
+    part of `multihead`, and DXOFilter waves through whatever is not a DXO (seen in 2.9.0).
 
     Args:
         network, network_options: the network whose names are the only ones known.

@@ -50,9 +50,7 @@ def find_job(name: str) -> JobSource:
     return jobs[name]
 
 
-def build_job(
-    name: str, out_dir: Path, settings: Mapping[str, Any] | None = None, *, with_code: bool = False
-) -> Path:
+def build_job(name: str, out_dir: Path, settings: Mapping[str, Any] | None = None, *, with_code: bool = False) -> Path:
     """Write the job folder `out_dir/name`, ready to be submitted, and return it; an older one there is replaced.
 
     settings: variables to change, by name; one that no configuration of the job has is refused.

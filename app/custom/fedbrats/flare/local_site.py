@@ -30,7 +30,8 @@ class LocalSite:
     preparing_seconds: float
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
-        """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site allows."""
+        """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
+        allows."""
         from fedbrats.model.metrics import summarise
 
         if not scores or len(scores) < self.facts.min_cases:
@@ -54,7 +55,8 @@ def open_local_site(
 ) -> LocalSite:
     """Read the site's facts and datalist, prepare its cases and build its trainer.
 
-    Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable training case.
+    Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable
+        training case.
     """
     from fedbrats.model.training import Trainer, TrainingSettings
 
@@ -75,8 +77,8 @@ def open_local_site(
     validation_cases = [by_name[case.name] for case in datalist.validation if case.name in by_name]
     if not training_cases:
         raise DataError(
-            f"site {name} has no training case that can be used ({len(datalist.training)} listed, {len(rejected)} rejected): "
-            f"see `fedbrats check` on its data folder"
+            f"site {name} has no training case that can be used ({len(datalist.training)} listed, "
+            f"{len(rejected)} rejected): see `fedbrats check` on its data folder"
         )
     trainer = Trainer(
         network, settings, training_cases, validation_cases, seed=seed, device=facts.device, threads=facts.threads

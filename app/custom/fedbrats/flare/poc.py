@@ -207,7 +207,8 @@ def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
 
 
 def participant_environment() -> dict[str, str]:
-    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own choice."""
+    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own
+    choice."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # five sites share the cores: a waiting thread must not spin
     environment.pop("NVFL_WORKSPACE", None)
@@ -233,7 +234,8 @@ def _wait_until_ready(poc: Poc) -> None:
             time.sleep(0.5)
     missing = sorted(set(poc.sites) - reached)
     raise FedbratsError(
-        f"after {START_TIMEOUT_S} s these sites have not connected: {', '.join(missing)}; see console.log in {poc.kits}/SITE"
+        f"after {START_TIMEOUT_S} s these sites have not connected: {', '.join(missing)}; "
+        f"see console.log in {poc.kits}/SITE"
     )
 
 
@@ -285,4 +287,3 @@ def _quiet() -> Iterator[None]:
     """Keep FLARE's prints off standard output, which belongs to --json."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-

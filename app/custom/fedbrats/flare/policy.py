@@ -1,7 +1,7 @@
 """The classes that a job without code may name: all that our jobs are made of, and nothing else.
 
-FLARE checks each component of a job against this list at every site. Ours stand one by one and not as the prefix `fedbrats.`: a
-prefix would let a job call any function of the package, with arguments of the job's choice.
+FLARE checks each component of a job against this list at every site. Ours stand one by one and not as the prefix
+`fedbrats.`: a prefix would let a job call any function of the package, with arguments of the job's choice.
 """
 
 FLARE_CLASSES = (

@@ -61,7 +61,9 @@ class Recorder(FLComponent):
         self._path = run_dir / ROWS_FOLDER / ROWS_FILE
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._began = time.time()
-        self._write([{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}])
+        self._write(
+            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}]
+        )
 
     def _start_round(self, _fl_ctx: FLContext) -> None:
         self._round_began = time.time()

@@ -35,8 +35,8 @@ def simulate_job(
 ) -> dict[str, Any]:
     """Run a built job with every site of a data folder, and return the summary document.
 
-    Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE 2.9.0: it
-    exits with 0 when a job is aborted).
+    Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
+    2.9.0: it exits with 0 when a job is aborted).
     """
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """What belongs to a hospital and never to a job: its data, its caches, its device, its rules.
 
-The facts stand in `local/fedbrats.json` of the site's startup kit. Provisioning writes the file, the hospital edits it; a job
-has no way to name a path on a hospital's disk.
+The facts stand in `local/fedbrats.json` of the site's startup kit. Provisioning writes the file, the hospital edits
+it; a job has no way to name a path on a hospital's disk.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     """Check the entries of a site file and resolve its paths against `base`."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    known = {field.name for field in fields(SiteFacts)} | {REGISTER}  # in FLARE's simulator, sites and server share a file
+    known = {field.name for field in fields(SiteFacts)} | {
+        REGISTER
+    }  # in FLARE's simulator, sites and server share a file
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(

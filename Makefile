@@ -1,0 +1,37 @@
+# fedbrats. `make` alone lists what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint jobs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## install fedbrats, with what its tests need, into .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## five synthetic hospitals in FLARE POC: centralised, alone, federated; a table at the end
+	$(BIN)/python poc/demo.py
+
+test: $(INSTALLED)  ## run every test, real FLARE processes included
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+jobs: $(INSTALLED)  ## build every job into build/jobs
+	$(BIN)/fedbrats job build
+
+clean:  ## remove what was built (not .venv, not results)
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,119 @@
+"""A job is app/ with jobs/<name>/ laid over it; a variable that is not there is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.flare.jobs import FLARE_KEYS, build_job, list_jobs, parse_settings, read_variables
+from fedbrats.flare.policy import ALLOWED_CLASSES
+
+JOBS = [job.name for job in list_jobs()]
+
+
+def configuration(job_dir: Path, side: str) -> dict:
+    return json.loads((job_dir / "app" / "config" / f"config_fed_{side}.json").read_text())
+
+
+def component_paths(node) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["path"]] if isinstance(node.get("path"), str) else []
+        return own + [path for value in node.values() for path in component_paths(value)]
+    if isinstance(node, list):
+        return [path for value in node for path in component_paths(value)]
+    return []
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_job_builds_into_a_submittable_folder(name, tmp_path):
+    job_dir = build_job(name, tmp_path)
+    meta = json.loads((job_dir / "meta.json").read_text())
+    assert meta["name"] == name
+    assert meta["deploy_map"] == {"app": ["@ALL"]}
+    assert not [path for path in job_dir.rglob("*") if path.is_symlink()]
+    assert not (job_dir / "app" / "custom").exists()
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, tmp_path):
+    from importlib import import_module
+
+    job_dir = build_job(name, tmp_path)
+    for side in ("server", "client"):
+        for path in component_paths(configuration(job_dir, side)):
+            assert path in ALLOWED_CLASSES
+            module, _, attribute = path.rpartition(".")
+            assert isinstance(getattr(import_module(module), attribute), type)
+
+
+@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_every_variable_a_configuration_uses_is_defined_in_it(name, side, tmp_path):
+    """FLARE resolves an undefined {variable} to None without a word (seen in 2.9.0)."""
+    import re
+
+    document = configuration(build_job(name, tmp_path), side)
+    used = set(re.findall(r'"\{(\w+)\}"', json.dumps(document)))
+    assert used <= set(document) - FLARE_KEYS
+
+
+def test_set_changes_a_variable_in_every_file_that_has_it(tmp_path):
+    job_dir = build_job("fedavg", tmp_path, {"num_rounds": 3, "seed": 7})
+    assert configuration(job_dir, "server")["num_rounds"] == 3
+    assert configuration(job_dir, "server")["seed"] == configuration(job_dir, "client")["seed"] == 7
+    assert read_variables(job_dir)["num_rounds"] == 3
+
+
+def test_an_unknown_variable_is_refused_with_the_names_there_are(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"no variable 'rounds'.*num_rounds"):
+        build_job("fedavg", tmp_path, {"rounds": 3})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flares_own_keys_are_no_variables(tmp_path):
+    with pytest.raises(ConfigurationError, match="no variable 'components'"):
+        build_job("fedavg", tmp_path, {"components": []})
+
+
+@pytest.mark.parametrize("value", ["many", True, 2.5, [3]])
+def test_a_value_of_another_type_is_refused(tmp_path, value):
+    with pytest.raises(ConfigurationError, match="num_rounds is 25 by default"):
+        build_job("fedavg", tmp_path, {"num_rounds": value})
+
+
+def test_an_unknown_job_is_refused_with_the_names_there_are(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"no job named 'fedavgg'.*fedavg"):
+        build_job("fedavgg", tmp_path)
+
+
+def test_an_older_build_is_replaced_and_nothing_else_is_left(tmp_path):
+    (build_job("fedavg", tmp_path) / "stale").touch()
+    job_dir = build_job("fedavg", tmp_path)
+    assert not (job_dir / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["fedavg"]
+
+
+def test_with_code_carries_the_package_alone(tmp_path):
+    job_dir = build_job("fedavg", tmp_path, with_code=True)
+    code = (
+        f"import sys; sys.path.insert(0, {str(job_dir / 'app' / 'custom')!r}); import fedbrats.flare.executor as e; "
+        f"print(e.__file__)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith(str(job_dir))
+    assert not list(job_dir.rglob("__pycache__"))
+
+
+def test_settings_are_json_where_they_read_as_json():
+    assert parse_settings(["a=1", "b=x=y", "c=[1, 2]", "d=null"]) == {"a": 1, "b": "x=y", "c": [1, 2], "d": None}
+    with pytest.raises(ConfigurationError, match="name=value"):
+        parse_settings(["a"])
+
+
+def test_local_only_differs_from_the_app_in_what_it_is():
+    folder = next(job.folder for job in list_jobs() if job.name == "local_only")
+    assert sorted(path.name for path in folder.iterdir()) == ["meta.json", "variables.json"]
+    assert json.loads((folder / "variables.json").read_text()) == {"personal": "all"}
