@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train without federation: the centralised baseline, or one site alone",
     "job": "build and list FLARE jobs",
     "simulate": "run a job in FLARE's simulator",
+    "site": "write what belongs to a hospital into its startup kit",
     "poc": "run jobs in a real FLARE POC federation on this machine",
 }
 
