@@ -55,6 +55,11 @@ class Case:
         return not self.missing and self.label is not None and not self.doubled
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The files that there are, by modality or `seg`."""
+        return self.images | ({SEGMENTATION: self.label} if self.label else {})
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The modalities without a file, in channel order."""
         return tuple(m for m in MODALITIES if m not in self.images)

@@ -1,0 +1,58 @@
+"""What can be wrong with a case, by name: the words that `fedbrats check` reports in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+ERROR = "error"
+WARNING = "warning"
+
+
+class Kind(NamedTuple):
+    """How grave a kind of problem is, and what it means."""
+
+    severity: str
+    meaning: str
+
+
+KINDS = {
+    "missing-modality": Kind(ERROR, "one of t1, t1ce, t2, flair has no file"),
+    "doubled-modality": Kind(ERROR, "two files claim to be the same modality or segmentation"),
+    "doubled-case": Kind(ERROR, "two folders hold a case of this name"),
+    "unreadable": Kind(ERROR, "the file is truncated, damaged or no NIfTI"),
+    "wrong-dimensions": Kind(ERROR, "the file is not one three-dimensional volume"),
+    "grid-mismatch": Kind(ERROR, "shape or affine differs from the case's other files"),
+    "not-finite": Kind(ERROR, "NaN or infinity among the voxels"),
+    "empty-image": Kind(ERROR, "every voxel has the same value"),
+    "identical-modalities": Kind(ERROR, "two modalities show the same image"),
+    "non-integer-labels": Kind(ERROR, "the segmentation holds values that are no whole numbers"),
+    "unknown-labels": Kind(ERROR, "the segmentation holds values that the label convention does not know"),
+    "unsettled-convention": Kind(ERROR, "the data set's labels and names do not tell its label convention"),
+    "assumed-convention": Kind(WARNING, "no label tells the convention, the case names were taken to"),
+    "missing-segmentation": Kind(WARNING, "no segmentation: the case cannot be trained on"),
+    "empty-segmentation": Kind(WARNING, "no tumour is marked"),
+    "tumour-outside-brain": Kind(WARNING, "much of the marked tumour lies where no modality shows brain"),
+    "partial-coverage": Kind(WARNING, "a modality leaves out part of the brain that the others show"),
+    "exchanged-modalities": Kind(WARNING, "two modalities look as if their names were exchanged"),
+    "not-skull-stripped": Kind(WARNING, "there is signal outside the brain"),
+    "same-patient": Kind(WARNING, "another case is of the same patient by its name"),
+    "same-images": Kind(WARNING, "another case holds the same images"),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one case. An error stops the case, a warning does not."""
+
+    case: str
+    file: str  # the path, or empty where the problem is no single file's
+    kind: str  # a key of KINDS
+    severity: str
+    message: str
+
+
+def make_problem(case: str, file: Path | None, kind: str, message: str) -> Problem:
+    """A problem with the severity of its kind."""
+    return Problem(case, str(file or ""), kind, KINDS[kind].severity, message)
