@@ -1,0 +1,245 @@
+"""Prepare every case once and keep it memory-mapped on disk, keyed by the content of its files and by the settings.
+
+An entry is a folder: `image.npy`, `mask.npy` and `entry.json` with their checksums. It is written beside its place and
+renamed into it, so several sites of one machine may prepare the same case at once and a crash leaves nothing that
+counts. A small index remembers the content hash of files by their size and time, so that a warm start reads no scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.data.cases import Case
+from fedbrats.data.preparation import CacheSettings, Geometry, PreparedCase, prepare
+from fedbrats.data.regions import LabelConvention
+from fedbrats.errors import DataError
+
+__all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
+
+FORMAT_VERSION = 1  # part of every key: raise it whenever preparation gives other numbers
+_ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
+_TEMPORARY = ".unfinished-"
+_ABANDONED_AFTER_S = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """A prepared case: image float16 (4, X, Y, Z) and mask uint8 (3, X, Y, Z) or None, both memory-mapped read-only."""
+
+    name: str
+    patient: str
+    image: NDArray[np.float16]
+    mask: NDArray[np.uint8] | None
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class RejectedCase:
+    """A case that cannot be used, and why, in one sentence."""
+
+    name: str
+    reason: str
+
+
+class CacheError(DataError):
+    """The cache itself cannot be written, which no other case would survive either."""
+
+
+def prepare_cases(
+    cases: Sequence[Case],
+    convention: LabelConvention,
+    cache_dir: Path,
+    settings: CacheSettings,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[CachedCase], list[RejectedCase]]:
+    """Prepare many cases in `workers` threads, in order; a bad case is logged and rejected, and never stops the others.
+
+    `on_progress` is called with the number of cases done and of all. Raises: DataError if the cache cannot be written.
+    """
+    _remove_abandoned(cache_dir)
+    prepared: list[CachedCase] = []
+    rejected: list[RejectedCase] = []
+    attempt = partial(_try_to_prepare, convention=convention, cache_dir=cache_dir, settings=settings)
+    with ThreadPoolExecutor(max(1, workers)) as pool:  # reading, inflating and numpy let go of the interpreter
+        try:
+            for done, outcome in enumerate(pool.map(attempt, cases), start=1):
+                if isinstance(outcome, CachedCase):
+                    prepared.append(outcome)
+                else:
+                    rejected.append(outcome)
+                if on_progress:
+                    on_progress(done, len(cases))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if rejected:
+        logger.warning("cases were rejected: rejected=%d usable=%d", len(rejected), len(prepared))
+    return prepared, rejected
+
+
+def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings) -> CachedCase:
+    """The prepared case, from the cache if a sound entry is there, else prepared and stored.
+
+    Raises: DataError naming the case and file that cannot be used; CacheError (a DataError) if the disk is full.
+    """
+    key = _key_of(case, convention, cache_dir, settings)
+    folder = cache_dir / key
+    if folder.is_dir():
+        try:
+            return _open_entry(folder, case)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, error)
+            _discard(folder)
+    prepared = prepare(case, convention, settings)
+    _store_entry(folder, prepared)
+    return _open_entry(folder, case)
+
+
+def _try_to_prepare(
+    case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings
+) -> CachedCase | RejectedCase:
+    try:
+        return prepare_case(case, convention, cache_dir, settings)
+    except CacheError:
+        raise
+    except DataError as error:
+        return RejectedCase(case.name, str(error))
+
+
+def _key_of(case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings) -> str:
+    """A name for what preparation would give: a hash of the files' bytes, the convention and the settings."""
+    paths = (*case.image_paths, *([case.label] if case.label else []))
+    digests = [_digest_of(path, case, cache_dir) for path in paths]
+    recipe = [FORMAT_VERSION, digests, case.label is not None, convention.name, asdict(settings)]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _digest_of(path: Path, case: Case, cache_dir: Path) -> str:
+    """The content hash of a file, from the index while its size and time stay as they were."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"case {case.name}: {path} cannot be read: {error.strerror}") from None
+    stamp = [status.st_size, status.st_mtime_ns]
+    index = cache_dir / "index" / hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+        if known["stamp"] == stamp:
+            return known["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not indexed, or an index written by a crash: hashing gives it anew
+    try:
+        digest = _hash_file(path)
+    except OSError as error:
+        raise DataError(f"case {case.name}: {path} cannot be read: {error.strerror}") from None
+    with _telling_a_full_disk(cache_dir):
+        write_json_atomic(index, {"stamp": stamp, "digest": digest})
+    return digest
+
+
+def _hash_file(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def _store_entry(folder: Path, prepared: PreparedCase) -> None:
+    with _telling_a_full_disk(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+        try:
+            checksums = {_IMAGE: _write_array(unfinished / _IMAGE, prepared.image)}
+            if prepared.mask is not None:
+                checksums[_MASK] = _write_array(unfinished / _MASK, prepared.mask)
+            write_json_atomic(
+                unfinished / _ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()}
+            )
+            unfinished.chmod(0o755)
+            _move_into_place(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _move_into_place(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was quicker with the very same entry
+            raise
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> int:
+    with path.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+
+
+def _open_entry(folder: Path, case: Case) -> CachedCase:
+    """Map an entry's arrays and verify their checksums, which also brings them into the page cache for training.
+
+    Raises: OSError, ValueError, KeyError or TypeError if the entry is not sound.
+    """
+    document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
+    arrays = {}
+    for name, checksum in document["checksums"].items():
+        arrays[name] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        if zlib.crc32(arrays[name].view(np.uint8).reshape(-1)) != checksum:
+            raise ValueError(f"{name} does not have the checksum it was stored with")
+    return CachedCase(
+        case.name, case.patient, arrays[_IMAGE], arrays.get(_MASK), Geometry.from_document(document["geometry"])
+    )
+
+
+def _discard(folder: Path) -> None:
+    """Take an entry away under another name first: a half-removed one must not be found."""
+    grave = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+    with suppress(FileNotFoundError):  # another process was quicker
+        folder.rename(grave / folder.name)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _remove_abandoned(cache_dir: Path) -> None:
+    """Remove what killed processes left unfinished; young ones may belong to a process at work."""
+    for path in cache_dir.glob(f"{_TEMPORARY}*"):
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(path, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+@contextmanager
+def _telling_a_full_disk(cache_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CacheError(
+            f"the cache {cache_dir} cannot be written: {error.strerror or error}; "
+            f"free space there or choose another cache folder"
+        ) from None

@@ -1,0 +1,144 @@
+"""Batches for one local round: foreground-aware patches or whole volumes, augmented, read ahead by one thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedbrats.data.augmentation import Augmentation, augment
+from fedbrats.data.cache import CachedCase
+from fedbrats.errors import DataError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images float32 (B, 4, x, y, z), masks float32 (B, 3, x, y, z)."""
+
+    images: NDArray[np.float32]
+    masks: NDArray[np.float32]
+
+
+class Loader:
+    """Draws batches whose content depends on the seed, the round and the step alone, so a restart repeats them.
+
+    One thread reads ahead: numpy lets go of the interpreter while it copies, and several sites may share a machine, so
+    no process is spent. `seconds_waiting` counts how long the consumer had to wait for it.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[CachedCase],
+        *,
+        patch_size: Sequence[int] | None,
+        batch_size: int,
+        foreground_share: float,
+        augmentation: Augmentation,
+        seed: int,
+        batches_ahead: int = 3,
+    ) -> None:
+        unlabelled = [case.name for case in cases if case.mask is None]
+        if unlabelled:
+            raise DataError(f"case {unlabelled[0]} has no segmentation and cannot be trained on")
+        self._cases = list(cases)
+        # Whole volumes are patches as large as the largest of them, so that any of them make a batch.
+        largest = np.max([case.image.shape[1:] for case in cases], axis=0)
+        self._patch = tuple(int(n) for n in (patch_size or -(-largest // 16) * 16))
+        self._batch_size = batch_size
+        self._foreground_share = foreground_share
+        self._augmentation = augmentation
+        self._seed = seed
+        self._batches_ahead = batches_ahead
+        self.seconds_waiting = 0.0
+
+    def batches(self, round_number: int, steps: int) -> Iterator[Batch]:
+        """The batches of one round. Closing the iterator early ends the thread."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(self._batches_ahead)
+        stopped = threading.Event()
+        reader = threading.Thread(
+            target=self._read_ahead, args=(round_number, steps, ready, stopped), name="loader", daemon=True
+        )
+        reader.start()
+        try:
+            for _ in range(steps):
+                began = time.perf_counter()
+                batch = ready.get()
+                self.seconds_waiting += time.perf_counter() - began
+                if isinstance(batch, BaseException):
+                    raise batch
+                yield batch
+        finally:
+            stopped.set()
+            while reader.is_alive():
+                _drain(ready)
+                reader.join(0.01)
+
+    def _read_ahead(self, round_number: int, steps: int, ready: queue.Queue, stopped: threading.Event) -> None:
+        try:
+            for step in range(steps):
+                if stopped.is_set():
+                    return
+                ready.put(self.draw(round_number, step))
+        except BaseException as error:  # whatever it is, the consumer must raise it and not wait for ever
+            ready.put(error)
+
+    def draw(self, round_number: int, step: int) -> Batch:
+        """The batch of one step."""
+        rng = np.random.default_rng([self._seed, round_number, 1 + step])
+        indices = [self._index(round_number, step * self._batch_size + i) for i in range(self._batch_size)]
+        pairs = [self._patch_of(self._cases[index], rng) for index in indices]
+        return Batch(np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]))
+
+    def _index(self, round_number: int, position: int) -> int:
+        """Which case stands at a position of the round's order: one shuffle after another, each case once in each."""
+        epoch, place = divmod(position, len(self._cases))
+        order = np.random.default_rng([self._seed, round_number, 0, epoch]).permutation(len(self._cases))
+        return int(order[place])
+
+    def _patch_of(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert case.mask is not None
+        start = self._draw_start(case.mask, rng)
+        image, mask = _cut(case.image, start, self._patch), _cut(case.mask, start, self._patch)
+        return augment(image, mask, self._augmentation, rng)
+
+    def _draw_start(self, mask: NDArray[np.uint8], rng: np.random.Generator) -> list[int]:
+        """The patch's first voxel along each axis: around a voxel of some region, or anywhere; the case stays inside.
+
+        Where a side of the case is shorter than the patch, the start is negative: the case lies anywhere in the patch.
+        """
+        shape = mask.shape[1:]
+        spans = [sorted((0, n - p)) for n, p in zip(shape, self._patch, strict=True)]
+        start = [int(rng.integers(low, high + 1)) for low, high in spans]
+        if rng.random() < self._foreground_share:
+            voxels = np.flatnonzero(mask[rng.integers(len(mask))])
+            if len(voxels):
+                centre = np.unravel_index(voxels[rng.integers(len(voxels))], shape)
+                for axis, (low, high) in enumerate(spans):
+                    if low == 0:
+                        start[axis] = int(np.clip(int(centre[axis]) - self._patch[axis] // 2, low, high))
+        return start
+
+
+def _cut(volume: NDArray[np.generic], start: Sequence[int], size: Sequence[int]) -> NDArray[np.float32]:
+    """The patch (C, *size) of a volume (C, X, Y, Z) from `start` on, zero where the volume has nothing."""
+    patch = np.zeros((len(volume), *size), np.float32)
+    source, target = [slice(None)], [slice(None)]
+    for begin, length, side in zip(start, size, volume.shape[1:], strict=True):
+        low, high = max(begin, 0), min(begin + length, side)
+        source.append(slice(low, high))
+        target.append(slice(low - begin, high - begin))
+    patch[tuple(target)] = volume[tuple(source)]
+    return patch
+
+
+def _drain(ready: queue.Queue) -> None:
+    try:
+        while True:
+            ready.get_nowait()
+    except queue.Empty:
+        return

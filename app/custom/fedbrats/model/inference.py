@@ -1,0 +1,55 @@
+"""From a prepared case to a mask: whole volume or sliding window, test-time flips, nested regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedbrats.data.cache import CachedCase
+from fedbrats.model.network import SegmentationNetwork
+
+WINDOW_OVERLAP = 0.5
+_AXES = (2, 3, 4)
+_ALL_FLIPS = tuple(axes for count in range(4) for axes in combinations(_AXES, count))
+
+
+@torch.no_grad()
+def predict_probabilities(
+    network: SegmentationNetwork,
+    case: CachedCase,
+    *,
+    device: torch.device,
+    window: Sequence[int] | None = None,
+    flips: bool = False,
+) -> NDArray[np.float32]:
+    """Probabilities (3, X, Y, Z) on the case's prepared grid, each region no likelier than the one around it.
+
+    window: the side lengths of a sliding window; None takes the whole volume at once.
+    flips: the mean over the eight mirror images of the case.
+    """
+    network.eval()
+    image = torch.from_numpy(case.image.astype(np.float32))[None].to(device)  # (1, 4, X, Y, Z)
+    total = torch.zeros(())
+    directions = _ALL_FLIPS if flips else _ALL_FLIPS[:1]
+    for axes in directions:
+        total = total + torch.sigmoid(_logits(network, image.flip(axes), window).float()).flip(axes).cpu()
+    probabilities = (total / len(directions))[0].numpy()
+    return np.minimum.accumulate(probabilities, axis=0)
+
+
+def predict_mask(network: SegmentationNetwork, case: CachedCase, **options: object) -> NDArray[np.uint8]:
+    """The mask, uint8 (3, X, Y, Z), where `predict_probabilities` with the same options gives at least one half."""
+    return (predict_probabilities(network, case, **options) >= 0.5).astype(np.uint8)  # type: ignore[arg-type]
+
+
+def _logits(network: SegmentationNetwork, image: Tensor, window: Sequence[int] | None) -> Tensor:
+    if window is None:
+        return network(image)
+    from monai.inferers import sliding_window_inference
+
+    return sliding_window_inference(image, list(window), 1, network, overlap=WINDOW_OVERLAP, mode="gaussian")

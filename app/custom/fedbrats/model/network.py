@@ -1,0 +1,190 @@
+"""The 3D U-Net, built from MONAI by a preset's name, and which of its parameters may stay at a site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.networks.nets import BasicUNet, SegResNetDS, UNet
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from fedbrats.errors import ConfigurationError
+
+IN_CHANNELS, OUT_CHANNELS = 4, 3
+INSTANCE_NORM = ("instance", {"affine": True})
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of networks: how one is built, and how its parameters are named.
+
+    divisor: what every side of an input must be a multiple of, from the options.
+    head, decoder: regular expressions that match the start of a parameter's name.
+    """
+
+    build: Callable[..., nn.Module]
+    divisor: Callable[[Mapping[str, Any]], int]
+    head: str
+    decoder: str
+
+
+def _build_unet(channels: list[int], strides: list[int], residual_units: int, dropout: float, norm: Any) -> nn.Module:
+    return UNet(
+        3, IN_CHANNELS, OUT_CHANNELS, channels, strides, num_res_units=residual_units, dropout=dropout, norm=norm
+    )
+
+
+def _build_basic_unet(features: list[int], groups: int, upsampling: str) -> nn.Module:
+    norm = ("group", {"num_groups": groups})
+    return BasicUNet(3, IN_CHANNELS, OUT_CHANNELS, features, norm=norm, upsample=upsampling)
+
+
+def _build_segresnet(filters: int, blocks_down: list[int], heads: int, norm: Any) -> nn.Module:
+    return SegResNetDS(3, filters, IN_CHANNELS, OUT_CHANNELS, norm=norm, blocks_down=tuple(blocks_down), dsdepth=heads)
+
+
+ARCHITECTURES = {
+    "unet": Architecture(
+        _build_unet,
+        divisor=lambda options: int(torch.tensor(options["strides"]).prod()),
+        head=r"model\.2\.",
+        decoder=r"model\.(1\.submodule\.)*2\.",
+    ),
+    "basic_unet": Architecture(
+        _build_basic_unet,
+        divisor=lambda options: 2 ** (len(options["features"]) - 2),
+        head=r"final_conv\.",
+        decoder=r"(upcat_\d|final_conv)\.",
+    ),
+    "segresnet": Architecture(
+        _build_segresnet,
+        divisor=lambda options: 2 ** (len(options["blocks_down"]) - 1),
+        head=r"up_layers\.\d+\.head\.",
+        decoder=r"up_layers\.",
+    ),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {
+        "architecture": "unet",
+        "channels": [16, 32, 64, 128, 128],
+        "strides": [2, 2, 2, 2],
+        "residual_units": 0,
+        "dropout": 0.0,
+        "norm": INSTANCE_NORM,
+    },
+    "large": {
+        "architecture": "segresnet",
+        "filters": 32,
+        "blocks_down": [1, 2, 2, 4],
+        "heads": 3,
+        "norm": INSTANCE_NORM,
+    },
+    "original": {
+        "architecture": "basic_unet",
+        "features": [16, 32, 64, 128, 128, 16],
+        "groups": 8,
+        "upsampling": "nontrainable",
+    },
+    "tiny": {
+        "architecture": "unet",
+        "channels": [4, 8],
+        "strides": [2],
+        "residual_units": 0,
+        "dropout": 0.0,
+        "norm": INSTANCE_NORM,
+    },
+}
+
+
+class SegmentationNetwork(nn.Module):
+    """A network from four modalities to the logits of the three nested regions.
+
+    Args:
+        preset: `fast` for two cores at 2 mm, `large` for a GPU at 1 mm, `original` for the study that this grew out of,
+            `tiny` for tests.
+        seed: of the first weights, which are the same wherever the network is built.
+        changes: options of the preset to change, say `channels`.
+
+    Raises: ConfigurationError for a preset or option that does not exist.
+    """
+
+    def __init__(self, preset: str = "fast", seed: int = 0, **changes: Any) -> None:
+        super().__init__()
+        options = _options_of(preset, changes)
+        self._architecture = ARCHITECTURES[options.pop("architecture")]
+        self.divisor = self._architecture.divisor(options)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing had been built
+            torch.manual_seed(seed)
+            self.net = self._architecture.build(**options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, 3, x, y, z) of images (B, 4, x, y, z) of any size."""
+        return self.forward_deep(images)[0]
+
+    def forward_deep(self, images: Tensor) -> list[Tensor]:
+        """Logits at every supervised scale, each (B, 3, x, y, z) after upsampling; the network's answer comes first."""
+        size = images.shape[2:]
+        padding = [p for side in reversed(size) for p in (0, -side % self.divisor)]
+        outputs = self.net(pad(images, padding) if any(padding) else images)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return [_fitted(o, images.shape[2:], padding) for o in outputs]
+
+    def personal_names(self, kind: str) -> tuple[str, ...]:
+        """Names of the parameters that stay at a site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes.
+
+        Prefixes are separated by commas and each ends at a dot (`net.model.0.`).
+        Raises: ConfigurationError where a prefix matches nothing or does not end at a dot.
+        """
+        names = tuple(self.state_dict())
+        if kind == "none":
+            return ()
+        if kind == "all":
+            return names
+        if kind in ("head", "decoder"):
+            pattern = re.compile(r"net\." + getattr(self._architecture, kind))
+            return tuple(name for name in names if pattern.match(name))
+        prefixes = self._norm_prefixes() if kind == "norm" else _read_prefixes(kind)
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in names):
+                raise ConfigurationError(
+                    f"personal: {prefix!r} matches no parameter; they begin {', '.join(names[:3])}, ..."
+                )
+        return tuple(name for name in names if name.startswith(prefixes))
+
+    def _norm_prefixes(self) -> tuple[str, ...]:
+        kinds = (nn.InstanceNorm3d, nn.GroupNorm, nn.LayerNorm)
+        return tuple(f"{name}." for name, module in self.named_modules() if isinstance(module, kinds))
+
+
+def _options_of(preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    if preset not in PRESETS:
+        raise ConfigurationError(f"network {preset!r} is not known; choose one of {', '.join(PRESETS)}")
+    unknown = sorted(set(changes) - set(PRESETS[preset]))
+    if unknown:
+        raise ConfigurationError(
+            f"network {preset!r} has no option {', '.join(unknown)}; it has {', '.join(PRESETS[preset])}"
+        )
+    return {**PRESETS[preset], **changes}
+
+
+def _read_prefixes(text: str) -> tuple[str, ...]:
+    prefixes = tuple(part.strip() for part in text.split(","))
+    for prefix in prefixes:
+        if not prefix.endswith("."):
+            raise ConfigurationError(
+                f"personal: {prefix!r} is none of none, head, decoder, norm, all, nor a prefix ending at a dot"
+            )
+    return prefixes
+
+
+def _fitted(logits: Tensor, size: torch.Size, padding: list[int]) -> Tensor:
+    """Logits on the grid of the input: upsampled where they are of a deeper level, without what was padded."""
+    padded = [side + extra for side, extra in zip(size, reversed(padding[1::2]), strict=True)]
+    if list(logits.shape[2:]) != padded:
+        logits = interpolate(logits, padded, mode="trilinear", align_corners=False)
+    return logits[..., : size[0], : size[1], : size[2]]

@@ -1,0 +1,302 @@
+"""One site's training, round by round: batches -> loss -> steps; of a federation it knows weights in and weights out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses import DiceLoss
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.data.augmentation import Augmentation
+from fedbrats.data.cache import CachedCase
+from fedbrats.data.loading import Batch, Loader
+from fedbrats.errors import ConfigurationError, DataError, UpdateError
+from fedbrats.model.inference import predict_mask
+from fedbrats.model.metrics import CaseScore, score_case
+from fedbrats.model.network import SegmentationNetwork
+from fedbrats.settings import read_settings
+
+SCHEDULES = ("cosine", "constant")
+OPTIMISERS = ("adamw", "adam")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Every number of the training that people tune."""
+
+    patch_size: tuple[int, int, int] | None = None
+    batch_size: int = 1
+    local_epochs: int = 1
+    local_steps: int | None = None
+    optimiser: str = "adamw"
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    warmup_share: float = 0.02
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    keep_optimiser: bool = True
+    dice_weight: float = 1.0
+    bce_weight: float = 1.0
+    batch_dice: bool = False
+    deep_supervision: bool = False
+    foreground_share: float = 0.5
+    flips: bool = True
+    intensity: float = 0.1
+    noise: float = 0.0
+    rotation_degrees: float = 0.0
+    scaling: float = 0.0
+    spatial_share: float = 0.3
+    modality_dropout: float = 0.0
+    proximal_mu: float = 0.0
+    mixed_precision: bool = True
+    inference_window: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise ConfigurationError(f"schedule {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
+        if self.optimiser not in OPTIMISERS:
+            raise ConfigurationError(f"optimiser {self.optimiser!r} is not one of {', '.join(OPTIMISERS)}")
+        for name in ("batch_size", "local_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.local_steps is not None and self.local_steps < 1:
+            raise ConfigurationError(
+                f"local_steps is {self.local_steps}, expected at least 1, or null for whole epochs"
+            )
+        if self.learning_rate <= 0:
+            raise ConfigurationError(f"learning_rate is {self.learning_rate}, expected more than 0")
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> TrainingSettings:
+        """Settings from a job's JSON. Raises: ConfigurationError for a name or value that cannot be."""
+        return read_settings(cls, document, "training")
+
+    def steps_per_round(self, cases: int) -> int:
+        """The steps of a local round of a site with so many training cases."""
+        return self.local_steps or self.local_epochs * math.ceil(cases / self.batch_size)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is changed at random in a patch."""
+        return Augmentation(
+            self.flips,
+            self.intensity,
+            self.noise,
+            self.rotation_degrees,
+            self.scaling,
+            self.spatial_share,
+            self.modality_dropout,
+        )
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate when `progress` (0 to 1) of the whole job is done, whichever site or round that is in."""
+        warmth = min(1.0, (progress + 1e-3) / self.warmup_share) if self.warmup_share else 1.0
+        fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if self.schedule == "cosine" else 1.0
+        return self.learning_rate * warmth * fall
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What a local round came to. loss is the mean over its steps; skipped counts steps whose loss was not finite."""
+
+    steps: int
+    cases: int
+    loss: float
+    seconds: float
+    seconds_waiting: float
+    skipped: int
+
+
+class Trainer:
+    """A network, its optimiser and its cases, alive across rounds.
+
+    Args:
+        network_options: arguments of SegmentationNetwork: `preset`, `seed` and changes.
+        seed: of this site; the batches of a round depend on it and on the round's number alone.
+        device: `auto` takes a CUDA GPU where there is one.
+        threads: of torch on the CPU, for the whole process; None leaves them.
+    """
+
+    def __init__(
+        self,
+        network_options: Mapping[str, Any],
+        settings: TrainingSettings,
+        training: Sequence[CachedCase],
+        validation: Sequence[CachedCase] = (),
+        *,
+        seed: int,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if not training:
+            raise DataError("there is no case to train on")
+        if threads:
+            torch.set_num_threads(threads)
+        self.settings = settings
+        self.training, self.validation = tuple(training), tuple(validation)
+        self.device = torch.device(_choose_device(device))
+        self.network = SegmentationNetwork(**network_options).to(self.device)
+        self._seed = seed
+        self._dice = DiceLoss(sigmoid=True, batch=settings.batch_dice, smooth_nr=1.0, smooth_dr=1.0)
+        self._optimiser = self._new_optimiser()
+        self._loader = Loader(
+            self.training,
+            patch_size=settings.patch_size,
+            batch_size=settings.batch_size,
+            foreground_share=settings.foreground_share,
+            augmentation=settings.augmentation,
+            seed=seed,
+        )
+
+    def get_weights(self) -> dict[str, NDArray[np.float32]]:
+        """A copy of every weight, float32, by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.network.state_dict().items()}
+
+    def set_weights(self, weights: Mapping[str, NDArray[np.floating]], *, strict: bool = True) -> None:
+        """Take over weights by name; with strict=False some may be absent. The optimiser's state stays.
+
+        Raises: UpdateError naming the first weight that is missing, not the network's, or of another shape.
+        """
+        own = self.network.state_dict()
+        if unknown := sorted(set(weights) - set(own)):
+            raise UpdateError(f"weight {unknown[0]} is not of this network (and {len(unknown) - 1} more)")
+        if strict and (missing := sorted(set(own) - set(weights))):
+            raise UpdateError(f"weight {missing[0]} is missing (and {len(missing) - 1} more)")
+        for name, value in weights.items():
+            if tuple(value.shape) != tuple(own[name].shape):
+                raise UpdateError(f"weight {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}")
+            own[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))  # a state_dict shares its storage
+
+    def train_round(
+        self,
+        round_number: int,
+        total_rounds: int,
+        *,
+        should_stop: Callable[[], bool] | None = None,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> TrainOutcome:
+        """Train one local round from the present weights.
+
+        should_stop is asked before each step; on_step is told each step's number and loss. The learning rate follows
+        the share of `total_rounds` that is done, so that it falls alike in a federation and in central training.
+        """
+        began, waited = time.perf_counter(), self._loader.seconds_waiting
+        if not self.settings.keep_optimiser:
+            self._optimiser = self._new_optimiser()
+        steps = self.settings.steps_per_round(len(self.training))
+        anchor = [p.detach().clone() for p in self.network.parameters()] if self.settings.proximal_mu else []
+        losses: list[float] = []
+        skipped = 0
+        self.network.train()
+        batches = self._loader.batches(round_number, steps)
+        with _seeded(self._seed, round_number, self.device):
+            for step, batch in enumerate(batches):
+                if should_stop and should_stop():
+                    break
+                progress = (round_number + step / steps) / max(total_rounds, 1)
+                loss = self._step(batch, self.settings.learning_rate_at(progress), anchor)
+                if math.isfinite(loss):
+                    losses.append(loss)
+                else:
+                    skipped += 1
+                if on_step:
+                    on_step(step, loss)
+        batches.close()
+        return TrainOutcome(
+            steps=len(losses),
+            cases=len(self.training),
+            loss=float(np.mean(losses)) if losses else math.nan,
+            seconds=time.perf_counter() - began,
+            seconds_waiting=self._loader.seconds_waiting - waited,
+            skipped=skipped,
+        )
+
+    def validate(self, cases: Sequence[CachedCase] | None = None, *, flips: bool = False) -> list[CaseScore]:
+        """Dice and IoU of each case that has a segmentation, on its prepared grid; the validation cases by default."""
+        return [
+            score_case(case.name, case.patient, self._predict(case, flips), case.mask)
+            for case in (self.validation if cases is None else cases)
+            if case.mask is not None
+        ]
+
+    def save_state(self, path: Path) -> None:
+        """Atomically write what a restart needs besides the weights: the optimiser's state."""
+        write_bytes_atomic(path, lambda stream: torch.save({"optimiser": self._optimiser.state_dict()}, stream))
+
+    def load_state(self, path: Path) -> None:
+        """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self._optimiser.load_state_dict(state["optimiser"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
+            raise UpdateError(f"{path} is not a training state of this network: {error}") from None
+
+    def _step(self, batch: Batch, learning_rate: float, anchor: list[Tensor]) -> float:
+        """One optimiser step; returns the loss. A loss that is not finite changes nothing."""
+        images = torch.from_numpy(batch.images).to(self.device, non_blocking=True)
+        masks = torch.from_numpy(batch.masks).to(self.device, non_blocking=True)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        self._optimiser.zero_grad(set_to_none=True)
+        mixed = self.settings.mixed_precision and self.device.type == "cuda"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
+            outputs = self.network.forward_deep(images)
+        outputs = outputs if self.settings.deep_supervision else outputs[:1]
+        loss = self._deep_loss([output.float() for output in outputs], masks)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return value
+        loss.backward()
+        for parameter, start in zip(self.network.parameters(), anchor, strict=False):
+            if parameter.grad is not None:  # FedProx: the gradient of mu / 2 * |w - w_received|^2
+                parameter.grad.add_(parameter.detach() - start, alpha=self.settings.proximal_mu)
+        if self.settings.gradient_clip:
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+            if not torch.isfinite(norm):
+                return math.nan
+        self._optimiser.step()
+        return value
+
+    def _deep_loss(self, outputs: list[Tensor], masks: Tensor) -> Tensor:
+        """The loss at every scale, each scale weighing half of the one above it."""
+        shares = [0.5**depth for depth in range(len(outputs))]
+        total = sum((share * self._loss(o, masks) for share, o in zip(shares, outputs, strict=True)), torch.zeros(()))
+        return total / sum(shares)
+
+    def _loss(self, logits: Tensor, masks: Tensor) -> Tensor:
+        loss = self.settings.dice_weight * self._dice(logits, masks)
+        if self.settings.bce_weight:
+            loss = loss + self.settings.bce_weight * binary_cross_entropy_with_logits(logits, masks)
+        return loss
+
+    def _predict(self, case: CachedCase, flips: bool) -> NDArray[np.uint8]:
+        return predict_mask(self.network, case, device=self.device, window=self.settings.inference_window, flips=flips)
+
+    def _new_optimiser(self) -> torch.optim.Optimizer:
+        kind = torch.optim.AdamW if self.settings.optimiser == "adamw" else torch.optim.Adam
+        return kind(self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+
+
+@contextmanager
+def _seeded(seed: int, round_number: int, device: torch.device) -> Iterator[None]:
+    """Torch's own random numbers (dropout) seeded by site and round, and given back as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0]))
+        yield
+
+
+def _choose_device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
