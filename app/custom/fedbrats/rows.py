@@ -20,14 +20,19 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedbrats.data.regions import REGIONS
+
+if TYPE_CHECKING:
+    from fedbrats.model.metrics import CaseScore
 
 Row = Mapping[str, Any]
 REGIONS_AND_MEAN = (*REGIONS, "mean")
 ROWS_FOLDER = "fedbrats"
 ROWS_FILE = "rows.jsonl"
+CASES_FILE = "cases.jsonl"  # scores of single cases: a site's own, in its own run folder, never sent
+FINAL_ROUND = -1  # the round of what is evaluated after the last one
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -60,6 +65,14 @@ def metric_rows(
             "cases": cases,
         }
         for region in REGIONS_AND_MEAN
+    ]
+
+
+def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None) -> list[dict[str, Any]]:
+    """One row a case, for the site's own file."""
+    return [
+        {"round": round_number, "stage": stage, "case": score.case, "dice": score.dice, "iou": score.iou}
+        for score in scores or ()
     ]
 
 

@@ -22,7 +22,7 @@ SUBMITTERS = ("project_admin", "lead")
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: the class allow-list, enforced;
+    - server and sites: the class allow-list, enforced; no streaming of logs;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`;
     - server: the register of cases, from the sites' property `registered_cases`;
     - people who may submit: the built jobs in their kit's `transfer` folder.
@@ -40,7 +40,7 @@ class FedbratsBuilder(Builder):
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Add fedbrats' files to the kits under construction."""
         for participant in (project.get_server(), *project.get_clients()):
-            restrict_classes(Path(ctx.get_local_dir(participant)) / ProvFileName.RESOURCES_JSON_DEFAULT)
+            restrict_resources(Path(ctx.get_local_dir(participant)) / ProvFileName.RESOURCES_JSON_DEFAULT)
         for site in project.get_clients():
             self._write_site(site, Path(ctx.get_local_dir(site)))
         register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
@@ -60,9 +60,14 @@ class FedbratsBuilder(Builder):
             write_site_facts(local_dir, facts)
 
 
-def restrict_classes(resources: Path) -> None:
-    """Make a kit's resources file accept the components of our jobs and no others."""
+def restrict_resources(resources: Path) -> None:
+    """Make a kit's resources accept the components of our jobs and no others, and keep a site's logs at the site.
+
+    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server.
+    """
     document = json.loads(resources.read_text(encoding="utf-8"))
     document["class_list_enforcement_mode"] = "enforce"
     document["class_allow_list"] = list(ALLOWED_CLASSES)
+    document["allow_log_streaming"] = False
+    document["components"] = [entry for entry in document["components"] if entry["id"] != "site_log_streamer"]
     write_json_atomic(resources, document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,8 @@ from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
-from fedbrats.flare.recorder import REPORT_KEY
-from fedbrats.rows import ROWS_FOLDER
-
-CASES_FILE = "cases.jsonl"  # the scores of every validation case: written at the site, never sent
+from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
 
 
 class SegmentationExecutor(Executor):
@@ -39,7 +37,7 @@ class SegmentationExecutor(Executor):
     KeepShared filter removes them.
 
     Args:
-        network, network_options, seed: the network, as the server builds it.
+        network, seed: the preset of the network and the seed of its first weights, as the server builds it.
         personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
         training: the settings of `fedbrats.model.training.TrainingSettings`.
         preparation: the settings of `fedbrats.data.cache.CacheSettings`.
@@ -49,7 +47,6 @@ class SegmentationExecutor(Executor):
     def __init__(
         self,
         network: str = "fast",
-        network_options: dict[str, Any] | None = None,
         seed: int = 0,
         personal: str = "none",
         training: dict[str, Any] | None = None,
@@ -60,7 +57,7 @@ class SegmentationExecutor(Executor):
         validate_task: str = AppConstants.TASK_VALIDATION,
     ):
         super().__init__()
-        self._network = {"preset": network, "options": network_options or {}, "seed": seed}
+        self._network = {"preset": network, "seed": seed}
         self._seed = seed
         self._personal = personal
         self._training = training or {}
@@ -94,9 +91,10 @@ class SegmentationExecutor(Executor):
             preparation=self._preparation,
             seed=zlib.crc32(f"{self._seed} {name}".encode()),  # every site its own, the same in every run
         )
-        for rejected in site.rejected:
-            # The site's own log may not name a patient either: the case's place in the datalist is enough to find it.
-            self.log_warning(fl_ctx, f"a case is left out of the training: {rejected.kind}; `fedbrats check` names it")
+        if site.rejected:
+            # Their names stay out of the log, which may be streamed to the server; a file of the run folder has them.
+            self._record_cases(fl_ctx, [{"rejected": case.name, "reason": case.reason} for case in site.rejected])
+            self.log_warning(fl_ctx, f"{len(site.rejected)} cases are left out; {CASES_FILE} and `fedbrats check` say why")
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
         return site
@@ -135,7 +133,8 @@ class SegmentationExecutor(Executor):
             "received": site.metrics(received),
             "trained": site.metrics(trained),
         }
-        self._record_cases(fl_ctx, round_number, {"received": received, "trained": trained})
+        self._record_cases(fl_ctx, case_rows(round_number, "received", received))
+        self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
         if report["received"]:
@@ -146,8 +145,8 @@ class SegmentationExecutor(Executor):
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
         site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
         scores = site.trainer.validate()
-        owner = shareable.get_header(AppConstants.MODEL_OWNER, "model")
-        self._record_cases(fl_ctx, None, {str(owner): scores})
+        stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
+        self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
         report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
 
@@ -166,22 +165,13 @@ class SegmentationExecutor(Executor):
     def _personal_dir(site: LocalSite, fl_ctx: FLContext) -> Path:
         return site.facts.personal_dir / fl_ctx.get_job_id() / site.name
 
-    def _record_cases(self, fl_ctx: FLContext, round_number: int | None, stages: Mapping[str, Sequence[Any] | None]):
-        """Append per-case scores to a file in the site's own run folder; case names never leave the site."""
+    def _record_cases(self, fl_ctx: FLContext, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows about single cases to a file in the site's own run folder; they never leave the site."""
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         path = run_dir / ROWS_FOLDER / CASES_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:
-            for stage, scores in stages.items():
-                for score in scores or ():
-                    row = {
-                        "round": round_number,
-                        "stage": stage,
-                        "case": score.case,
-                        "dice": score.dice,
-                        "iou": score.iou,
-                    }
-                    stream.write(json.dumps(row) + "\n")
+            stream.write("".join(json.dumps(row) + "\n" for row in rows))
 
     def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
         """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""

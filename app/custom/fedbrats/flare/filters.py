@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
@@ -24,13 +22,13 @@ class KeepShared(Filter):
     part of `multihead`, and DXOFilter waves through whatever is not a DXO (seen in 2.9.0).
 
     Args:
-        network, network_options: the network whose names are the only ones known.
+        network: the preset whose names are the only ones known.
         personal: as in SegmentationExecutor.
     """
 
-    def __init__(self, network: str = "fast", network_options: dict[str, Any] | None = None, personal: str = "none"):
+    def __init__(self, network: str = "fast", personal: str = "none"):
         super().__init__()
-        model = SegmentationNetwork(network, options=network_options)
+        model = SegmentationNetwork(network)
         self._known = frozenset(model.state_dict())
         self._personal = model.personal_names(personal)
 

@@ -18,7 +18,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
-from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, metric_rows
+from fedbrats.rows import FINAL_ROUND, ROWS_FILE, ROWS_FOLDER, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
@@ -107,7 +107,7 @@ class Recorder(FLComponent):
             return
         report = from_shareable(result).data
         stage = STAGES.get(owner, owner)
-        self._write(metric_rows(-1, site, stage, report["metrics"], report["validation_cases"]))
+        self._write(metric_rows(FINAL_ROUND, site, stage, report["metrics"], report["validation_cases"]))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
         self._write(fl_ctx.get_prop(ROWS_EVENT) or [])

@@ -11,10 +11,9 @@ from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
-from fedbrats.flare.executor import CASES_FILE
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
-from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
+from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
 
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
