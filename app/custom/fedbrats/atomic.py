@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +40,27 @@ def write_text_atomic(path: Path, text: str) -> None:
 def write_json_atomic(path: Path, document: Any) -> None:
     """Atomically write `document` as indented JSON; NaN and infinity are refused (they are not JSON)."""
     write_text_atomic(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill, which becomes `path` when the block ends and vanishes when it fails.
+
+    What `path` held before is replaced whole, at the end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    retired = temporary.with_suffix(".old")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            path.rename(retired)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+    _sync_folder(path.parent)
 
 
 def _umask() -> int:

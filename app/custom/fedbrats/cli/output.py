@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
@@ -24,6 +26,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def follow(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
+    """`items` as they come, their progress on standard error where a person watches it."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(file=sys.stderr)
+    yield from track(items, description=doing, total=total, console=console, disable=not sys.stderr.isatty())
 
 
 def _cell(value: Any) -> str:

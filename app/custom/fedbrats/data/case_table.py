@@ -1,0 +1,52 @@
+"""A CSV table with a row a case, such as BraTS's own name_mapping.csv."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedbrats.data.cases import Case
+from fedbrats.errors import DataError
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """What a table says of each case, by case name and column."""
+
+    path: Path
+    rows: dict[str, dict[str, str]]
+
+    def value(self, case: Case, column: str) -> str:
+        """The text in `column` for `case`. Raises: DataError if it is empty or the case has no row."""
+        text = self.rows.get(case.name, {}).get(column, "").strip()
+        if not text:
+            raise DataError(f"{self.path} says nothing in column {column} about case {case.name}")
+        return text
+
+    def has_column(self, column: str) -> bool:
+        """Whether any row has this column."""
+        return any(column in row for row in self.rows.values())
+
+
+def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
+    """The rows of `path` that are about `cases`, found by whichever column holds the case names.
+
+    Raises: DataError if the file is not there, has no `column`, or names none of the cases.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise DataError(f"the table {path} is not there") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a CSV table: {error}") from None
+    columns = list(rows[0]) if rows else []
+    if column not in columns:
+        raise DataError(f"{path} has no column {column!r}; it has {', '.join(columns) or 'no rows'}")
+    names = {case.name for case in cases}
+    best = max(columns, key=lambda c: sum(row[c] in names for row in rows))
+    found = {row[best]: row for row in rows if row[best] in names}
+    if not found:
+        raise DataError(f"no column of {path} holds the name of a case, such as {min(names)}")
+    return CaseTable(path, found)

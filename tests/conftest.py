@@ -1,0 +1,31 @@
+"""Data for every test: a tiny synthetic federation, and the real cases where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
+from fedbrats.data.sites import new_sites_folder, write_record
+
+
+@pytest.fixture(scope="session")
+def phantom_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sites of 5 and 3 phantoms, 42x48x42 voxels of 4 mm, one validation case each. Read only: tests share it."""
+    folder = tmp_path_factory.mktemp("phantoms") / "sites"
+    settings = CohortSettings(sites=2, cases=4, unequal=True, spacing_mm=4.0)
+    with new_sites_folder(folder) as temporary:
+        write_record(temporary, list(write_cohort(temporary, settings)), {"made_by": "phantom"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real BraTS cases `brats-mini` and `brats-full`; skips the test where it is not."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("FEDBRATS_REAL_DATA", default))
+    if not (folder / "brats-mini").is_dir():
+        pytest.skip(f"no real BraTS cases in {folder}; FEDBRATS_REAL_DATA names the folder that holds brats-mini")
+    return folder
