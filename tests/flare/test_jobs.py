@@ -43,7 +43,9 @@ def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, tmp_path
 
     job_dir = build_job(name, tmp_path)
     for side in ("server", "client"):
-        for path in component_paths(configuration(job_dir, side)):
+        document = configuration(job_dir, side)
+        for path in component_paths(document):
+            path = document[path.strip("{}")] if path.startswith("{") else path
             assert path in ALLOWED_CLASSES
             module, _, attribute = path.rpartition(".")
             assert isinstance(getattr(import_module(module), attribute), type)
@@ -113,7 +115,38 @@ def test_settings_are_json_where_they_read_as_json():
         parse_settings(["a"])
 
 
-def test_local_only_differs_from_the_app_in_what_it_is():
-    folder = next(job.folder for job in list_jobs() if job.name == "local_only")
-    assert sorted(path.name for path in folder.iterdir()) == ["meta.json", "variables.json"]
-    assert json.loads((folder / "variables.json").read_text()) == {"personal": "all"}
+# What each method is: the variables in which its job differs from app/.
+DIFFERENCES = {
+    "fedavg": set(),
+    "local_only": {"personal"},
+    "fedper": {"personal"},
+    "fedper_decoder": {"personal"},
+    "fedbn": {"personal"},
+    "fedprox": {"proximal_mu"},
+    "median": {"aggregator"},
+    "trimmed_mean": {"aggregator", "aggregator_arguments", "trim"},
+    "contribution": {"aggregator", "aggregator_arguments", "factor"},
+    "contribution_fedper": {"aggregator", "aggregator_arguments", "factor", "personal"},
+    "fedce": {"aggregator", "measure_minus_model"},
+    "fedopt": {
+        "shareable_generator",
+        "shareable_generator_arguments",
+        "server_learning_rate",
+        "server_momentum",
+    },
+}
+
+
+def test_every_job_says_in_which_keys_it_differs():
+    assert set(DIFFERENCES) == set(JOBS)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_differs_from_the_app_only_in_what_its_method_is(name, tmp_path):
+    job, app = build_job(name, tmp_path), build_job("fedavg", tmp_path / "app")
+    for side in ("server", "client"):
+        ours, theirs = configuration(job, side), configuration(app, side)
+        changed = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+        assert changed <= DIFFERENCES[name]
+    ours, theirs = read_variables(job), read_variables(app)
+    assert {key for key in ours if ours[key] != theirs.get(key)} == DIFFERENCES[name]

@@ -54,7 +54,8 @@ class Contribution:
     """What one site answered in one round.
 
     `usefulness` is the mean region Dice of its model after local training minus before, None where it was not measured;
-    `clip_scale` is what clipping multiplied the update by (1 where it was left as it came).
+    `clip_scale` is what clipping multiplied the update by (1 where it was left as it came); `minus_score`, for FedCE
+    alone, is the error on the site's cases of the model without this site.
     """
 
     site: str
@@ -64,6 +65,7 @@ class Contribution:
     update: Update
     usefulness: float | None = None
     clip_scale: float = 1.0
+    minus_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def _has_dtype(array: np.ndarray, name: str, expectation: Expectation) -> bool:
 
 
 def _fault_of_values(update: Update) -> Fault | None:
+    if not update:
+        return None  # the names were as expected, so nothing is shared in this job
     for name in sorted(update):
         if not np.isfinite(update[name]).all():
             return "not_finite", f"'{name}' holds NaN or infinity"

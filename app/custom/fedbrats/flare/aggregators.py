@@ -1,143 +1,120 @@
-"""Aggregators: each contribution passes the gates, or is refused aloud; what remains is weighed and averaged."""
+"""The aggregators: what becomes of a round's gated contributions. Each is one short class around a pure function."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from nvflare.apis.dxo import DXO, DataKind, from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.shareable import Shareable
-from nvflare.app_common.abstract.aggregator import Aggregator
-from nvflare.app_common.abstract.model import ModelLearnableKey
-from nvflare.app_common.app_constant import AppConstants
 
-from fedbrats.federation import gates
-from fedbrats.federation.gates import Contribution, Expectation, Refusal
-from fedbrats.federation.sharing import split_names
-from fedbrats.federation.updates import Update, weighted_mean
-from fedbrats.flare.recorder import REPORT_KEY, fire_rows
-from fedbrats.flare.site import read_registered_cases
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.federation.contribution import FactorSettings, Memory, weigh
+from fedbrats.federation.gates import Contribution
+from fedbrats.federation.robust import coordinate_median, trimmed_mean
+from fedbrats.federation.updates import weighted_mean
+from fedbrats.flare.gated_aggregator import Combined, GatedAggregator
+from fedbrats.rows import ROWS_FOLDER
+from fedbrats.settings import read_settings
 
-
-class GatedAggregator(Aggregator):
-    """Collects gated contributions of a round; a subclass says what becomes of them in `combine`.
-
-    Args:
-        network_id: the component that knows the network's names.
-        personal: the names that must not arrive, as in SegmentationExecutor.
-    """
-
-    def __init__(self, network_id: str = "network", personal: str = "none"):
-        super().__init__()
-        self._network_id = network_id
-        self._personal = personal
-        self._registered: Mapping[str, int] | None = None
-        self._contributions: dict[str, Contribution] = {}
-        self._heard: set[str] = set()
-
-    def combine(self, contributions: Sequence[Contribution]) -> tuple[Update, list[dict[str, Any]]]:
-        """Return the update of the global model and a row a site, from at least one contribution, ordered by site."""
-        raise NotImplementedError
-
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Read the consortium's register of cases when a run starts."""
-        if event_type == EventType.START_RUN:
-            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._registered = read_registered_cases(local_dir)
-            if self._registered is None:
-                self.log_warning(
-                    fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves"
-                )
-
-    def accept(self, shareable: Shareable, fl_ctx: FLContext) -> bool:
-        """Gate one answer; a refused one is a log line and a row, and leaves the round as if it had not come."""
-        site = fl_ctx.get_peer_context().get_identity_name()
-        expectation = self._expect(fl_ctx)
-        try:
-            contribution = read_contribution(site, shareable)
-        except (ValueError, TypeError, KeyError) as error:
-            message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
-            refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
-        else:
-            refusal = gates.check(contribution, expectation, self._heard)
-        if refusal:
-            self.log_warning(fl_ctx, f"{refusal.message} reason={refusal.reason}")
-            row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
-            fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
-            return False
-        self._heard.add(site)
-        self._contributions[site] = contribution
-        return True
-
-    def aggregate(self, fl_ctx: FLContext) -> Shareable:
-        """Combine the round's contributions, in the order of the sites' names whatever the order they came in."""
-        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        contributions = [self._contributions[site] for site in sorted(self._contributions)]
-        if not contributions:
-            self.log_error(fl_ctx, f"no update was accepted: the model stays as it is; round={round_number}")
-            return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
-        update, rows = self.combine(contributions)
-        fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in rows], fl_ctx)
-        return DXO(DataKind.WEIGHT_DIFF, data=dict(update)).to_shareable()
-
-    def reset(self, fl_ctx: FLContext) -> None:
-        """Forget the round; FLARE calls it after each."""
-        self._contributions = {}
-        self._heard = set()
-
-    def _expect(self, fl_ctx: FLContext) -> Expectation:
-        weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
-        network = fl_ctx.get_engine().get_component(self._network_id)
-        shared, _ = split_names(weights, network.personal_names(self._personal), allow_nothing_shared=True)
-        return Expectation(
-            shapes={name: tuple(np.shape(weights[name])) for name in shared},
-            round_number=fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
-            max_cases=self._registered,
-        )
+MEMORY_FILE = "memory.json"
 
 
 class WeightedFedAvg(GatedAggregator):
     """Federated averaging (McMahan 2017, arXiv:1602.05629), weighted by cases, a fact, not by steps, a setting."""
 
-    def combine(self, contributions: Sequence[Contribution]) -> tuple[Update, list[dict[str, Any]]]:
-        """Return the mean update weighted by cases."""
-        cases = [float(contribution.cases) for contribution in contributions]
-        rows = [
-            {"site": contribution.site, "weight": count / sum(cases), "prior": count / sum(cases)}
-            for contribution, count in zip(contributions, cases, strict=True)
-        ]
-        return weighted_mean([contribution.update for contribution in contributions], cases), rows
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """The mean update weighted by cases."""
+        priors = shares_of_cases(contributions)
+        update = weighted_mean([each.update for each in contributions], list(priors.values()))
+        return Combined(update, [{"site": site, "prior": prior, "weight": prior} for site, prior in priors.items()])
 
 
-def read_contribution(site: str, shareable: Shareable) -> Contribution:
-    """Read a site's answer; the gates judge it afterwards.
+class CoordinateMedian(GatedAggregator):
+    """The median of every coordinate over the sites (Yin 2018, arXiv:1803.01498); blind to how many cases a site has."""
 
-    Raises: ValueError, TypeError or KeyError where it is not a difference of weights with a report.
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """The median update; no site has a weight that could be told."""
+        return Combined(coordinate_median([each.update for each in contributions]), unweighted_rows(contributions))
+
+
+class TrimmedMean(GatedAggregator):
+    """The mean of every coordinate without its extremes (Yin 2018, arXiv:1803.01498).
+
+    Args:
+        trim: share of the sites left out at each end.
     """
-    dxo = from_shareable(shareable)
-    if dxo.data_kind != DataKind.WEIGHT_DIFF:
-        raise ValueError(f"expected {DataKind.WEIGHT_DIFF}, got {dxo.data_kind}")
-    report = dxo.get_meta_prop(REPORT_KEY)
-    if not isinstance(report, dict):
-        raise ValueError("it says nothing of its cases and steps")
-    return Contribution(
-        site=site,
-        round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
-        cases=report.get("training_cases"),
-        steps=report.get("steps"),
-        update=dxo.data,
-        usefulness=usefulness(report),
-    )
+
+    def __init__(self, trim: float = 0.2, **gated: Any):
+        super().__init__(**gated)
+        self._trim = trim
+
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """The trimmed mean update."""
+        update = trimmed_mean([each.update for each in contributions], self._trim)
+        return Combined(update, unweighted_rows(contributions))
 
 
-def usefulness(report: dict[str, Any]) -> float | None:
-    """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
-    try:
-        gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return gain if np.isfinite(gain) else None
+class ContributionFactor(GatedAggregator):
+    """Weights by cases, usefulness and stability, with a memory of every site; docs/contribution.md defines it.
+
+    The memory is written after every round into the run folder and read again when the job's run starts anew. It is
+    handed to FLARE's persist hooks as well, which FLARE 2.9.0 keeps but never calls.
+
+    Args:
+        min_clients: quarantine never leaves fewer sites than this.
+        factor: the settings of `fedbrats.federation.factor_settings.FactorSettings`.
+    """
+
+    def __init__(self, min_clients: int = 1, factor: dict[str, Any] | None = None, **gated: Any):
+        settings = read_settings(FactorSettings, factor or {}, "factor")
+        super().__init__(clip_multiple=gated.pop("clip_multiple", settings.clip_multiple), **gated)
+        self._settings = settings
+        self._min_clients = min_clients
+        self._memory = Memory()
+        self._memory_path: Path | None = None
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Take up the memory of an earlier run of the same job."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.START_RUN:
+            run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+            self._memory_path = run_dir / ROWS_FOLDER / MEMORY_FILE
+            if self._memory_path.exists():
+                self._memory = Memory.from_bytes(self._memory_path.read_bytes())
+                self.log_info(fl_ctx, f"took up the memory of {len(self._memory.sites)} sites")
+
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """The mean update weighted by the factor; the memory moves on."""
+        weights, traces, self._memory = weigh(
+            contributions, self._memory, round_number, self._settings, self._min_clients
+        )
+        if self._memory_path is not None:
+            content = self._memory.to_bytes()
+            write_bytes_atomic(self._memory_path, lambda stream: stream.write(content))
+        heard = [each for each in contributions if weights[each.site] > 0]
+        update = weighted_mean([each.update for each in heard], [weights[each.site] for each in heard])
+        return Combined(update, [asdict(trace) for trace in traces])
+
+    def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
+        """FLARE's hook: the memory as bytes."""
+        return {"memory": self._memory.to_bytes()}
+
+    def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
+        """FLARE's hook: the memory from bytes."""
+        self._memory = Memory.from_bytes(state_data["memory"])
+
+
+def shares_of_cases(contributions: Sequence[Contribution]) -> dict[str, float]:
+    """Each site's share of the round's training cases."""
+    total = math.fsum(each.cases for each in contributions)
+    return {each.site: each.cases / total for each in contributions}
+
+
+def unweighted_rows(contributions: Sequence[Contribution]) -> list[dict[str, Any]]:
+    """Rows of a rule that gives no site a weight."""
+    priors = shares_of_cases(contributions)
+    return [{"site": site, "prior": prior, "weight": None} for site, prior in priors.items()]

@@ -23,6 +23,7 @@ from nvflare.app_common.app_constant import AppConstants
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
+from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY, STAGES
@@ -42,6 +43,7 @@ class SegmentationExecutor(Executor):
         training: the settings of `fedbrats.model.training.TrainingSettings`.
         preparation: the settings of `fedbrats.data.cache.CacheSettings`.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
+        measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SegmentationExecutor(Executor):
         preparation: dict[str, Any] | None = None,
         validate_received: bool = True,
         validate_trained: bool = True,
+        measure_minus_model: bool = False,
         train_task: str = AppConstants.TASK_TRAIN,
         validate_task: str = AppConstants.TASK_VALIDATION,
     ):
@@ -64,6 +67,8 @@ class SegmentationExecutor(Executor):
         self._preparation = preparation or {}
         self._validate_received = validate_received
         self._validate_trained = validate_trained
+        self._measure_minus_model = measure_minus_model
+        self._last_trained: dict[str, np.ndarray] | None = None
         self._tasks = {train_task: self._train, validate_task: self._validate}
         self._site: LocalSite | None = None
         self._personal_names: tuple[str, ...] = ()
@@ -94,7 +99,9 @@ class SegmentationExecutor(Executor):
         if site.rejected:
             # Their names stay out of the log, which may be streamed to the server; a file of the run folder has them.
             self._record_cases(fl_ctx, [{"rejected": case.name, "reason": case.reason} for case in site.rejected])
-            self.log_warning(fl_ctx, f"{len(site.rejected)} cases are left out; {CASES_FILE} and `fedbrats check` say why")
+            self.log_warning(
+                fl_ctx, f"{len(site.rejected)} cases are left out; {CASES_FILE} and `fedbrats check` say why"
+            )
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
         return site
@@ -103,9 +110,11 @@ class SegmentationExecutor(Executor):
         round_number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
         total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
         trainer = site.trainer
-        start = self._own_model(site, from_shareable(shareable).data, fl_ctx)
-        trainer.set_weights(start)
+        task = from_shareable(shareable)
+        start = self._own_model(site, task.data, fl_ctx)
         began = time.perf_counter()
+        minus_score = self._minus_score(site, start, task) if self._measure_minus_model else None
+        trainer.set_weights(start)
         received = trainer.validate() if self._validate_received else None
         validating = time.perf_counter() - began
         outcome = trainer.train_round(round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered))
@@ -133,6 +142,9 @@ class SegmentationExecutor(Executor):
             "received": site.metrics(received),
             "trained": site.metrics(trained),
         }
+        if self._measure_minus_model:
+            self._last_trained = trained_weights
+            report["minus_score"] = minus_score
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
         self._stream(fl_ctx, round_number, report)
@@ -149,6 +161,15 @@ class SegmentationExecutor(Executor):
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
         report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
+
+    def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:
+        """1 - Dice of the received model without this site's share; None where there is no share yet to leave out."""
+        weight = own_weight(task.get_meta_prop(WEIGHTS_META), site.name)
+        if weight is None or self._last_trained is None:
+            return None
+        site.trainer.set_weights(leave_out(received, self._last_trained, weight))
+        metrics = site.metrics(site.trainer.validate())
+        return None if metrics is None else 1.0 - metrics["dice"]["mean"]
 
     def _own_model(
         self, site: LocalSite, received: Mapping[str, np.ndarray], fl_ctx: FLContext

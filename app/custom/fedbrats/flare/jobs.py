@@ -1,6 +1,7 @@
 """Build a FLARE job folder: `app/` with `jobs/<name>/` laid over it, file by file, and variables set by name.
 
-Nothing is merged and no import is followed: what a job will run can be read in two folders.
+No import is followed and nothing is merged but variables at the top of the two configurations: what a job will run can
+be read in two folders.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.house import PACKAGE_DIR, house_dir
 
 META = "meta.json"
-VARIABLES = "variables.json"  # the variables in which a job differs, set by the same rule as --set
+VARIABLES = "variables.json"  # the variables in which a job differs; one that is new is added to the server's
 CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
 # Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
 FLARE_KEYS = frozenset(
@@ -72,7 +73,7 @@ def build_job(name: str, out_dir: Path, settings: Mapping[str, Any] | None = Non
                 shutil.copyfile(path, target)
         own = job.folder / VARIABLES
         if own.exists():
-            set_variables(app / "config", _read_json(own), source=f"jobs/{name}/{VARIABLES}")
+            set_variables(app / "config", _read_json(own), source=f"jobs/{name}/{VARIABLES}", allow_new=True)
         set_variables(app / "config", settings or {}, source="--set")
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "house")
@@ -88,15 +89,19 @@ def build_job(name: str, out_dir: Path, settings: Mapping[str, Any] | None = Non
     return target
 
 
-def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str) -> None:
+def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str, allow_new: bool = False) -> None:
     """Set variables in every configuration of a job that has them.
+
+    allow_new: a name that stands in none of them is added to the server's configuration, where aggregators are.
 
     Raises: ConfigurationError for a name that stands in none of them, or a value of another JSON type.
     """
     documents = {path: _read_json(path) for path in (config_dir / name for name in CONFIGURATIONS)}
     for name, value in settings.items():
         owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
-        if not owners:
+        if not owners and allow_new and name not in FLARE_KEYS:
+            documents[config_dir / CONFIGURATIONS[0]][name] = value
+        elif not owners:
             names = sorted({key for document in documents.values() for key in document} - FLARE_KEYS)
             raise ConfigurationError(f"{source}: there is no variable {name!r}; there are: {', '.join(names)}")
         for document in owners:

@@ -1,0 +1,149 @@
+"""The part every aggregator shares: each contribution passes the gates, or is refused aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.dxo import DXO, DataKind, from_shareable
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.aggregator import Aggregator
+from nvflare.app_common.abstract.model import ModelLearnableKey
+from nvflare.app_common.app_constant import AppConstants
+
+from fedbrats.federation import gates
+from fedbrats.federation.gates import Contribution, Expectation, Refusal
+from fedbrats.federation.sharing import split_names
+from fedbrats.federation.updates import Update
+from fedbrats.flare.recorder import REPORT_KEY, fire_rows
+from fedbrats.flare.site import read_registered_cases
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What a round comes to: the update, a row a site for the recorder, and what the next task tells the sites."""
+
+    update: Update
+    rows: list[dict[str, Any]]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class GatedAggregator(Aggregator):
+    """Collects gated contributions of a round; a subclass says what becomes of them in `combine`.
+
+    Args:
+        network_id: the component that knows the network's names.
+        personal: the names that must not arrive, as in SegmentationExecutor.
+        clip_multiple: no update counts for longer than this many times the median length; 0 leaves them as they are.
+    """
+
+    def __init__(self, network_id: str = "network", personal: str = "none", clip_multiple: float = 0.0):
+        super().__init__()
+        self._clip_multiple = clip_multiple
+        self._network_id = network_id
+        self._personal = personal
+        self._registered: Mapping[str, int] | None = None
+        self._contributions: dict[str, Contribution] = {}
+        self._heard: set[str] = set()
+
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """Return the update of the global model and a row a site, from at least one contribution, ordered by site."""
+        raise NotImplementedError
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Read the consortium's register of cases when a run starts."""
+        if event_type == EventType.START_RUN:
+            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
+            self._registered = read_registered_cases(local_dir)
+            if self._registered is None:
+                self.log_warning(
+                    fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves"
+                )
+
+    def accept(self, shareable: Shareable, fl_ctx: FLContext) -> bool:
+        """Gate one answer; a refused one is a log line and a row, and leaves the round as if it had not come."""
+        site = fl_ctx.get_peer_context().get_identity_name()
+        expectation = self._expect(fl_ctx)
+        try:
+            contribution = read_contribution(site, shareable)
+        except (ValueError, TypeError, KeyError) as error:
+            message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
+            refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
+        else:
+            refusal = gates.check(contribution, expectation, self._heard)
+        if refusal:
+            self.log_warning(fl_ctx, f"{refusal.message} reason={refusal.reason}")
+            row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
+            fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
+            return False
+        self._heard.add(site)
+        self._contributions[site] = contribution
+        return True
+
+    def aggregate(self, fl_ctx: FLContext) -> Shareable:
+        """Combine the round's contributions, in the order of the sites' names whatever the order they came in."""
+        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+        contributions = [self._contributions[site] for site in sorted(self._contributions)]
+        if not contributions:
+            self.log_error(fl_ctx, f"no update was accepted: the model stays as it is; round={round_number}")
+            return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
+        if self._clip_multiple:
+            contributions, _, clipped = gates.clip_to_median(contributions, self._clip_multiple)
+            if clipped:
+                self.log_warning(
+                    fl_ctx, f"updates clipped to {self._clip_multiple} median lengths: {', '.join(clipped)}"
+                )
+        combined = self.combine(contributions, round_number)
+        fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
+        return DXO(DataKind.WEIGHT_DIFF, data=dict(combined.update), meta=combined.meta).to_shareable()
+
+    def reset(self, fl_ctx: FLContext) -> None:
+        """Forget the round; FLARE calls it after each."""
+        self._contributions = {}
+        self._heard = set()
+
+    def _expect(self, fl_ctx: FLContext) -> Expectation:
+        weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+        network = fl_ctx.get_engine().get_component(self._network_id)
+        shared, _ = split_names(weights, network.personal_names(self._personal), allow_nothing_shared=True)
+        return Expectation(
+            shapes={name: tuple(np.shape(weights[name])) for name in shared},
+            round_number=fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
+            max_cases=self._registered,
+        )
+
+
+def read_contribution(site: str, shareable: Shareable) -> Contribution:
+    """Read a site's answer; the gates judge it afterwards.
+
+    Raises: ValueError, TypeError or KeyError where it is not a difference of weights with a report.
+    """
+    dxo = from_shareable(shareable)
+    if dxo.data_kind != DataKind.WEIGHT_DIFF:
+        raise ValueError(f"expected {DataKind.WEIGHT_DIFF}, got {dxo.data_kind}")
+    report = dxo.get_meta_prop(REPORT_KEY)
+    if not isinstance(report, dict):
+        raise ValueError("it says nothing of its cases and steps")
+    return Contribution(
+        site=site,
+        round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
+        cases=report.get("training_cases"),
+        steps=report.get("steps"),
+        update=dxo.data,
+        usefulness=usefulness(report),
+        minus_score=report.get("minus_score"),
+    )
+
+
+def usefulness(report: dict[str, Any]) -> float | None:
+    """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
+    try:
+        gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return gain if np.isfinite(gain) else None
