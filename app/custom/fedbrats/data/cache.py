@@ -197,7 +197,11 @@ def _write_array(path: Path, array: NDArray[Any]) -> int:
         np.save(stream, array, allow_pickle=False)
         stream.flush()
         os.fsync(stream.fileno())
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+    return _checksum(array)
+
+
+def _checksum(array: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data.cast("B"))
 
 
 def _open_entry(folder: Path, case: Case) -> CachedCase:
@@ -209,7 +213,7 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
     arrays = {}
     for name, checksum in document["checksums"].items():
         arrays[name] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-        if zlib.crc32(arrays[name].view(np.uint8).reshape(-1)) != checksum:
+        if _checksum(arrays[name]) != checksum:
             raise ValueError(f"{name} does not have the checksum it was stored with")
     return CachedCase(
         case.name, case.patient, arrays[_IMAGE], arrays.get(_MASK), Geometry.from_document(document["geometry"])

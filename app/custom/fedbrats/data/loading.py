@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from fedbrats.data.augmentation import Augmentation, augment
 from fedbrats.data.cache import CachedCase
 from fedbrats.errors import DataError
+
+BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,6 @@ class Loader:
         foreground_share: float,
         augmentation: Augmentation,
         seed: int,
-        batches_ahead: int = 3,
     ) -> None:
         unlabelled = [case.name for case in cases if case.mask is None]
         if unlabelled:
@@ -53,39 +55,31 @@ class Loader:
         self._foreground_share = foreground_share
         self._augmentation = augmentation
         self._seed = seed
-        self._batches_ahead = batches_ahead
+        self._ahead: _Reader | None = None
         self.seconds_waiting = 0.0
 
     def batches(self, round_number: int, steps: int) -> Iterator[Batch]:
-        """The batches of one round. Closing the iterator early ends the thread."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(self._batches_ahead)
-        stopped = threading.Event()
-        reader = threading.Thread(
-            target=self._read_ahead, args=(round_number, steps, ready, stopped), name="loader", daemon=True
-        )
-        reader.start()
+        """The batches of one round; after the last, the next round's first ones are read while the site waits."""
+        reader, self._ahead = self._ahead, None
+        if reader is None or reader.plan != (round_number, steps):
+            if reader is not None:
+                reader.stop()
+            reader = _Reader(self, round_number, steps)
         try:
             for _ in range(steps):
                 began = time.perf_counter()
-                batch = ready.get()
+                batch = reader.next_batch()
                 self.seconds_waiting += time.perf_counter() - began
-                if isinstance(batch, BaseException):
-                    raise batch
                 yield batch
         finally:
-            stopped.set()
-            while reader.is_alive():
-                _drain(ready)
-                reader.join(0.01)
+            reader.stop()
+        self._ahead = _Reader(self, round_number + 1, steps)
 
-    def _read_ahead(self, round_number: int, steps: int, ready: queue.Queue, stopped: threading.Event) -> None:
-        try:
-            for step in range(steps):
-                if stopped.is_set():
-                    return
-                ready.put(self.draw(round_number, step))
-        except BaseException as error:  # whatever it is, the consumer must raise it and not wait for ever
-            ready.put(error)
+    def close(self) -> None:
+        """End the reading thread."""
+        if self._ahead is not None:
+            self._ahead.stop()
+            self._ahead = None
 
     def draw(self, round_number: int, step: int) -> Batch:
         """The batch of one step."""
@@ -136,9 +130,38 @@ def _cut(volume: NDArray[np.generic], start: Sequence[int], size: Sequence[int])
     return patch
 
 
-def _drain(ready: queue.Queue) -> None:
-    try:
-        while True:
-            ready.get_nowait()
-    except queue.Empty:
-        return
+class _Reader:
+    """A thread that draws the batches of one round into a short queue."""
+
+    def __init__(self, loader: Loader, round_number: int, steps: int) -> None:
+        self.plan = (round_number, steps)
+        self._loader = loader
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(BATCHES_AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="loader", daemon=True)
+        self._thread.start()
+
+    def next_batch(self) -> Batch:
+        """Wait for a batch. Raises: what drawing it raised."""
+        batch = self._ready.get()
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
+
+    def stop(self) -> None:
+        """End the thread, which may be waiting for room in the queue."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            with suppress(queue.Empty):
+                self._ready.get_nowait()
+            self._thread.join(0.01)
+
+    def _read(self) -> None:
+        round_number, steps = self.plan
+        try:
+            for step in range(steps):
+                if self._stopped.is_set():
+                    return
+                self._ready.put(self._loader.draw(round_number, step))
+        except BaseException as error:  # whatever it is, the consumer must raise it and not wait for ever
+            self._ready.put(error)

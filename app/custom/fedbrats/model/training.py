@@ -1,4 +1,4 @@
-"""One site's training, round by round: batches -> loss -> steps; of a federation it knows weights in and weights out."""
+"""One site's training, round by round: batches -> loss -> steps. Of a federation it knows weights in and out."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class TrainingSettings:
     proximal_mu: float = 0.0
     mixed_precision: bool = True
     inference_window: tuple[int, int, int] | None = None
+    final_flips: bool = False
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -199,9 +200,8 @@ class Trainer:
         losses: list[float] = []
         skipped = 0
         self.network.train()
-        batches = self._loader.batches(round_number, steps)
         with _seeded(self._seed, round_number, self.device):
-            for step, batch in enumerate(batches):
+            for step, batch in enumerate(self._loader.batches(round_number, steps)):
                 if should_stop and should_stop():
                     break
                 progress = (round_number + step / steps) / max(total_rounds, 1)
@@ -212,7 +212,11 @@ class Trainer:
                     skipped += 1
                 if on_step:
                     on_step(step, loss)
-        batches.close()
+        if skipped and not losses:
+            raise UpdateError(
+                f"no step of round {round_number} had a finite loss: the received weights or the learning rate are "
+                "out of bounds"
+            )
         return TrainOutcome(
             steps=len(losses),
             cases=len(self.training),

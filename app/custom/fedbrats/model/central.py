@@ -1,0 +1,120 @@
+"""Training without a federation: the cases of some sites in one place, in rounds, with the rows of a federated job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
+from fedbrats.data.datalist import read_datalist
+from fedbrats.model.metrics import CaseScore, summarise
+from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SiteCases:
+    """The prepared cases of one site."""
+
+    name: str
+    training: tuple[CachedCase, ...]
+    validation: tuple[CachedCase, ...]
+    rejected: tuple[RejectedCase, ...] = ()
+
+
+def read_site(site_dir: Path, cache_dir: Path, preparation: CacheSettings, *, workers: int = 1) -> SiteCases:
+    """Read a site's datalist and prepare its training and validation cases. Raises: DataError."""
+    datalist = read_datalist(site_dir)
+    wanted = (*datalist.training, *datalist.validation)
+    prepared, rejected = prepare_cases(wanted, datalist.convention, cache_dir, preparation, workers=workers)
+    by_name = {case.name: case for case in prepared}
+    return SiteCases(
+        datalist.site,
+        tuple(by_name[case.name] for case in datalist.training if case.name in by_name),
+        tuple(by_name[case.name] for case in datalist.validation if case.name in by_name),
+        tuple(rejected),
+    )
+
+
+def pooled_trainer(
+    network: Mapping[str, Any],
+    settings: TrainingSettings,
+    sites: Sequence[SiteCases],
+    *,
+    seed: int,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Trainer:
+    """A trainer on the cases of all sites, with as many steps a round as those sites take together in a federation.
+
+    Raises: DataError if no site has a training case.
+    """
+    steps = sum(settings.steps_per_round(len(site.training)) for site in sites if site.training)
+    training = [case for site in sites for case in site.training]
+    validation = [case for site in sites for case in site.validation]
+    return Trainer(
+        network,
+        replace(settings, local_steps=max(steps, 1)),
+        training,
+        validation,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+
+
+def train_centrally(
+    trainer: Trainer, sites: Sequence[SiteCases], rounds: int, on_round: Callable[[int, Rows], None]
+) -> tuple[Rows, Rows]:
+    """Train `rounds` rounds; `on_round` is told each round's number and rows.
+
+    Returns the rows of the final evaluation, by site, and its scores by case.
+    """
+    scores = trainer.validate()
+    for round_number in range(rounds):
+        began = time.perf_counter()
+        received = scores
+        outcome = trainer.train_round(round_number, rounds)
+        scores = trainer.validate()
+        rows = [*_metric_rows(round_number, "received", received, sites)]
+        rows += _metric_rows(round_number, "trained", scores, sites)
+        rows += [_site_row(round_number, site, outcome.loss, outcome.steps) for site in sites]
+        seconds = {
+            "total": time.perf_counter() - began,
+            "training": outcome.seconds,
+            "waiting": outcome.seconds_waiting,
+        }
+        rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
+        on_round(round_number, rows)
+    final = trainer.validate(flips=trainer.settings.final_flips)
+    return list(_metric_rows(FINAL_ROUND, "final", final, sites)), case_rows(FINAL_ROUND, "final", final)
+
+
+def _site_row(round_number: int, site: SiteCases, loss: float, steps: int) -> dict[str, Any]:
+    return {
+        "kind": "site",
+        "round": round_number,
+        "site": site.name,
+        "accepted": True,
+        "training_cases": len(site.training),
+        "validation_cases": len(site.validation),
+        "rejected_cases": len(site.rejected),
+        "steps": steps,
+        "loss": loss,
+    }
+
+
+def _metric_rows(
+    round_number: int, stage: str, scores: Sequence[CaseScore], sites: Sequence[SiteCases]
+) -> Iterator[dict[str, Any]]:
+    """Rows of every site that has validation cases; the trainer gave the scores in the order of sites."""
+    rest = iter(scores)
+    for site in sites:
+        own = [next(rest) for case in site.validation if case.mask is not None]
+        if own:
+            yield from metric_rows(round_number, site.name, stage, summarise(own), len(own))
