@@ -34,7 +34,7 @@ class WeightedFedAvg(GatedAggregator):
 
 
 class CoordinateMedian(GatedAggregator):
-    """The median of every coordinate over the sites (Yin 2018, arXiv:1803.01498); blind to how many cases a site has."""
+    """The median of every coordinate over the sites (Yin 2018, arXiv:1803.01498); blind to numbers of cases."""
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
         """The median update; no site has a weight that could be told."""

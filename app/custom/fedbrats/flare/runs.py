@@ -18,6 +18,7 @@ from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curv
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
 COMPLETED = "FINISHED:COMPLETED"
+ERROR_MARK = " - ERROR - "
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def finish_results(
     }
     write_json_atomic(results_dir / "summary.json", document)
     if status != COMPLETED or document["dice"] is None:
-        why = _last_error(server)
+        why = _last_error(results_dir)
         raise FedbratsError(
             f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
             + (f": {why}" if why else f"; see the logs in {results_dir}")
@@ -135,12 +136,8 @@ def read_progress(rows_path: Path, job: str, rounds: int, sites: int) -> Progres
     return Progress(job, done, rounds, len(answered), sites, next(reversed(curve.values()), None) if curve else None)
 
 
-def _last_error(server: Path) -> str | None:
-    """The last error line of the server's log, without its time stamp."""
-    lines = [
-        line
-        for log in server.rglob("log.txt")
-        for line in log.read_text(errors="replace").splitlines()
-        if " - ERROR - " in line
-    ]
-    return lines[-1].split(" - ERROR - ", 1)[1] if lines else None
+def _last_error(results_dir: Path) -> str | None:
+    """The last error line of the server's or the simulator's log, without its time stamp."""
+    logs = [*results_dir.rglob("log.txt"), *results_dir.glob("simulator.log")]
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if ERROR_MARK in line]
+    return lines[-1].split(ERROR_MARK, 1)[1] if lines else None

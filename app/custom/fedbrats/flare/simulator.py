@@ -60,6 +60,7 @@ def simulate_job(
             (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(scores, results_dir / "sites" / name / CASES_FILE)
     if (workspace / SERVER).exists():
+        shutil.rmtree(results_dir / SERVER, ignore_errors=True)
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
     return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
