@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedbrats.federation import quarantine
+from fedbrats.federation.evidence import share_votes
 from fedbrats.federation.factor_settings import FactorSettings
 from fedbrats.federation.gates import Contribution
 from fedbrats.federation.memory import Memory, SiteMemory
@@ -63,13 +65,15 @@ def weigh(
     before = [past.of(each.site) for each in answers]
     cosines = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
     view = look(answers, before, cosines, settings)
-    after = _quarantine([_learn(site, view, i, settings) for i, site in enumerate(before)], settings, min_clients)
+    learned = [_learn(site, view, i, settings) for i, site in enumerate(before)]
+    after = quarantine.decide(learned, view, settings, min_clients)
     factors = np.array([_factor(old, new, settings) for old, new in zip(before, after, strict=True)])
     weights = _weights(view, factors, np.array([not site.quarantined for site in after]), settings)
+    prior = share_votes(view.cases, view.copies, np.full(len(answers), True))
     traces = [
         SiteTrace(
             site=answer.site,
-            prior=float(view.prior[i]),
+            prior=float(prior[i]),
             alignment=float(view.alignment[i]),
             coherence=view.coherence,
             usefulness=None if math.isnan(view.usefulness[i]) else float(view.usefulness[i]),
@@ -97,20 +101,12 @@ def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) 
     site = replace(site, alignment=float(alignment), usefulness=float(usefulness), rounds=site.rounds + 1)
     if view.coherence < settings.coherent:
         return site
-    strikes = site.strikes + (1 if view.strikes[i] else -1)
-    return replace(
-        site,
-        scores=(*site.scores, float(view.alignment_scores[i]))[-settings.window :],
-        strikes=min(max(strikes, 0), settings.quarantine_strikes),
+    return quarantine.walk(
+        replace(site, scores=(*site.scores, float(view.alignment_scores[i]))[-settings.window :]),
+        step=view.usual_alignment**2,
+        alignment=float(view.alignment[i]),
+        settings=settings,
     )
-
-
-def _quarantine(sites: list[SiteMemory], settings: FactorSettings, min_clients: int) -> list[SiteMemory]:
-    """Quarantine who has too many strikes, the worst aligned first, but leave `min_clients` and half of the sites."""
-    suspects = [i for i, site in enumerate(sites) if site.strikes >= settings.quarantine_strikes]
-    room = max(0, len(sites) - max(min_clients, math.ceil(len(sites) / 2)))
-    out = set(sorted(suspects, key=lambda i: sites[i].alignment)[:room])
-    return [replace(site, quarantined=i in out) for i, site in enumerate(sites)]
 
 
 def _factor(before: SiteMemory, after: SiteMemory, settings: FactorSettings) -> float:
@@ -133,18 +129,19 @@ def _stability(before: SiteMemory, settings: FactorSettings) -> float:
 
 def _weights(view: RoundView, factors: np.ndarray, active: np.ndarray, settings: FactorSettings) -> np.ndarray:
     """The prior times the factor, within the bounds of one site's weight; 0 for sites in quarantine."""
-    prior = view.prior[active] / view.prior[active].sum()
-    votes = view.copies[np.ix_(active, active)] @ prior  # what a site and its copies have together
-    largest = max(settings.largest_weight, float(votes.max()))
+    prior = share_votes(view.cases, view.copies, active)
+    together = view.copies @ prior  # what a site and its copies have
+    largest = max(settings.largest_weight, float(together.max()))
+    wanted, low, high = prior * factors, settings.smallest_share * prior, largest * prior / np.maximum(together, prior)
     weights = np.zeros(len(active))
-    weights[active] = project(prior * factors[active], settings.smallest_share * prior, largest * prior / votes)
+    weights[active] = project(wanted[active], low[active], high[active])
     return weights
 
 
 def _reason(answer: Contribution, before: SiteMemory, after: SiteMemory, view: RoundView, i: int) -> str:
     """What is special about this site in this round, in a few words; empty where nothing is."""
     remarks = [
-        (after.quarantined, "in quarantine: it works against the other sites"),
+        (after.quarantined, "in quarantine: it has not pulled along with the other sites"),
         (before.rounds == 0, "first answer: counted at its prior"),
         (view.copies[i].sum() > 1, "a copy: shares one vote"),
         (answer.usefulness is not None and math.isnan(view.usefulness[i]), "usefulness is not a number: left out"),

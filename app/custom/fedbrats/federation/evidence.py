@@ -26,9 +26,12 @@ def find_copies(G: np.ndarray, threshold: float, ratio: float) -> np.ndarray:
     return near
 
 
-def share_votes(cases: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Prior weights: in proportion to cases, where copies share the vote of the largest of them; they sum to 1."""
-    votes = np.array([cases[i] * cases[copies[i]].max() / cases[copies[i]].sum() for i in range(len(cases))])
+def share_votes(cases: np.ndarray, copies: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """Prior weights (sum 1), 0 for who is not heard: by cases, where copies share the vote of the largest of them."""
+    cases = np.where(heard, cases, 0.0)
+    together = copies @ cases
+    largest = (copies * cases).max(axis=1)
+    votes = np.divide(cases * largest, together, out=np.zeros(len(cases)), where=together > 0.0)
     return votes / votes.sum()
 
 
@@ -51,19 +54,22 @@ def robust_scores(values: np.ndarray, votes: np.ndarray, smallest_deviation: flo
 
     Both medians count votes, so that copies cannot move them. NaN values are no evidence: they score 0 and do not vote.
     """
-    known = np.isfinite(values)
-    scores = np.zeros(len(values))
-    if not known.any():
-        return scores
-    middle = weighted_median(values[known], votes[known])
-    spread = _MAD_TO_DEVIATION * weighted_median(np.abs(values[known] - middle), votes[known])
-    scores[known] = (values[known] - middle) / max(spread, smallest_deviation)
-    return scores
+    voting = np.isfinite(values) & (votes > 0.0)
+    if not voting.any():
+        return np.zeros(len(values))
+    middle = weighted_median(values[voting], votes[voting])
+    spread = _MAD_TO_DEVIATION * weighted_median(np.abs(values[voting] - middle), votes[voting])
+    return np.nan_to_num((values - middle) / max(spread, smallest_deviation), nan=0.0)
 
 
-def log_odds(scores: np.ndarray) -> np.ndarray:
-    """log(2 sigmoid(z)): 0 at the median, at most log 2 above it, about z far below it."""
-    return np.log(2.0) - np.logaddexp(0.0, -scores)
+def log_evidence(scores: np.ndarray) -> np.ndarray:
+    """log(2 sigmoid(s)) of the softened score s = z^3 / (1 + z^2): 0 at the median, at most log 2, about z far below.
+
+    Softening keeps the order of sites but takes little notice of differences of a deviation or less: that is by how
+    much honest sites differ, and weights that follow it average worse than weights by cases.
+    """
+    softened = scores**3 / (1.0 + scores**2)
+    return np.log(2.0) - np.logaddexp(0.0, -softened)
 
 
 def weighted_median(values: np.ndarray, votes: np.ndarray) -> float:

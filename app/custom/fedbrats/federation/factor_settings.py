@@ -13,10 +13,10 @@ class FactorSettings:
     copy_threshold: float = 0.98  # updates with a higher cosine are copies ...
     copy_ratio: float = 0.1  # ... if they are also this much closer than sites usually are
     coherence_scale: float = 0.10  # the median site's alignment from which alignment is full evidence
-    memory: float = 0.5  # how much of the evidence so far stays when a round is added
+    memory: float = 0.7  # how much of the evidence so far stays when a round is added
     usefulness_limit: float = 0.3  # a change of Dice beyond this is taken as this
     alignment_deviation: float = 0.05  # sites whose alignments differ by less than this are alike
-    usefulness_deviation: float = 0.01  # the same for usefulness, in Dice
+    usefulness_deviation: float = 0.03  # the same for usefulness, in Dice
     smallest_factor: float = 0.5
     largest_factor: float = 2.0
     smallest_share: float = 0.5  # a site that is heard keeps at least this share of its prior weight
@@ -24,8 +24,9 @@ class FactorSettings:
     window: int = 10  # coherent rounds in which stability is judged
     stability_scale: float = 3.0  # alignment scores that vary by this deviation halve the stability
     stability_rounds: int = 3  # a site is stable until it has answered this many coherent rounds
-    quarantine_score: float = -4.0  # an alignment score below this is a strike ...
-    quarantine_share: float = 0.25  # ... if the alignment is also below this share of the median site's
-    quarantine_strikes: int = 2  # strikes at which a site is quarantined
-    coherent: float = 0.5  # the coherence from which a round counts for stability and strikes
+    coherent: float = 0.5  # the coherence from which a round counts for stability and quarantine
+    way_memory: float = 0.9  # how much of the way so far counts when a round is added
+    quarantine_rounds: int = 2  # coherent rounds before which nobody is quarantined
+    quarantine_share: float = 0.25  # a standing below this share of the median site's is quarantined ...
+    release_share: float = 0.5  # ... until it is above this share
     sketched: bool = False  # cosines from sketches of 4096 numbers instead of whole updates

@@ -16,15 +16,22 @@ class SiteMemory:
     """One site's record.
 
     `alignment` and `usefulness` are running evidence in log units (0 is neutral), `scores` the site's robust alignment
-    scores of recent coherent rounds, oldest first, `strikes` counts against it, `rounds` how often it was counted.
+    scores of recent coherent rounds, oldest first; `way` is how far the federation has come while the site took part,
+    `pull` how much of it the site pulled along; `rounds` is how often it was counted.
     """
 
     alignment: float = 0.0
     usefulness: float = 0.0
     scores: tuple[float, ...] = ()
-    strikes: int = 0
+    way: float = 0.0
+    pull: float = 0.0
     quarantined: bool = False
     rounds: int = 0
+
+    @property
+    def standing(self) -> float:
+        """The site's mean alignment over the way that the federation has come, 0 before the first step."""
+        return self.pull / self.way if self.way > 0.0 else 0.0
 
 
 @dataclass(frozen=True)

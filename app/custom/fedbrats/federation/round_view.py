@@ -18,15 +18,16 @@ from fedbrats.federation.memory import SiteMemory
 class RoundView:
     """Arrays are (K,), one number a site in sorted order; `copies` is (K, K)."""
 
+    cases: np.ndarray
     copies: np.ndarray
-    prior: np.ndarray
+    votes: np.ndarray  # one a site for every median, shared among copies, none in quarantine
     alignment: np.ndarray
     coherence: float
     alignment_scores: np.ndarray
     alignment_evidence: np.ndarray
     usefulness: np.ndarray  # NaN where there is none
     usefulness_evidence: np.ndarray
-    strikes: np.ndarray  # who works against the others in this round
+    usual_alignment: float  # the median site's
 
 
 def look(
@@ -34,26 +35,27 @@ def look(
 ) -> RoundView:
     """The view of the sites that are not in quarantine: their medians judge everybody."""
     copies = evidence.find_copies(cosines, settings.copy_threshold, settings.copy_ratio)
-    prior = evidence.share_votes(np.array([float(each.cases) for each in answers]), copies)
+    cases = np.array([float(each.cases) for each in answers])
     trusted = np.array([not record.quarantined for record in records])
     if not trusted.any():
         trusted[:] = True
-    votes = trusted / copies.sum(axis=1)
-    alignment = evidence.align(cosines, prior * trusted, copies)
+    votes = trusted / np.maximum(1, copies @ trusted.astype(int))
+    alignment = evidence.align(cosines, evidence.share_votes(cases, copies, trusted), copies)
     usefulness = np.array([_usefulness(each, settings) for each in answers])
     alignment_scores = evidence.robust_scores(alignment, votes, settings.alignment_deviation)
     usefulness_scores = evidence.robust_scores(usefulness, votes, settings.usefulness_deviation)
     usual = evidence.weighted_median(alignment, votes)
     return RoundView(
+        cases=cases,
         copies=copies,
-        prior=prior,
+        votes=votes,
         alignment=alignment,
         coherence=float(np.clip(usual / settings.coherence_scale, 0.0, 1.0)),
         alignment_scores=alignment_scores,
-        alignment_evidence=evidence.log_odds(alignment_scores),
+        alignment_evidence=evidence.log_evidence(alignment_scores),
         usefulness=usefulness,
-        usefulness_evidence=evidence.log_odds(usefulness_scores),
-        strikes=(alignment_scores < settings.quarantine_score) & (alignment < settings.quarantine_share * usual),
+        usefulness_evidence=evidence.log_evidence(usefulness_scores),
+        usual_alignment=usual,
     )
 
 

@@ -1,0 +1,55 @@
+"""Who is not heard for a while: sites that have not pulled along on the way that the federation has come.
+
+One round cannot tell a bad site from an honest hospital with a strong domain shift: near the end each may pull
+against the others. The way can. A shifted hospital shares most of it and leaves it late, in rounds that move the model
+little; a site of noise, flipped signs or wrong labels never joins. So alignment is averaged over rounds by how far they
+took the federation, for which the square of the median site's alignment stands: what updates have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fedbrats.federation.evidence import weighted_median
+from fedbrats.federation.factor_settings import FactorSettings
+from fedbrats.federation.memory import SiteMemory
+from fedbrats.federation.round_view import RoundView
+
+_ROUNDING = 1e-9  # standings closer than this are equal
+
+
+def walk(site: SiteMemory, step: float, alignment: float, settings: FactorSettings) -> SiteMemory:
+    """The site's record after a coherent round that took the federation `step` further."""
+    return replace(
+        site,
+        way=settings.way_memory * site.way + step,
+        pull=settings.way_memory * site.pull + step * alignment,
+    )
+
+
+def decide(
+    sites: Sequence[SiteMemory], view: RoundView, settings: FactorSettings, min_clients: int
+) -> list[SiteMemory]:
+    """Mark who is in quarantine, the worst standing first, but leave `min_clients` and half of the sites."""
+    standings = np.array([site.standing for site in sites])
+    limits = weighted_median(standings, view.votes) * _expected_share(view)
+    suspects = [i for i, site in enumerate(sites) if _is_suspect(site, limits[i], settings)]
+    room = max(0, len(sites) - max(min_clients, math.ceil(len(sites) / 2)))
+    if len(suspects) > room:  # of equals all are heard, not those whose names come first
+        worst_heard = np.sort(standings[suspects])[room] - _ROUNDING
+        suspects = [i for i in suspects if standings[i] < worst_heard]
+    return [replace(site, quarantined=i in suspects) for i, site in enumerate(sites)]
+
+
+def _is_suspect(site: SiteMemory, expected: float, settings: FactorSettings) -> bool:
+    share = settings.release_share if site.quarantined else settings.quarantine_share
+    return len(site.scores) >= settings.quarantine_rounds and site.standing < share * expected
+
+
+def _expected_share(view: RoundView) -> np.ndarray:
+    """The standing that so few cases allow: where sampling noise rules, alignment goes with their square root."""
+    return np.sqrt(np.minimum(1.0, view.cases / weighted_median(view.cases, view.votes)))
