@@ -25,15 +25,19 @@ def map_in_processes(
 ) -> Iterator[Result]:
     """`function` of every item, in the order of `items` and as they get done; `workers` defaults to the cores.
 
-    Raises: FedbratsError if a worker dies, as it does when memory runs out; what `function` itself raises.
+    The processes start here and not at the first result: forking is safe only before a progress bar has its thread.
+    The results raise FedbratsError if a worker dies, as it does when memory runs out, and what `function` raises.
     """
     workers = min(workers or count_cores(), len(items))
     if workers <= 1:
-        yield from map(function, items)
-        return
+        return map(function, items)
     pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts_to_parent)
+    return _collect(pool, pool.map(function, items))
+
+
+def _collect(pool: ProcessPoolExecutor, results: Iterator[Result]) -> Iterator[Result]:
     try:
-        yield from pool.map(function, items)
+        yield from results
     except BrokenProcessPool:
         raise FedbratsError(
             "a worker process died, most likely for lack of memory; try again with --workers 1"

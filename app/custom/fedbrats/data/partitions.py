@@ -105,11 +105,12 @@ def geometric_sizes(total: int, sites: int) -> list[int]:
     """Sizes that sum to `total`, each SIZE_RATIO of the one before it, none below 2 (1 where there are not enough)."""
     least = min(2, total // sites)
     shares = SIZE_RATIO ** np.arange(sites)
-    ideal = least + (total - least * sites) * shares / shares.sum()
-    sizes = np.floor(ideal).astype(int)
-    for k in np.argsort(sizes - ideal)[: total - sizes.sum()]:  # the largest remainders are rounded up
-        sizes[k] += 1
-    return sizes.tolist()
+    ideal = total * shares / shares.sum()
+    sizes = np.maximum(np.floor(ideal).astype(int), least)
+    while gap := total - sizes.sum():
+        nearest = np.argmax(ideal - sizes) if gap > 0 else np.argmax(sizes)
+        sizes[nearest] += np.sign(gap)
+    return sorted(sizes.tolist(), reverse=True)
 
 
 def site_name(text: str) -> str:

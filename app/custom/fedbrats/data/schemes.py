@@ -1,4 +1,4 @@
-"""The ways to share a data set out to sites, as `--by` names them.
+"""The schemes of `--by`, which share a data set out to sites:
 
 equal          the same number of cases everywhere, at random
 unequal        sizes that fall geometrically, each site 0.6 of the one before it, at random
@@ -6,7 +6,8 @@ tumour-size    the smallest tumours at the first site, the largest at the last
 dirichlet:A    tumour sizes mixed by chance: with A below 1 sites differ much, with 100 hardly
 institution    as the case names tell (BraTS 2017-2019)
 grade          as the folders HGG and LGG tell (BraTS 2017-2019)
-FILE.csv:COL   by a column of a table in which another column names the cases
+FILE.csv:COL   by a column of a table in which another column names the cases; a column `fold`, if there is one,
+               gives the folds
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""`fedbrats split`: the sites folder that it writes, what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from fedbrats.cli.main import main
+from fedbrats.data.cases import find_cases
+from fedbrats.data.datalist import find_sites, read_datalist
+from tests.data.broken import BREAKAGES
+
+
+def split(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
+    """The document of `fedbrats split ... --json`."""
+    assert main(["split", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_sites_are_written_with_their_record(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sites"
+    document = split(capsys, phantom_sites, "--sites", 2, "--by", "equal", "--seed", 3, "--out", out)
+    assert document["convention"] == "brats-2018"
+    assert document["dropped"] == {}
+    assert {name: site["cases"] for name, site in document["sites"].items()} == {"site-1": 4, "site-2": 4}
+    assert all(site["tumour_ml"] > 0 and site["grades"] == [] for site in document["sites"].values())
+    datalists = [read_datalist(site) for site in find_sites(out)]
+    assert sorted(case.name for d in datalists for case in d.cases) == [c.name for c in find_cases(phantom_sites)]
+    assert all(path.is_symlink() and path.is_file() for d in datalists for c in d.cases for path in c.files.values())
+    record = json.loads((out / "split.json").read_text())
+    assert record["settings"]["seed"] == 3
+    assert record["settings"]["by"] == "equal"
+    assert record["source"] == str(phantom_sites)
+    assert record["sites"]["site-1"] == {"cases": 4, "patients": 4, "training": 3, "validation": 1, "test": 0}
+
+
+def test_the_same_arguments_make_the_same_sites(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "other"):
+        split(capsys, phantom_sites, "--sites", 2, "--by", "dirichlet:1", "--copy", "--out", tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == 8 * 5 + 3
+    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "other" / f).read_bytes() for f in files)
+
+
+def test_table_says_what_was_left_out(phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    split(capsys, phantom_sites, "--sites", 1, "--copy", "--out", source)
+    broken = find_cases(source)[2]
+    BREAKAGES["truncated"].apply(broken)
+    assert main(["split", str(source), "--sites", "2", "--by", "unequal", "--out", str(tmp_path / "sites")]) == 0
+    out = capsys.readouterr().out
+    assert f"left out: {broken.name}: unreadable" in out
+    assert "label convention: brats-2018 (ET=4)" in out
+    assert sum(len(read_datalist(site).cases) for site in find_sites(tmp_path / "sites")) == 7
+
+
+def test_an_existing_folder_is_replaced_only_by_force(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["split", str(phantom_sites), "--out", str(tmp_path / "sites"), "--sites"]
+    assert main([*arguments, "2"]) == 0
+    assert main([*arguments, "1"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert len(find_sites(tmp_path / "sites")) == 2
+    assert main([*arguments, "1", "--force"]) == 0
+    assert len(find_sites(tmp_path / "sites")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--by", "equal"], "--by equal needs --sites N"),
+        (["--sites", "20"], "cannot be shared out to 20 sites"),
+        (["--sites", "2", "--fold", "9"], "no case is in fold 9"),
+        (["--sites", "8", "--fold", "0"], "would have no training case"),
+    ],
+)
+def test_what_cannot_be_split_leaves_nothing(
+    phantom_sites: Path, tmp_path: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["split", str(phantom_sites), "--out", str(tmp_path / "sites"), *arguments]) == 1
+    captured = capsys.readouterr()
+    assert complaint in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_cases_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["split", str(tmp_path / "empty"), "--sites", "2", "--out", str(tmp_path / "sites")]) == 1
+    assert "holds no BraTS case" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.real_data
+def test_the_five_natural_hospitals(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mini = real_data / "brats-mini"
+    document = split(capsys, mini, "--by", f"{mini}/cases.csv:site", "--fold", 0, "--out", tmp_path / "sites")
+    sizes = {name: (site["training"], site["validation"]) for name, site in document["sites"].items()}
+    assert sizes == {"brats-2013": (3, 2), "cbica-1": (9, 5), "cbica-2": (5, 3), "tcia-gbm": (5, 3), "tcia-lgg": (2, 2)}
+    with (mini / "cases.csv").open(newline="") as stream:
+        held_out = {row["case"] for row in csv.DictReader(stream) if row["fold"] == "0"}
+    sites = [read_datalist(site) for site in find_sites(tmp_path / "sites")]
+    assert {case.name for site in sites for case in site.validation} == held_out
