@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_report(problems: list[Problem], settled: SettledConvention | None, summary: dict[str, object]) -> None:
     if problems:
-        rows = [(p.case or "(data set)", Path(p.file).name, p.kind, p.severity, p.message) for p in problems]
-        print_table(("case", "file", "problem", "severity", "what is wrong"), rows)
+        rows = [(p.case or "(data set)", Path(p.file).name, f"{p.severity}: {p.kind}", p.message) for p in problems]
+        print_table(("case", "file", "problem", "what is wrong"), rows)
     print(f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled")
     counts = "{cases} case(s) of {patients} patient(s) in {seconds} s: {errors} error(s), {warnings} warning(s)"
     print(counts.format(**summary))

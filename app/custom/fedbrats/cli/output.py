@@ -13,9 +13,10 @@ Item = TypeVar("Item")
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print rows as an aligned table on standard output."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns, title=title, title_justify="left")
+    # Fold, where a terminal is narrow: half a file's name would be of no use.
+    table = Table(*(Column(name, overflow="fold") for name in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     # A pipe has no width of its own: never fold a table that a script or a log will read.
