@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.progress import print_documents, say
+from fedbrats.errors import ConfigurationError
 from fedbrats.rows import CASES_FILE, ROWS_FILE, learning_curve, summarise_rows
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan,
     site_dirs = [
         site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
     ]
-    sites = []
+    sites: list[SiteCases] = []
     for site_dir in site_dirs:
+        if site_dir in site_dirs[: len(sites)]:
+            raise ConfigurationError(f"site {site_dir.name} is given twice; its cases would count double")
         site = read_site(site_dir, cache_dir, plan.preparation, workers=workers)
         say(f"train: {site.name}: {len(site.training)} training and {len(site.validation)} validation cases")
         for case in site.rejected:

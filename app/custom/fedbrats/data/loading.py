@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,31 +53,30 @@ class Loader:
         self._foreground_share = foreground_share
         self._augmentation = augmentation
         self._seed = seed
-        self._ahead: _Reader | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._requested: dict[tuple[int, int], Future[Batch]] = {}
         self.seconds_waiting = 0.0
 
     def batches(self, round_number: int, steps: int) -> Iterator[Batch]:
         """The batches of one round; after the last, the next round's first ones are read while the site waits."""
-        reader, self._ahead = self._ahead, None
-        if reader is None or reader.plan != (round_number, steps):
-            if reader is not None:
-                reader.stop()
-            reader = _Reader(self, round_number, steps)
-        try:
-            for _ in range(steps):
-                began = time.perf_counter()
-                batch = reader.next_batch()
-                self.seconds_waiting += time.perf_counter() - began
-                yield batch
-        finally:
-            reader.stop()
-        self._ahead = _Reader(self, round_number + 1, steps)
+        self._forget_other_rounds(round_number)
+        for step in range(steps):
+            for upcoming in range(step, min(step + 1 + BATCHES_AHEAD, steps)):
+                self._request(round_number, upcoming)
+            began = time.perf_counter()
+            batch = self._requested.pop((round_number, step)).result()
+            self.seconds_waiting += time.perf_counter() - began
+            yield batch
+        for upcoming in range(min(BATCHES_AHEAD, steps)):
+            self._request(round_number + 1, upcoming)
 
-    def close(self) -> None:
-        """End the reading thread."""
-        if self._ahead is not None:
-            self._ahead.stop()
-            self._ahead = None
+    def _request(self, round_number: int, step: int) -> None:
+        if (round_number, step) not in self._requested:
+            self._requested[round_number, step] = self._reader.submit(self.draw, round_number, step)
+
+    def _forget_other_rounds(self, round_number: int) -> None:
+        for key in [key for key in self._requested if key[0] != round_number]:
+            self._requested.pop(key).cancel()
 
     def draw(self, round_number: int, step: int) -> Batch:
         """The batch of one step."""
@@ -128,40 +125,3 @@ def _cut(volume: NDArray[np.generic], start: Sequence[int], size: Sequence[int])
         target.append(slice(low - begin, high - begin))
     patch[tuple(target)] = volume[tuple(source)]
     return patch
-
-
-class _Reader:
-    """A thread that draws the batches of one round into a short queue."""
-
-    def __init__(self, loader: Loader, round_number: int, steps: int) -> None:
-        self.plan = (round_number, steps)
-        self._loader = loader
-        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(BATCHES_AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="loader", daemon=True)
-        self._thread.start()
-
-    def next_batch(self) -> Batch:
-        """Wait for a batch. Raises: what drawing it raised."""
-        batch = self._ready.get()
-        if isinstance(batch, BaseException):
-            raise batch
-        return batch
-
-    def stop(self) -> None:
-        """End the thread, which may be waiting for room in the queue."""
-        self._stopped.set()
-        while self._thread.is_alive():
-            with suppress(queue.Empty):
-                self._ready.get_nowait()
-            self._thread.join(0.01)
-
-    def _read(self) -> None:
-        round_number, steps = self.plan
-        try:
-            for step in range(steps):
-                if self._stopped.is_set():
-                    return
-                self._ready.put(self._loader.draw(round_number, step))
-        except BaseException as error:  # whatever it is, the consumer must raise it and not wait for ever
-            self._ready.put(error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.data.cache import CacheSettings
+from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, read_variables
 from fedbrats.model.training import TrainingSettings
 
@@ -37,8 +38,11 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
         variables = read_variables(job_dir)
         document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
     args = _resolve(document["executors"][0]["executor"]["args"], variables)
+    rounds = int(variables["num_rounds"])
+    if rounds < 1:
+        raise ConfigurationError(f"num_rounds is {rounds}, expected at least 1")
     return TrainingPlan(
-        rounds=int(variables["num_rounds"]),
+        rounds=rounds,
         seed=int(args["seed"]),
         network={"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})},
         training=TrainingSettings.from_json(args["training"]),

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,7 +19,6 @@ _AXES = (2, 3, 4)
 _ALL_FLIPS = tuple(axes for count in range(4) for axes in combinations(_AXES, count))
 
 
-@torch.no_grad()
 def predict_probabilities(
     network: SegmentationNetwork,
     case: CachedCase,
@@ -32,12 +32,12 @@ def predict_probabilities(
     window: the side lengths of a sliding window; None takes the whole volume at once.
     flips: the mean over the eight mirror images of the case.
     """
-    network.eval()
     image = torch.from_numpy(case.image.astype(np.float32))[None].to(device)  # (1, 4, X, Y, Z)
     total = torch.zeros(())
     directions = _ALL_FLIPS if flips else _ALL_FLIPS[:1]
-    for axes in directions:
-        total = total + torch.sigmoid(_logits(network, image.flip(axes), window).float()).flip(axes).cpu()
+    with eval_mode(network):
+        for axes in directions:
+            total = total + torch.sigmoid(_logits(network, image.flip(axes), window).float()).flip(axes).cpu()
     probabilities = (total / len(directions))[0].numpy()
     return np.minimum.accumulate(probabilities, axis=0)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ def _build_segresnet(filters: int, blocks_down: list[int], heads: int, norm: Any
 ARCHITECTURES = {
     "unet": Architecture(
         _build_unet,
-        divisor=lambda options: int(torch.tensor(options["strides"]).prod()),
+        divisor=lambda options: math.prod(options["strides"]),
         head=r"model\.2\.",
         decoder=r"model\.(1\.submodule\.)*2\.",
     ),
@@ -92,8 +93,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "tiny": {
         "architecture": "unet",
-        "channels": [4, 8],
-        "strides": [2],
+        "channels": [4, 8, 8],
+        "strides": [2, 2],
         "residual_units": 0,
         "dropout": 0.0,
         "norm": INSTANCE_NORM,
@@ -129,10 +130,12 @@ class SegmentationNetwork(nn.Module):
     def forward_deep(self, images: Tensor) -> list[Tensor]:
         """Logits at every supervised scale, each (B, 3, x, y, z) after upsampling; the network's answer comes first."""
         size = images.shape[2:]
-        padding = [p for side in reversed(size) for p in (0, -side % self.divisor)]
+        # Two voxels at least are left at the deepest level: one alone has no deviation to normalise by.
+        padded = [max(2, math.ceil(side / self.divisor)) * self.divisor for side in size]
+        padding = [p for side, target in zip(reversed(size), reversed(padded), strict=True) for p in (0, target - side)]
         outputs = self.net(pad(images, padding) if any(padding) else images)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [_fitted(o, images.shape[2:], padding) for o in outputs]
+        return [_fitted(output, size, padded) for output in outputs]
 
     def personal_names(self, kind: str) -> tuple[str, ...]:
         """Names of the parameters that stay at a site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes.
@@ -182,9 +185,8 @@ def _read_prefixes(text: str) -> tuple[str, ...]:
     return prefixes
 
 
-def _fitted(logits: Tensor, size: torch.Size, padding: list[int]) -> Tensor:
+def _fitted(logits: Tensor, size: Sequence[int], padded: list[int]) -> Tensor:
     """Logits on the grid of the input: upsampled where they are of a deeper level, without what was padded."""
-    padded = [side + extra for side, extra in zip(size, reversed(padding[1::2]), strict=True)]
     if list(logits.shape[2:]) != padded:
         logits = interpolate(logits, padded, mode="trilinear", align_corners=False)
     return logits[..., : size[0], : size[1], : size[2]]

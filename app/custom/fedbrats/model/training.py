@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,7 @@ class Trainer:
         for name, value in weights.items():
             if tuple(value.shape) != tuple(own[name].shape):
                 raise UpdateError(f"weight {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}")
+        for name, value in weights.items():
             own[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))  # a state_dict shares its storage
 
     def train_round(
@@ -243,8 +245,9 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             self._optimiser.load_state_dict(state["optimiser"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
-            raise UpdateError(f"{path} is not a training state of this network: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+            why = str(error).splitlines()[0]
+            raise UpdateError(f"{path} is not a training state of this network: {why}") from None
 
     def _step(self, batch: Batch, learning_rate: float, anchor: list[Tensor]) -> float:
         """One optimiser step; returns the loss. A loss that is not finite changes nothing."""

@@ -1,0 +1,47 @@
+"""Inference: nested probabilities, the mean over mirror images, the window and the whole agree."""
+
+import numpy as np
+import torch
+
+from fedbrats.model.inference import predict_mask, predict_probabilities
+from fedbrats.model.network import SegmentationNetwork
+
+CPU = torch.device("cpu")
+NETWORK = SegmentationNetwork("tiny", seed=2)
+
+
+def test_probabilities_are_nested_and_on_the_grid_of_the_case(prepared):
+    probabilities = predict_probabilities(NETWORK, prepared[0], device=CPU)
+    assert probabilities.shape == prepared[0].mask.shape
+    assert (np.diff(probabilities, axis=0) <= 0).all()
+    mask = predict_mask(NETWORK, prepared[0], device=CPU)
+    np.testing.assert_array_equal(mask, probabilities >= 0.5)
+
+
+def test_flips_give_a_mirrored_case_the_mirrored_answer(prepared):
+    case = prepared[0]
+    image = case.image[:, :16, :16, :16]  # an even side: strides then meet the same voxels from either end
+    mirrored = type(case)("m", "m", image[:, ::-1].copy(), None, case.geometry)
+    plain = type(case)("p", "p", image.copy(), None, case.geometry)
+    one, other = (predict_probabilities(NETWORK, c, device=CPU, flips=True) for c in (plain, mirrored))
+    np.testing.assert_allclose(one, other[:, ::-1], atol=1e-5)
+
+
+def test_a_window_as_large_as_the_case_is_the_whole(prepared):
+    case = prepared[0]
+    cropped = type(case)("c", "c", case.image[:, :16, :16, :16], None, case.geometry)
+    whole = predict_probabilities(NETWORK, cropped, device=CPU)
+    window = predict_probabilities(NETWORK, cropped, device=CPU, window=(16, 16, 16))
+    np.testing.assert_allclose(window, whole, atol=1e-5)
+
+
+def test_smaller_windows_cover_the_whole_case(prepared):
+    probabilities = predict_probabilities(NETWORK, prepared[0], device=CPU, window=(8, 8, 8))
+    assert probabilities.shape == prepared[0].mask.shape
+    assert (probabilities > 0).all()
+
+
+def test_the_network_is_left_as_it_was(prepared):
+    NETWORK.train()
+    predict_probabilities(NETWORK, prepared[0], device=CPU)
+    assert NETWORK.training

@@ -1,0 +1,170 @@
+"""The trainer: it learns, repeats itself bit for bit, restarts where it stopped, and says what it cannot use."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedbrats.errors import ConfigurationError, DataError, UpdateError
+from fedbrats.model.metrics import summarise
+from fedbrats.model.training import Trainer, TrainingSettings
+
+NETWORK = {"preset": "tiny", "seed": 0}
+SETTINGS = TrainingSettings(local_steps=4, learning_rate=1e-2)
+
+
+def trainer(cases, seed=1, settings=SETTINGS, **changes) -> Trainer:
+    return Trainer({**NETWORK, **changes}, settings, cases[:3], cases[3:], seed=seed, device="cpu")
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def differ(one, other) -> bool:
+    return any((one[name] != other[name]).any() for name in one)
+
+
+def test_it_learns(prepared):
+    some = trainer(prepared, settings=replace(SETTINGS, local_steps=60, learning_rate=2e-2))
+    before = summarise(some.validate(prepared[:3]))["dice"]["WT"]
+    outcomes = [some.train_round(number, 3) for number in range(3)]
+    assert outcomes[2].loss < outcomes[0].loss
+    assert summarise(some.validate(prepared[:3]))["dice"]["WT"] > before + 0.2
+    assert [(outcome.steps, outcome.cases, outcome.skipped) for outcome in outcomes] == [(60, 3, 0)] * 3
+    assert all(0 <= outcome.seconds_waiting <= outcome.seconds for outcome in outcomes)
+
+
+def test_the_same_seeds_give_the_same_weights_bit_for_bit(prepared):
+    noisy = replace(SETTINGS, noise=0.1, rotation_degrees=20, scaling=0.1, spatial_share=1.0)
+    first, second, other = (trainer(prepared, seed, noisy, dropout=0.2) for seed in (1, 1, 2))
+    for some in (first, second, other):
+        for number in range(2):
+            some.train_round(number, 2)
+    assert_same(first.get_weights(), second.get_weights())
+    assert differ(first.get_weights(), other.get_weights())
+
+
+def test_a_restart_goes_on_as_if_nothing_had_happened(prepared, tmp_path):
+    steady = trainer(prepared)
+    steady.train_round(0, 2)
+    steady.save_state(tmp_path / "state.pt")
+    weights = steady.get_weights()
+    steady.train_round(1, 2)
+    restarted = trainer(prepared)
+    restarted.set_weights(weights)
+    restarted.load_state(tmp_path / "state.pt")
+    restarted.train_round(1, 2)
+    assert_same(restarted.get_weights(), steady.get_weights())
+
+
+def test_a_file_that_is_no_state_is_refused(prepared, tmp_path):
+    path = tmp_path / "state.pt"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UpdateError, match="is not a training state"):
+        trainer(prepared).load_state(path)
+
+
+def test_weights_are_copies_and_come_back_whole(prepared):
+    some = trainer(prepared)
+    weights = some.get_weights()
+    some.train_round(0, 1)
+    assert differ(weights, some.get_weights())
+    some.set_weights(weights)
+    assert_same(some.get_weights(), weights)
+
+
+def test_weights_that_do_not_fit_are_refused_by_name_and_nothing_is_taken_over(prepared):
+    some = trainer(prepared)
+    weights = some.get_weights()
+    name = next(iter(weights))
+    without = {key: value + 1 for key, value in weights.items() if key != name}
+    with pytest.raises(UpdateError, match=f"{name} is missing"):
+        some.set_weights(without)
+    with pytest.raises(UpdateError, match="stranger is not of this network"):
+        some.set_weights({**weights, "stranger": np.zeros(1)})
+    last = list(weights)[-1]
+    with pytest.raises(UpdateError, match=f"{last} has shape"):
+        some.set_weights({**without, name: weights[name], last: np.zeros(99)})
+    assert_same(some.get_weights(), weights)
+    some.set_weights({name: weights[name] * 0}, strict=False)
+    assert not some.get_weights()[name].any()
+
+
+def test_a_round_stops_when_told(prepared):
+    some = trainer(prepared, settings=replace(SETTINGS, local_steps=50))
+    steps = []
+    outcome = some.train_round(0, 1, should_stop=lambda: len(steps) >= 3, on_step=lambda step, _: steps.append(step))
+    assert outcome.steps == 3
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight(prepared):
+    some = trainer(prepared)
+    weights = some.get_weights()
+    name = next(iter(weights))
+    some.set_weights({**weights, name: weights[name] * np.nan})
+    with pytest.raises(UpdateError, match="no step of round 0 had a finite loss"):
+        some.train_round(0, 1)
+    some.set_weights(weights)
+    assert math.isfinite(some.train_round(0, 1).loss)
+
+
+def test_a_proximal_term_keeps_weights_near_those_received(prepared):
+    def distance(mu: float) -> float:
+        some = trainer(prepared, settings=replace(SETTINGS, local_steps=20, proximal_mu=mu))
+        start = some.get_weights()
+        some.train_round(0, 1)
+        end = some.get_weights()
+        return sum(float(np.square(end[name] - start[name]).sum()) for name in start)
+
+    assert distance(1000.0) < 0.3 * distance(0.0)
+
+
+def test_deep_supervision_trains_every_head(prepared):
+    settings = replace(SETTINGS, local_steps=1, deep_supervision=True)
+    options = {"preset": "large", "seed": 0, "filters": 4, "blocks_down": [1, 1, 1], "heads": 2}
+    some = Trainer(options, settings, prepared[:1], seed=0, device="cpu")
+    before = some.get_weights()
+    some.train_round(0, 1)
+    after = some.get_weights()
+    heads = [name for name in before if ".head." in name and before[name].any()]
+    assert len(heads) >= 2
+    assert all((before[name] != after[name]).any() for name in heads)
+
+
+def test_the_learning_rate_follows_the_share_of_the_job_that_is_done():
+    settings = TrainingSettings(learning_rate=1.0, warmup_share=0.1)
+    rates = [settings.learning_rate_at(share / 100) for share in range(101)]
+    assert rates[0] < 0.1
+    assert max(rates) > 0.9
+    assert rates[11:] == sorted(rates[11:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_steps_follow_cases_unless_they_are_set():
+    assert TrainingSettings(local_epochs=2, batch_size=3).steps_per_round(7) == 6
+    assert TrainingSettings(local_epochs=2, local_steps=5).steps_per_round(7) == 5
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"learning_rat": 1}, "did you mean learning_rate"),
+        ({"learning_rate": 0}, "more than 0"),
+        ({"batch_size": 1.5}, "a whole number"),
+        ({"patch_size": [64, 64]}, "a list of 3 numbers or null"),
+        ({"schedule": "steps"}, "cosine, constant"),
+        ({"flips": 1}, "true or false"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(document, said):
+    with pytest.raises(ConfigurationError, match=said):
+        TrainingSettings.from_json(document)
+
+
+def test_without_cases_there_is_nothing_to_train():
+    with pytest.raises(DataError, match="no case to train on"):
+        Trainer(NETWORK, SETTINGS, [], seed=0)
