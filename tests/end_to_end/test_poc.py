@@ -77,9 +77,9 @@ def test_flares_admin_console_submits_lists_and_downloads(federation):
         "bash", [f"{kit}/startup/fl_admin.sh"], env=environment, timeout=60, encoding="utf-8", dimensions=(50, 220)
     )
     try:
-        console.expect("User Name:")
-        console.sendline("admin@example.org")
-        console.expect("> ")
+        if console.expect(["User Name:", "> "]) == 0:  # in POC the kit's certificate says who it is
+            console.sendline("admin@example.org")
+            console.expect("> ")
         console.sendline("submit_job fedavg")
         console.expect(r"[Ss]ubmitted job: ([0-9a-f-]{36})")
         job_id = console.match.group(1)
