@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from fedbrats.settings import read_settings
 AXES = "LPS"  # voxel order of every prepared array, which is how BraTS ships its files
 NORMALISATIONS = ("zscore", "minmax")
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Step = tuple[float, float, float]
+_AS_IT_IS = ((0, 1), (1, 1), (2, 1))
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Geometry:
 
     affine: tuple[tuple[float, ...], ...]
     scan_shape: tuple[int, int, int]
-    step: tuple[float, float, float]
+    step: Step
     box: Box
 
     @property
@@ -111,22 +114,20 @@ class PreparedCase:
 
 def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) -> PreparedCase:
     """Read and prepare one case. Raises: DataError naming the case and the file that cannot be used."""
-    volumes, affine = _read_images(case)
-    regions = _read_regions(case, convention, volumes.shape[1:]) if case.label else None
-    scan_shape = volumes.shape[1:]
-    whole = Geometry(tuple(map(tuple, affine.tolist())), scan_shape, (1.0, 1.0, 1.0), _full_box(scan_shape))
-    volumes = _reorient(volumes, whole.to_lps)
-    regions = _reorient(regions, whole.to_lps) if regions is not None else None
-    inside = _box_of_brain(case, volumes, regions) if settings.shape is None else _full_box(volumes.shape[1:])
-    step = _steps(volumes.shape[1:], whole.spacing_mm, settings)
-    box = tuple((int(np.floor(a / s)), int(np.ceil(b / s - 1e-6))) for (a, b), s in zip(inside, step, strict=True))
-    geometry = Geometry(whole.affine, scan_shape, step, box)  # type: ignore[arg-type]
-
-    kept, matrices = _source_of(box, step, volumes.shape[1:])
-    volumes = volumes[(slice(None), *kept)]
-    image = np.stack([_normalise(v if matrices is None else resample(v, matrices), settings) for v in volumes])
-    mask = None if regions is None else _resample_regions(regions[(slice(None), *kept)], matrices)
-    return PreparedCase(np.ascontiguousarray(image, np.float16), mask, geometry)
+    images, affine = _read_images(case)
+    labels = _read_labels(case, images[0].shape)
+    whole = Geometry(_as_tuples(affine), images[0].shape, (1.0, 1.0, 1.0), _full_box(images[0].shape))
+    images = [_reorient(image, whole.to_lps) for image in images]
+    shown = images if labels is None else [*images, labels := _reorient(labels, whole.to_lps)]
+    shape = images[0].shape
+    step = _steps(shape, whole.spacing_mm, settings)
+    box = _on_grid(_box_of_brain(shown) if settings.shape is None else _full_box(shape), step)
+    geometry = Geometry(whole.affine, whole.scan_shape, step, box)
+    # Cropping first keeps the memory of a full-size case to what its brain takes.
+    kept, matrices = _source_of(box, step, shape)
+    prepared = [_normalise(_resample(image[kept].astype(np.float32), matrices), settings) for image in images]
+    mask = None if labels is None else _resample_regions(_regions_of(case, labels[kept], convention), matrices)
+    return PreparedCase(np.stack(prepared).astype(np.float16), mask, geometry)
 
 
 def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
@@ -145,7 +146,7 @@ def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry
     from_lps = orientations.ornt_transform(
         orientations.axcodes2ornt(AXES), orientations.io_orientation(np.array(geometry.affine))
     )
-    return _reorient(oriented, from_lps)
+    return np.stack([_reorient(region, from_lps) for region in oriented])
 
 
 def restore_mask(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
@@ -153,8 +154,8 @@ def restore_mask(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint
     return (restore_probabilities(mask.astype(np.float32), geometry) >= 0.5).astype(np.uint8)
 
 
-def _read_images(case: Case) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    volumes: list[NDArray[np.float32]] = []
+def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
+    volumes: list[NDArray[Any]] = []
     affine = np.eye(4)
     for modality, path in zip(MODALITIES, case.image_paths, strict=True):
         volume, own_affine = _read_volume(case, path)
@@ -167,15 +168,21 @@ def _read_images(case: Case) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
             )
         if not volume.any():
             raise DataError(f"case {case.name}: {path.name} ({modality}) is empty")
-        volumes.append(volume.astype(np.float32, copy=False))
-    return np.stack(volumes), affine  # 4 x (X, Y, Z) -> (4, X, Y, Z)
+        volumes.append(volume)
+    return volumes, affine
 
 
-def _read_regions(case: Case, convention: LabelConvention, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    assert case.label is not None
+def _read_labels(case: Case, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    if case.label is None:
+        return None
     labels, _ = _read_volume(case, case.label)
     if labels.shape != shape:
         raise DataError(f"case {case.name}: {case.label.name} has shape {labels.shape}, the images have {shape}")
+    return labels
+
+
+def _regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
+    assert case.label is not None
     try:
         return labels_to_regions(labels, convention)
     except DataError as error:
@@ -197,27 +204,32 @@ def _read_volume(case: Case, path: Path) -> tuple[NDArray[Any], NDArray[np.float
     return voxels, volume.affine
 
 
-def _reorient(volumes: NDArray[Any], transform: NDArray[np.float64]) -> NDArray[Any]:
-    """Apply a nibabel orientation transform to the last three axes of (C, X, Y, Z)."""
-    if np.array_equal(transform, [[0, 1], [1, 1], [2, 1]]):
-        return volumes
-    return np.stack([orientations.apply_orientation(volume, transform) for volume in volumes])
+def _reorient(volume: NDArray[Any], transform: NDArray[np.float64]) -> NDArray[Any]:
+    """Apply a nibabel orientation transform to a volume (X, Y, Z)."""
+    return volume if np.array_equal(transform, _AS_IT_IS) else orientations.apply_orientation(volume, transform)
+
+
+def _as_tuples(affine: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in affine.tolist())
 
 
 def _full_box(shape: tuple[int, ...]) -> Box:
     return tuple((0, n) for n in shape)  # type: ignore[return-value]
 
 
-def _box_of_brain(case: Case, volumes: NDArray[np.float32], regions: NDArray[np.uint8] | None) -> Box:
-    """The box of every voxel that any modality shows or the segmentation marks; 0 is what skull-stripping leaves."""
-    shown = (volumes != 0).any(axis=0)
-    if regions is not None:
-        shown |= regions[0].astype(bool)
+def _box_of_brain(volumes: Sequence[NDArray[Any]]) -> Box:
+    """The box of every voxel that any of the volumes shows; 0 is what skull-stripping leaves."""
+    shown = np.logical_or.reduce([volume != 0 for volume in volumes])
     sides = []
     for axis in range(3):
         found = np.flatnonzero(shown.any(axis=tuple(a for a in range(3) if a != axis)))
         sides.append((int(found[0]), int(found[-1]) + 1))
     return tuple(sides)  # type: ignore[return-value]
+
+
+def _on_grid(box: Box, step: Step) -> Box:
+    """The prepared voxels that hold all of a box of scan voxels."""
+    return tuple((math.floor(a / s), math.ceil(b / s - 1e-6)) for (a, b), s in zip(box, step, strict=True))  # type: ignore[return-value]
 
 
 def _steps(
@@ -233,7 +245,7 @@ def _steps(
     return tuple(1.0 if abs(step - 1) < 0.01 else float(step) for step in steps)  # type: ignore[return-value]
 
 
-def _source_of(box: Any, step: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[Any] | None]:
+def _source_of(box: Box, step: Step, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[Any] | None]:
     """The scan voxels under a box of prepared voxels, and the matrices between them; None where the grids are one."""
     kept = tuple(
         slice(max(0, int(np.floor(a * s + 1e-6))), min(n, int(np.ceil(b * s - 1e-6))))
@@ -246,10 +258,14 @@ def _source_of(box: Any, step: Any, shape: tuple[int, ...]) -> tuple[tuple[slice
     ]
 
 
+def _resample(volume: NDArray[np.float32], matrices: list[Any] | None) -> NDArray[np.float32]:
+    return volume if matrices is None else resample(volume, matrices)
+
+
 def _resample_regions(regions: NDArray[np.uint8], matrices: list[Any] | None) -> NDArray[np.uint8]:
     """Resample nested masks by majority vote between background, oedema, core and enhancing tumour."""
     if matrices is None:
-        return np.ascontiguousarray(regions)
+        return regions
     whole, core, enhancing = resample(regions.astype(np.float32), matrices)
     winner = np.argmax(np.stack([1 - whole, whole - core, core - enhancing, enhancing]), axis=0)
     return np.stack([winner >= depth for depth in (1, 2, 3)]).astype(np.uint8)
