@@ -179,8 +179,8 @@ def _draw_core(
 ) -> NDArray[np.uint8]:
     """The core's tissues (X, Y, Z), by each voxel's distance in mm from the core's border."""
     ring_mm = statistics.ring_mm * rng.lognormal(0, 0.25) * (1 + 0.7 * grid.smooth_field(rng, 16.0))
-    if rng.random() >= statistics.enhancing_share:
-        few_spots = grid.smooth_field(rng, 7.0) > 2.2  # as in low-grade gliomas, where enhancement is little or none
-        return np.where(few_spots, Tissue.ENHANCING, Tissue.SOLID).astype(np.uint8)
+    if rng.random() >= statistics.enhancing_share:  # as in low-grade gliomas, where little enhances or nothing
+        spots = grid.smooth_field(rng, 9.0) > rng.choice([1.7, np.inf])
+        return np.where(spots, Tissue.ENHANCING, Tissue.SOLID).astype(np.uint8)
     within = np.where(grid.smooth_field(rng, 15.0) > 1.0, Tissue.SOLID, Tissue.NECROSIS)
     return np.where(inside_mm < ring_mm, Tissue.ENHANCING, within).astype(np.uint8)

@@ -15,6 +15,9 @@ from fedbrats.data.regions import BRATS_2018, BRATS_2023, CONVENTIONS, LabelConv
 from fedbrats.data.volumes import read_volume
 from fedbrats.errors import DataError
 
+_OLD_ET, _NEW_ET = BRATS_2018.enhancing, BRATS_2023.enhancing
+_ALL_VALUES = frozenset().union(*(convention.values for convention in CONVENTIONS.values()))
+_CHOICE = f"--convention {'|'.join(CONVENTIONS)}"
 LabelVolumes = dict[int, float]  # label value -> mL, background left out
 
 _NAMES_OF_2018 = re.compile(r"brats_?(20)?(17|18|19|20|21)_|phantom_", re.IGNORECASE)
@@ -65,21 +68,18 @@ def settle_convention(
     known = {value for value in uses if value in _ALL_VALUES}  # a stray value is its case's problem, not the data set's
     if convention := find_convention(known):
         return SettledConvention(convention, f"the labels seen are {_listed(known)}")
-    if {3, 4} <= known:
+    if {_NEW_ET, _OLD_ET} <= known:
         raise DataError(
-            f"label 3 is in {uses[3]} and label 4 in {uses[4]} of {len(labels)} segmentations, which fits several "
-            f"conventions or a mixture; choose one with --convention {'|'.join(CONVENTIONS)}"
+            f"label {_NEW_ET} is in {uses[_NEW_ET]} and label {_OLD_ET} in {uses[_OLD_ET]} of {len(labels)} "
+            f"segmentations, which fits several conventions or a mixture; choose one with {_CHOICE}"
         )
     for pattern, convention in ((_NAMES_OF_2018, BRATS_2018), (_NAMES_OF_2023, BRATS_2023)):
         if labels and all(pattern.match(name) for name in labels):
-            return SettledConvention(convention, "no label 3 or 4 is seen; the case names are of these years", True)
+            return SettledConvention(convention, "no enhancing tumour is seen; the case names are of these years", True)
     raise DataError(
-        "no segmentation holds enhancing tumour (label 3 or 4) and the case names tell no year; "
-        f"choose the label convention with --convention {'|'.join(CONVENTIONS)}"
+        f"no segmentation holds enhancing tumour (label {_NEW_ET} or {_OLD_ET}) and the case names tell no year; "
+        f"choose the label convention with {_CHOICE}"
     )
-
-
-_ALL_VALUES = frozenset().union(*(convention.values for convention in CONVENTIONS.values()))
 
 
 def _listed(values: set[int]) -> str:

@@ -48,11 +48,14 @@ def read_volume(path: Path) -> Volume:
 
     try:
         image = nibabel.load(path)
-        return Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=np.float64))
+        volume = Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=np.float64))
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
     except (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
+    if volume.voxels.dtype.kind not in "iuf":
+        raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
+    return volume
 
 
 def _first_line(error: BaseException) -> str:
