@@ -130,11 +130,13 @@ def _stability(before: SiteMemory, settings: FactorSettings) -> float:
 def _weights(view: RoundView, factors: np.ndarray, active: np.ndarray, settings: FactorSettings) -> np.ndarray:
     """The prior times the factor, within the bounds of one site's weight; 0 for sites in quarantine."""
     prior = share_votes(view.cases, view.copies, active)
-    together = view.copies @ prior  # what a site and its copies have
+    together = (view.copies @ prior)[active]  # what a site and its copies have
+    prior = prior[active]
     largest = max(settings.largest_weight, float(together.max()))
-    wanted, low, high = prior * factors, settings.smallest_share * prior, largest * prior / np.maximum(together, prior)
     weights = np.zeros(len(active))
-    weights[active] = project(wanted[active], low[active], high[active])
+    weights[active] = project(
+        prior * factors[active], low=settings.smallest_share * prior, high=largest * prior / together
+    )
     return weights
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fedbrats.federation.updates import Update
 
 SKETCH_LENGTH = 4096
-_BLOCK = 1 << 18  # numbers read at a time: 2 MiB of float64 a site, whatever the size of the largest tensor
+_BLOCK = 1 << 16  # numbers read at a time: half a MiB of float64 a site, whatever the size of the largest tensor
 
 
 def gram(updates: Sequence[Update]) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""Compare aggregation methods on simulated federations, each with one kind of trouble-maker; takes about a minute.
+
+    python experiments/simulated.py [--seeds 10] [--out experiments/results/simulated.json]
+
+Writes the rows as JSON and prints the tables of docs/contribution.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+from simulation.cost import measure
+from simulation.federate import Course, run
+from simulation.leave_one_out import rank_correlation
+from simulation.methods import METHODS
+from simulation.quadratics import Setting
+from simulation.tables import as_markdown
+from simulation.trouble import TROUBLES
+
+from fedbrats.atomic import write_json_atomic
+
+SETTINGS = {
+    "5 sites, clear": Setting(sites=5, noise=0.05),
+    "5 sites, noisy": Setting(sites=5, noise=0.2),
+    "10 sites, noisy": Setting(sites=10, noise=0.2),
+}
+WEIGHING_METHODS = ("FedCE", "factor")  # whose weights can follow what a hospital is worth
+COSTS = [(5, 100_000), (5, 1_000_000), (5, 4_000_000), (20, 1_000_000)]  # sites, numbers in the model
+FIFTH_ROUND = 4  # rounds are counted from 0
+
+
+def summarise(courses: Sequence[Course]) -> dict[str, Any]:
+    """One row over seeds: means, 95% intervals of the mean, and what became of the troubled sites."""
+    losses = np.array([course.excess for course in courses])
+    row: dict[str, Any] = {"broken": int((losses > 1.0).sum())}  # worse than the model that nobody trained
+    mean, low, high = interval(losses) if row["broken"] == 0 else (None, None, None)
+    row |= {"excess": mean, "excess_low": low, "excess_high": high}
+    if row["broken"] or np.isnan(courses[0].weight_ratio).all():
+        return row
+    weights = np.stack([course.weight_ratio.max(axis=1) for course in courses])  # (seeds, rounds), the worst site
+    influences = np.stack([course.influence_ratio.max(axis=1) for course in courses])
+    return row | {
+        "weight_ratio_by_round": weights.mean(axis=0).round(4).tolist(),
+        "weight_ratio_least": float(np.min([course.weight_ratio.min() for course in courses])),
+        "influence_ratio_fifth_round": float(influences[:, FIFTH_ROUND].mean()),
+        "influence_ratio_mean": float(influences.mean()),
+        "seeds_under_half_by_fifth_round": int((influences[:, : FIFTH_ROUND + 1].min(axis=1) < 0.5).sum()),
+        "seeds_with_others_in_quarantine": sum(course.others_in_quarantine > 0 for course in courses),
+    }
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """(mean, low, high): the 95% interval of the mean by Student's t."""
+    mean, error = float(values.mean()), float(scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * error
+    return mean, mean - half, mean + half
+
+
+def compare(setting: str, trouble: str, seeds: int) -> list[dict[str, Any]]:
+    """One row a method, with the paired difference of its loss to that of FedAvg behind the gates."""
+    with np.errstate(all="ignore"):  # what breaks a model overflows
+        courses = {
+            method: [run(SETTINGS[setting], TROUBLES[trouble], method_class, seed) for seed in range(seeds)]
+            for method, method_class in METHODS.items()
+        }
+    gated = np.array([course.excess for course in courses["FedAvg, gated"]])
+    rows = []
+    for method, runs in courses.items():
+        row = {"setting": setting, "trouble": trouble, "method": method, **summarise(runs)}
+        if not row["broken"]:
+            mean, low, high = interval(np.array([course.excess for course in runs]) - gated)
+            row |= {"over_gated_fedavg": mean, "over_gated_fedavg_low": low, "over_gated_fedavg_high": high}
+        rows.append(row)
+    return rows
+
+
+def correlate(setting: str, method: str, seeds: int) -> dict[str, Any]:
+    """One row: how a method's weights over the prior go with leave-one-out retraining."""
+    values = np.array([rank_correlation(SETTINGS[setting], METHODS[method], seed) for seed in range(seeds)])
+    mean, low, high = interval(values)
+    return {"setting": setting, "method": method, "spearman": mean, "spearman_low": low, "spearman_high": high}
+
+
+def main() -> int:
+    """Run every setting with every trouble-maker and write what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10, help="federations a row")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulated.json")
+    args = parser.parse_args()
+    tasks = [(setting, trouble, args.seeds) for setting in SETTINGS for trouble in TROUBLES]
+    with ProcessPoolExecutor() as pool:
+        rows = [row for rows in pool.map(compare, *zip(*tasks, strict=True)) for row in rows]
+    document = {
+        "command": f"python experiments/simulated.py --seeds {args.seeds}",
+        "seeds": list(range(args.seeds)),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+        "settings": {name: vars(setting) for name, setting in SETTINGS.items()},
+        "rows": rows,
+        "leave_one_out": [correlate(s, method, args.seeds) for s in SETTINGS for method in WEIGHING_METHODS],
+        "cost": [measure(sites, numbers, sketched) for sites, numbers in COSTS for sketched in (False, True)],
+    }
+    write_json_atomic(args.out, document)
+    print(as_markdown(document))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
