@@ -71,7 +71,14 @@ def metric_rows(
 def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None) -> list[dict[str, Any]]:
     """One row a case, for the site's own file."""
     return [
-        {"round": round_number, "stage": stage, "case": score.case, "dice": score.dice, "iou": score.iou}
+        {
+            "round": round_number,
+            "stage": stage,
+            "case": score.case,
+            "patient": score.patient,
+            "dice": score.dice,
+            "iou": score.iou,
+        }
         for score in scores or ()
     ]
 

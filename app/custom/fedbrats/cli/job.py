@@ -62,3 +62,30 @@ def run(args: argparse.Namespace) -> int:
         for folder in folders.values():
             print(folder)
     return 0
+
+
+def add_trouble_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --misbehave, for commands that run a federation of their own."""
+    parser.add_argument(
+        "--misbehave",
+        action="append",
+        default=[],
+        metavar="SITE=KIND",
+        help="for experiments: let a site do harm (noise, zero, sign-flip, scaled, nan, absurd-cases, copy:SITE, "
+        "shuffled-labels, swapped-labels, missing-modality, exchanged-modalities, flipped-anatomy); repeatable",
+    )
+
+
+def read_misbehaviour(words: list[str], sites_dir: Path) -> dict[str, dict[str, str]]:
+    """Site facts for --misbehave; raises ConfigurationError for a site or a kind that does not exist."""
+    from fedbrats.data.datalist import find_sites
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.trouble import check_misbehaviour
+
+    kinds = {site: kind for site, _, kind in (word.partition("=") for word in words)}
+    names = [site.name for site in find_sites(sites_dir)]
+    for site, kind in kinds.items():
+        if site not in names:
+            raise ConfigurationError(f"--misbehave: there is no site {site!r}; there are: {', '.join(names)}")
+        check_misbehaviour(kind, site)
+    return {"misbehaviour": kinds} if kinds else {}

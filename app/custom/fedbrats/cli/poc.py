@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.job import add_set_argument
+from fedbrats.cli.job import add_set_argument, add_trouble_argument, read_misbehaviour
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
         )
         action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
+        add_trouble_argument(action)
         action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
     for action in (run, up, submit, status, down):
         action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
@@ -120,6 +121,7 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     from fedbrats.flare import poc as federation
 
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
+    facts |= read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
     poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache)
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")

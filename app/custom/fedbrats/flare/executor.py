@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY, STAGES
 from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
+from fedbrats.trouble import corrupt_update
 
 
 class SegmentationExecutor(Executor):
@@ -94,8 +93,10 @@ class SegmentationExecutor(Executor):
             network=self._network,
             training=self._training,
             preparation=self._preparation,
-            seed=zlib.crc32(f"{self._seed} {name}".encode()),  # every site its own, the same in every run
+            seed=self._seed,
         )
+        if site.facts.misbehaviour:
+            self.log_warning(fl_ctx, f"this site misbehaves on purpose: {site.facts.misbehaviour}")
         if site.rejected:
             # Their names stay out of the log, which may be streamed to the server; a file of the run folder has them.
             self._record_cases(fl_ctx, [{"rejected": case.name, "reason": case.reason} for case in site.rejected])
@@ -109,54 +110,33 @@ class SegmentationExecutor(Executor):
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         round_number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
         total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
-        trainer = site.trainer
         task = from_shareable(shareable)
         start = self._own_model(site, task.data, fl_ctx)
-        began = time.perf_counter()
         minus_score = self._minus_score(site, start, task) if self._measure_minus_model else None
-        trainer.set_weights(start)
-        received = trainer.validate() if self._validate_received else None
-        validating = time.perf_counter() - began
-        outcome = trainer.train_round(round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered))
+        site.trainer.set_weights(start)
+        received = site.evaluate() if self._validate_received else None
+        outcome = site.trainer.train_round(round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered))
         if abort_signal.triggered:
             return make_reply(ReturnCode.TASK_ABORTED)
-        trained_weights = trainer.get_weights()
-        began = time.perf_counter()
-        trained = trainer.validate() if self._validate_trained else None
-        validating += time.perf_counter() - began
+        end = site.trainer.get_weights()
+        trained = site.evaluate() if self._validate_trained else None
+        self._last_trained = end if self._measure_minus_model else None
         if self._personal_names:
-            mine = {name: trained_weights[name] for name in self._personal_names}
-            save_personal(self._personal_dir(site, fl_ctx), mine)
-        report = {
-            "training_cases": outcome.cases,
-            "validation_cases": len(site.validation),
-            "rejected_cases": len(site.rejected),
-            "steps": outcome.steps,
-            "loss": outcome.loss,
-            "seconds": {
-                "training": outcome.seconds,
-                "waiting": outcome.seconds_waiting,
-                "validating": validating,
-                "preparing": site.take_preparing_seconds(),
-            },
-            "received": site.metrics(received),
-            "trained": site.metrics(trained),
-        }
-        if self._measure_minus_model:
-            self._last_trained = trained_weights
-            report["minus_score"] = minus_score
+            save_personal(self._personal_dir(site, fl_ctx), {name: end[name] for name in self._personal_names})
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
+        report = {**site.report(outcome, received, trained), "minus_score": minus_score}
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
         if report["received"]:
             meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
-        return DXO(DataKind.WEIGHT_DIFF, data=difference(trained_weights, start), meta=meta).to_shareable()
+        update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
+        return DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
 
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
         site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
-        scores = site.trainer.validate()
+        scores = site.evaluate()
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
         report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
@@ -168,7 +148,7 @@ class SegmentationExecutor(Executor):
         if weight is None or self._last_trained is None:
             return None
         site.trainer.set_weights(leave_out(received, self._last_trained, weight))
-        metrics = site.metrics(site.trainer.validate())
+        metrics = site.metrics(site.evaluate())
         return None if metrics is None else 1.0 - metrics["dice"]["mean"]
 
     def _own_model(

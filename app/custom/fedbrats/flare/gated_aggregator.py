@@ -132,8 +132,8 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
     return Contribution(
         site=site,
         round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
-        cases=report.get("training_cases"),
-        steps=report.get("steps"),
+        cases=report["training_cases"],
+        steps=report["steps"],
         update=dxo.data,
         usefulness=usefulness(report),
         minus_score=report.get("minus_score"),

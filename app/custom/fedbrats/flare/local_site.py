@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare
 from fedbrats.data.datalist import read_datalist
 from fedbrats.errors import DataError
 from fedbrats.flare.site import SiteFacts, read_site_facts
+from fedbrats.trouble import COPY, corrupt_case_count, corrupt_cases
 
 if TYPE_CHECKING:
     from fedbrats.model.metrics import CaseScore
-    from fedbrats.model.training import Trainer
+    from fedbrats.model.training import Trainer, TrainOutcome
 
 
 @dataclass
@@ -28,6 +30,14 @@ class LocalSite:
     rejected: Sequence[RejectedCase]
     trainer: Trainer
     preparing_seconds: float
+    validating_seconds: float = 0.0
+
+    def evaluate(self) -> list[CaseScore]:
+        """Scores of the trainer's model on the site's validation cases; the time is kept for the report."""
+        began = time.perf_counter()
+        scores = self.trainer.validate()
+        self.validating_seconds += time.perf_counter() - began
+        return scores
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
         """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
@@ -38,10 +48,27 @@ class LocalSite:
             return None
         return summarise(scores)
 
-    def take_preparing_seconds(self) -> float:
-        """Seconds spent on preparation since the last call, so that they are reported once."""
-        seconds, self.preparing_seconds = self.preparing_seconds, 0.0
-        return seconds
+    def report(
+        self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None
+    ) -> dict[str, Any]:
+        """What the site tells the server of a round; seconds count from the last report."""
+        report = {
+            "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
+            "validation_cases": len(self.validation),
+            "rejected_cases": len(self.rejected),
+            "steps": outcome.steps,
+            "loss": outcome.loss,
+            "seconds": {
+                "training": outcome.seconds,
+                "waiting": outcome.seconds_waiting,
+                "validating": self.validating_seconds,
+                "preparing": self.preparing_seconds,
+            },
+            "received": self.metrics(received),
+            "trained": self.metrics(trained),
+        }
+        self.preparing_seconds = self.validating_seconds = 0.0
+        return report
 
 
 def open_local_site(
@@ -64,7 +91,8 @@ def open_local_site(
     facts = read_site_facts(local_dir, name)
     settings = TrainingSettings.from_json(training)
     cache = CacheSettings.from_json(preparation)
-    datalist = read_datalist(facts.data_dir)
+    copied = (facts.misbehaviour or "").removeprefix(COPY) if (facts.misbehaviour or "").startswith(COPY) else None
+    datalist = read_datalist(facts.data_dir.parent / copied if copied else facts.data_dir)
     prepared, rejected = prepare_cases(
         (*datalist.training, *datalist.validation),
         datalist.convention,
@@ -73,14 +101,27 @@ def open_local_site(
         workers=facts.workers,
     )
     by_name = {case.name: case for case in prepared}
-    training_cases = [by_name[case.name] for case in datalist.training if case.name in by_name]
-    validation_cases = [by_name[case.name] for case in datalist.validation if case.name in by_name]
+    training_cases, validation_cases = (
+        corrupt_cases([by_name[case.name] for case in section if case.name in by_name], facts.misbehaviour)
+        for section in (datalist.training, datalist.validation)
+    )
     if not training_cases:
         raise DataError(
             f"site {name} has no training case that can be used ({len(datalist.training)} listed, "
             f"{len(rejected)} rejected): see `fedbrats check` on its data folder"
         )
     trainer = Trainer(
-        network, settings, training_cases, validation_cases, seed=seed, device=facts.device, threads=facts.threads
+        network,
+        settings,
+        training_cases,
+        validation_cases,
+        seed=seed_of_site(seed, copied or name),
+        device=facts.device,
+        threads=facts.threads,
     )
     return LocalSite(name, facts, validation_cases, rejected, trainer, time.perf_counter() - began)
+
+
+def seed_of_site(seed: int, site: str) -> int:
+    """Every site's own seed, the same in every run of a job with this seed."""
+    return zlib.crc32(f"{seed} {site}".encode())

@@ -16,7 +16,7 @@ PERSONAL_FILE = "personal.npz"
 
 def save_personal(folder: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write `folder/personal.npz` atomically; plain arrays, no pickle."""
-    write_bytes_atomic(folder / PERSONAL_FILE, lambda stream: np.savez(stream, **dict(weights)))
+    write_bytes_atomic(folder / PERSONAL_FILE, lambda stream: np.savez(stream, allow_pickle=False, **weights))
 
 
 def load_personal(folder: Path) -> dict[str, np.ndarray] | None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def simulate_job(
     results_dir: Path,
     *,
     cache_dir: Path,
+    site_facts: Mapping[str, Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Run a built job with every site of a data folder, and return the summary document.
@@ -40,7 +41,7 @@ def simulate_job(
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"
-    facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
+    facts = {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), **(site_facts or {})}
     register = {site.name: len(read_datalist(site).training) for site in sites}
     # The simulator copies this folder into the workspace of the server and of every site.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})

@@ -14,6 +14,7 @@ from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.trouble import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
 REGISTER = "registered_cases"  # the server's entry in its own site file
@@ -30,6 +31,7 @@ class SiteFacts:
     threads: CPU threads of training; None lets PyTorch decide.
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
+    misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
     """
 
     data_dir: Path
@@ -39,6 +41,7 @@ class SiteFacts:
     threads: int | None = None
     workers: int = 1
     min_cases: int = 1
+    misbehaviour: str | None = None
 
 
 def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
@@ -97,7 +100,18 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         threads=whole_number("threads", None),
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
+        misbehaviour=_misbehaviour_of(site, document, source),
     )
+
+
+def _misbehaviour_of(site: str, document: Mapping[str, Any], source: str) -> str | None:
+    kinds = document.get("misbehaviour") or {}
+    if not isinstance(kinds, dict):
+        raise ConfigurationError(f"site {site}: {source}: misbehaviour must map names of sites to what they do")
+    kind = kinds.get(site)
+    if kind is not None:
+        check_misbehaviour(kind, site)
+    return kind
 
 
 def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
