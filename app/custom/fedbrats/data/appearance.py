@@ -1,7 +1,7 @@
 """What the images of one case look like together: do they cover the same brain, is each what its name says?
 
-Everything here is measured on arrays of one shape; thresholds were set on the 39 patients of BraTS 2018/2019/2021 that
-development uses, whose values are given beside them.
+Everything here is measured on arrays of one shape; thresholds were set on 40 patients of BraTS 2018, 2019 and 2021,
+whose values are given beside them.
 """
 
 from __future__ import annotations
