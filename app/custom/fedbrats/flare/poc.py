@@ -131,65 +131,6 @@ def start(poc: Poc) -> None:
         raise
 
 
-def stop(workspace: Path) -> int:
-    """End every process of the workspace's POC, job processes too; returns how many there were."""
-    processes = find_processes(workspace)
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
-    return len(processes)
-
-
-def find_processes(workspace: Path) -> list[psutil.Process]:
-    """Return the live processes of a POC: those that name one of its kits on their command line.
-
-    FLARE starts a job's processes in sessions of their own, so neither parent nor process group finds them all.
-    """
-    marker = f"{workspace.resolve()}{os.sep}"
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "nvflare" in " ".join(words) and any(word.startswith(marker) for word in words):
-            found.append(process)
-    return found
-
-
-@contextlib.contextmanager
-def admin_session(kit: Path, user: str = ADMIN, timeout_s: float = 30.0) -> Iterator[Any]:
-    """Open a FLARE API session; it is always closed, for its threads keep a process alive (seen in FLARE 2.9.0)."""
-    from nvflare.fuel.flare_api.flare_api import new_secure_session
-
-    with _quiet():
-        session = new_secure_session(user, str(kit), timeout=timeout_s)
-    try:
-        yield session
-    finally:
-        with _quiet():
-            session.close()
-
-
-def _provision(workspace: Path, project: dict[str, Any]) -> Path:
-    from nvflare.lighter.constants import CtxKey, ProvisionMode
-    from nvflare.lighter.prov_utils import prepare_builders
-    from nvflare.lighter.provision import prepare_project
-    from nvflare.lighter.provisioner import Provisioner
-    from nvflare.lighter.utils import update_storage_locations
-
-    with _quiet():
-        provisioner = Provisioner(str(workspace), prepare_builders(project))
-        ctx = provisioner.provision(prepare_project(project), mode=ProvisionMode.POC, logger=logger)
-    if ctx.get(CtxKey.BUILD_ERROR):
-        raise ConfigurationError(f"the POC could not be provisioned: {'; '.join(ctx.get_errors())}")
-    kits = Path(ctx[CtxKey.CURRENT_PROD_DIR])
-    update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
-    return kits
-
-
 def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
     """Start one kit's process directly; FLARE's start.sh sleeps five seconds before it does the same."""
     log = (poc.kits / name / "console.log").open("ab")
@@ -204,15 +145,6 @@ def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
             cwd=poc.kits / name,
         )
     return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-
-
-def participant_environment() -> dict[str, str]:
-    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own
-    choice."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # five sites share the cores: a waiting thread must not spin
-    environment.pop("NVFL_WORKSPACE", None)
-    return environment
 
 
 def _wait_until_ready(poc: Poc) -> None:
@@ -274,16 +206,3 @@ def _read_state(workspace: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot read {workspace / STATE_FILE}: {error}; remove {workspace}") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep FLARE's prints off standard output, which belongs to --json."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
