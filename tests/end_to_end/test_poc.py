@@ -10,7 +10,7 @@ import pexpect
 import psutil
 import pytest
 
-from fedbrats.flare.poc import find_processes
+from fedbrats.flare.processes import find_processes
 
 pytestmark = pytest.mark.end_to_end
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
@@ -101,7 +101,7 @@ def test_flares_admin_console_submits_lists_and_downloads(federation):
 
 def test_a_job_with_code_runs_on_a_poc_that_flare_prepared(tmp_path, phantom_sites):
     """Stock sites, no fedbrats in the policy: the job brings the package (BYOC), the sites say where their data is."""
-    from fedbrats.flare.poc import _free_port, participant_environment, stop
+    from fedbrats.flare.processes import free_port, participant_environment, stop
 
     environment = {
         **participant_environment(),
@@ -118,7 +118,7 @@ def test_a_job_with_code_runs_on_a_poc_that_flare_prepared(tmp_path, phantom_sit
 
     nvflare("poc", "prepare", "-n", "2")
     kits = tmp_path / "poc" / "example_project" / "prod_00"
-    _change_port(kits, _free_port())
+    _change_port(kits, free_port())
     for site in ("site-1", "site-2"):
         fedbrats("site", kits / site, "--data", Path(phantom_sites) / site, "--threads", "1", cwd=tmp_path)
     built = fedbrats("job", "build", "fedavg", "--with-code", *QUICK, cwd=tmp_path).stdout.strip()
@@ -130,6 +130,7 @@ def test_a_job_with_code_runs_on_a_poc_that_flare_prepared(tmp_path, phantom_sit
         nvflare("job", "download", job_id, "-o", str(tmp_path / "out"))
     finally:
         stop(tmp_path / "poc")
+    assert find_processes(tmp_path / "poc") == []
     assert list((tmp_path / "out").rglob("FL_global_model.pt"))
 
 

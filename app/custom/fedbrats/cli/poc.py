@@ -57,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from fedbrats.flare import poc as federation
+    from fedbrats.flare.processes import stop
 
     jobs = _build_jobs(args)  # a wrong name or variable is found before anything is started
     poc = _prepare_and_start(args)
     try:
         documents = _run_jobs(args, poc, jobs)
     finally:
-        federation.stop(args.workspace)
+        stop(args.workspace)
     print_documents(documents, as_json=args.json)
     return 0
 
@@ -90,7 +90,9 @@ def _submit(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from fedbrats.errors import FedbratsError
-    from fedbrats.flare.poc import admin_session, find_processes, open_poc
+    from fedbrats.flare.poc import open_poc
+    from fedbrats.flare.processes import find_processes
+    from fedbrats.flare.sessions import admin_session
 
     poc = open_poc(args.workspace)
     if not find_processes(args.workspace):
@@ -107,7 +109,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _down(args: argparse.Namespace) -> int:
-    from fedbrats.flare.poc import stop
+    from fedbrats.flare.processes import stop
 
     count = stop(args.workspace)
     if args.json:
@@ -137,8 +139,8 @@ def _build_jobs(args: argparse.Namespace) -> list[Path]:
 
 
 def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
-    from fedbrats.flare.poc import admin_session
     from fedbrats.flare.runs import run_job
+    from fedbrats.flare.sessions import admin_session
 
     documents = []
     with admin_session(poc.admin_kit) as session:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,9 @@ import yaml
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
 from fedbrats.errors import ConfigurationError, FedbratsError
+from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
+from fedbrats.flare.provisioning import build_kits
+from fedbrats.flare.sessions import admin_session
 from fedbrats.flare.site import REGISTER
 from fedbrats.house import house_dir
 
@@ -29,7 +28,6 @@ STATE_FILE = "processes.json"
 ADMIN = "admin@example.org"
 SERVER = "server"
 START_TIMEOUT_S = 120
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,15 @@ def prepare(
 
     Raises: ConfigurationError where a POC is running in the workspace, or the folder is something else.
     """
+    from nvflare.lighter.utils import update_storage_locations
+
     sites = find_sites(sites_dir)
     workspace = workspace.resolve()
     _clear(workspace)
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / ".fedbrats-poc").touch()
     project = yaml.safe_load((house_dir() / "poc" / "project.yml").read_text(encoding="utf-8"))
-    port = _free_port()
+    port = free_port()
     people = [entry for entry in project["participants"] if entry["type"] != "client"]
     for entry in people:
         if entry["type"] == "server":
@@ -91,7 +91,8 @@ def prepare(
         if builder["path"].endswith("FedbratsBuilder"):
             builder["args"] = {"settings": dict(settings or {})}
     write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
-    kits = _provision(workspace, project)
+    kits = build_kits(project, workspace, poc=True)
+    update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
     write_json_atomic(workspace / STATE_FILE, {"kits": str(kits), "sites": [s.name for s in sites], "processes": []})
     return Poc(workspace, kits, tuple(site.name for site in sites))
 

@@ -15,8 +15,9 @@ from typing import Any
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
 from fedbrats.flare.jobs import read_variables
-from fedbrats.flare.poc import SERVER, participant_environment, shared_facts, stop
+from fedbrats.flare.poc import SERVER, shared_facts
 from fedbrats.flare.policy import ALLOWED_CLASSES
+from fedbrats.flare.processes import participant_environment, stop
 from fedbrats.flare.runs import COMPLETED, Progress, finish_results, read_progress
 from fedbrats.flare.site import REGISTER, SITE_FILE
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER

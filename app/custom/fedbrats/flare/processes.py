@@ -1,0 +1,61 @@
+"""The processes of FLARE participants on this machine: their environment, and how they are found and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+
+DAEMON = "sub_start.sh"  # start.sh leaves this loop behind, which starts its participant again
+
+
+def participant_environment() -> dict[str, str]:
+    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own
+    choice."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # five sites share the cores: a waiting thread must not spin
+    environment.pop("NVFL_WORKSPACE", None)
+    return environment
+
+
+def find_processes(workspace: Path) -> list[psutil.Process]:
+    """Return the live FLARE processes that name a kit of this folder on their command line, daemons first.
+
+    FLARE starts a job's processes in sessions of their own, so neither parent nor process group finds them all.
+    """
+    marker = f"{workspace.resolve()}{os.sep}"
+    daemons, others = [], []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if not any(word.startswith(marker) for word in words):
+            continue
+        if any(word.endswith(DAEMON) for word in words):
+            daemons.append(process)
+        elif "nvflare" in " ".join(words):
+            others.append(process)
+    return daemons + others
+
+
+def stop(workspace: Path) -> int:
+    """End every FLARE process of a folder's kits, job processes too; returns how many there were."""
+    processes = find_processes(workspace)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return len(processes)
+
+
+def free_port() -> int:
+    """A TCP port that nothing on this machine listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
