@@ -136,7 +136,7 @@ class SegmentationExecutor(Executor):
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
         site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
-        scores = site.evaluate()
+        scores = site.evaluate(flips=site.trainer.settings.final_flips)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
         report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}

@@ -32,10 +32,10 @@ class LocalSite:
     preparing_seconds: float
     validating_seconds: float = 0.0
 
-    def evaluate(self) -> list[CaseScore]:
+    def evaluate(self, *, flips: bool = False) -> list[CaseScore]:
         """Scores of the trainer's model on the site's validation cases; the time is kept for the report."""
         began = time.perf_counter()
-        scores = self.trainer.validate()
+        scores = self.trainer.validate(flips=flips)
         self.validating_seconds += time.perf_counter() - began
         return scores
 

@@ -1,0 +1,141 @@
+"""Compare methods on real BraTS cases, in FLARE POC, by cross-validation; resumable run by run.
+
+    python experiments/real.py ../shared/data/brats-mini                       # methods x splits x folds
+    python experiments/real.py ../shared/data/brats-mini --corrupted           # one bad site, fold 0
+
+POC and not the simulator, because POC is what hospitals run: real certificates, one process a site, the policy
+enforced. A run that is done is never done again; delete its folder under --runs to repeat it. After every run the
+results file is written anew from all runs that are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from real_results import write_corrupted, write_summary
+
+from fedbrats.flare.jobs import parse_settings
+
+CENTRALISED = "centralised"
+METHODS = {
+    "institution": (
+        *(CENTRALISED, "local_only", "fedavg", "fedper", "fedbn", "contribution", "contribution_fedper"),
+        *("fedprox", "fedper_decoder", "median"),
+    ),
+    "equal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
+    "unequal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
+}
+FOLDS = 3
+SEED = 0
+CORRUPTIONS = ("shuffled-labels", "sign-flip", "scaled", "exchanged-modalities")
+CORRUPTED_METHODS = ("fedavg", "median", "fedce", "contribution")
+HONEST = "none"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a method on a split, a fold held out, perhaps with a bad site."""
+
+    split: str
+    fold: int
+    method: str
+    corruption: str = HONEST
+
+    def folder(self, runs: Path) -> Path:
+        """Where its results are."""
+        return runs / self.split / f"fold-{self.fold}" / self.corruption / self.method
+
+    def sites(self, runs: Path) -> Path:
+        """The sites folder it trains on."""
+        return runs / self.split / f"fold-{self.fold}" / "sites"
+
+
+def main() -> int:
+    """Do what is still to do; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of BraTS cases with a cases.csv (case, site, fold)")
+    parser.add_argument("--corrupted", action="store_true", help="one bad site instead of methods x splits x folds")
+    parser.add_argument("--bad-site", default="cbica-2", help="(default: cbica-2)")
+    parser.add_argument("--splits", nargs="+", default=["institution"], choices=METHODS, help="(default: institution)")
+    parser.add_argument("--methods", nargs="+", help="only these")
+    parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)), help="only these")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--runs", type=Path, default=Path("build/experiments"), help="(default: build/experiments)")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    args = parser.parse_args()
+    parse_settings(args.settings)
+    runs = plan(args)
+    todo = [run for run in runs if not (run.folder(args.runs) / "summary.json").exists()]
+    print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done", flush=True)
+    began = time.monotonic()
+    for number, run in enumerate(todo):
+        execute(run, args)
+        report(args)
+        each = (time.monotonic() - began) / (number + 1)
+        print(f"{number + 1}/{len(todo)} done, about {each * (len(todo) - number - 1) / 60:.0f} min to go", flush=True)
+    report(args)
+    return 0
+
+
+def plan(args: argparse.Namespace) -> list[Run]:
+    """All runs, the folds of one method together last, so that early results cover all methods."""
+    if args.corrupted:
+        kinds = (HONEST, *CORRUPTIONS)
+        methods = args.methods or CORRUPTED_METHODS
+        return [Run("institution", 0, method, kind) for kind in kinds for method in methods]
+    return [
+        Run(split, fold, method)
+        for split in args.splits
+        for fold in args.folds
+        for method in args.methods or METHODS[split]
+    ]
+
+
+def execute(run: Run, args: argparse.Namespace) -> None:
+    """Split the data where that is still to do, train, and put the results in their place."""
+    sites, folder = run.sites(args.runs), run.folder(args.runs)
+    if not sites.exists():
+        by = {"institution": f"{args.data}/cases.csv:site"}.get(run.split, run.split)
+        folds = ["--fold", run.fold] if run.split == "institution" else ["--fold", run.fold, "--folds", FOLDS]
+        number = [] if run.split == "institution" else ["--sites", 5]
+        fedbrats("split", args.data, "--by", by, *number, *folds, "--seed", SEED, "--out", sites)
+    print(f"{run.split}, fold {run.fold}, {run.method}" + (f", {run.corruption}" if run.corruption != HONEST else ""))
+    settings = [word for setting in args.settings for word in ("--set", setting)]
+    cache = ["--cache", args.runs / "cache", "--json"]
+    if run.method == CENTRALISED:
+        fedbrats("train", sites, "--out", folder, *settings, *cache)
+        return
+    bad = ["--misbehave", f"{args.bad_site}={run.corruption}"] if run.corruption != HONEST else []
+    workspace, parent = args.runs / "poc", folder.parent / f".{run.method}"
+    words = ["--data", sites, "--workspace", workspace, "--results", parent, *settings, *bad, *cache]
+    document = json.loads(fedbrats("poc", "run", run.method, *words))
+    Path(document["results"]).rename(folder)
+    parent.rmdir()
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the results file from the runs that are done."""
+    command = " ".join(["python experiments/real.py DATA", *sys.argv[2:]])
+    if args.corrupted:
+        write_corrupted(args.runs, args.results / "corrupted.json", args.bad_site, command)
+    else:
+        write_summary(args.runs, args.results / "summary.json", command)
+
+
+def fedbrats(*words: object) -> str:
+    """Run a fedbrats command, its progress on our standard error; returns its standard output."""
+    command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:  # the next call takes up where this one stopped
+        sys.exit(done.returncode)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

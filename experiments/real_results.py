@@ -1,0 +1,156 @@
+"""From finished runs on real cases to the committed results: numbers only, no case names."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedbrats import __version__
+from fedbrats.atomic import write_json_atomic
+from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.regions import REGIONS
+from fedbrats.report.statistics import bootstrap_interval, paired_difference
+from fedbrats.rows import CASES_FILE, ROWS_FILE, read_rows
+
+SEED = 0
+CENTRALISED, HONEST = "centralised", "none"
+Scores = dict[str, dict[str, Any]]  # patient -> {"site", "dice": {region: value}, "iou": {region: value}}
+
+
+def read_scores(folder: Path, sites_dir: Path) -> Scores:
+    """The final scores of a run by patient, from the sites' own files (or the one file of a centralised run)."""
+    site_of = {
+        case.name: site.name for site in find_sites(sites_dir) for case in read_datalist(site).validation
+    }
+    files = [*folder.glob(f"sites/*/{CASES_FILE}"), *folder.glob(CASES_FILE)]
+    rows = [row for path in files for row in read_rows(path) if row.get("stage") == "final"]
+    return {
+        row["patient"]: {"site": site_of[row["case"]], "dice": row["dice"], "iou": row["iou"]}
+        for row in rows
+        if row["case"] in site_of
+    }
+
+
+def write_summary(runs: Path, target: Path, command: str) -> None:
+    """Write one row for every method on every split, over all folds that are done."""
+    found: dict[tuple[str, str], Scores] = defaultdict(dict)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for summary in sorted(runs.glob(f"*/fold-*/{HONEST}/*/summary.json")):
+        folder, split = summary.parent, summary.parents[3].name
+        key = (split, folder.name)
+        found[key].update(read_scores(folder, summary.parents[2] / "sites"))
+        seconds[key].append(json.loads(summary.read_text())["seconds"])
+    rows = [summary_row(split, method, scores, seconds[split, method]) for (split, method), scores in found.items()]
+    means = {(row["split"], row["method"], row["patients"]): row["dice_mean"] for row in rows}
+    for row in rows:
+        central = means.get((row["split"], CENTRALISED, row["patients"]))
+        row["ratio_to_centralised"] = round(row["dice_mean"] / central, 4) if central else None
+        row["against_fedavg"] = compare(found, row, "fedavg")
+        row["against_local_only"] = compare(found, row, "local_only")
+    splits = sorted({row["split"] for row in rows})
+    best = {split: best_for_sites([row for row in rows if row["split"] == split]) for split in splits}
+    write_json_atomic(target, {**provenance(command), "best_for_each_site": best, "rows": rows})
+
+
+def summary_row(split: str, method: str, scores: Scores, seconds: list[float]) -> dict[str, Any]:
+    """Means over patients with a bootstrap interval, by region and by site."""
+    dice = {patient: mean(score["dice"]) for patient, score in scores.items()}
+    interval = bootstrap_interval(list(dice.values()), seed=SEED)
+    by_site: dict[str, list[float]] = defaultdict(list)
+    for patient, value in dice.items():
+        by_site[scores[patient]["site"]].append(value)
+    per_site = {site: round(sum(own) / len(own), 4) for site, own in sorted(by_site.items())}
+    row: dict[str, Any] = {
+        "split": split,
+        "method": method,
+        "patients": interval.patients,
+        "folds": len(seconds),
+        "dice_mean": round(interval.mean, 4),
+        "dice_low": round(interval.low, 4),
+        "dice_high": round(interval.high, 4),
+        "iou_mean": round(mean({p: mean(score["iou"]) for p, score in scores.items()}), 4),
+    }
+    for region in REGIONS:
+        row[f"dice_{region}"] = round(mean({p: score["dice"][region] for p, score in scores.items()}), 4)
+        row[f"iou_{region}"] = round(mean({p: score["iou"][region] for p, score in scores.items()}), 4)
+    row["worst_site_dice"] = min(per_site.values())
+    row["per_site"] = per_site
+    row["seconds_per_fold"] = [round(value) for value in seconds]
+    return row
+
+
+def compare(found: dict[tuple[str, str], Scores], row: dict[str, Any], other: str) -> dict[str, Any] | None:
+    """The paired difference to another method on the same patients, where both have been run on them."""
+    ours, theirs = found[row["split"], row["method"]], found.get((row["split"], other), {})
+    if row["method"] == other or set(ours) != set(theirs):
+        return None
+    patients = sorted(ours)
+    difference = paired_difference(
+        [mean(ours[p]["dice"]) for p in patients], [mean(theirs[p]["dice"]) for p in patients], seed=SEED
+    )
+    numbers = {key: round(getattr(difference, key), 4) for key in ("mean", "low", "high", "p")}
+    return {**numbers, "tie": difference.is_tie}
+
+
+def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For every site: its Dice alone, with the best shared model and with the best personal one, and which serves it.
+    """
+    kinds = {
+        "local": ("local_only",),
+        "federated": ("fedavg", "fedprox", "contribution", "median"),
+        "personal": ("fedper", "fedper_decoder", "fedbn", "contribution_fedper"),
+    }
+    best: dict[str, dict[str, Any]] = {}
+    for site in sorted({site for row in rows for site in row["per_site"]}):
+        options = {
+            kind: max(((row["per_site"][site], row["method"]) for row in rows if row["method"] in methods),
+            default=None) for kind, methods in kinds.items() } known = {kind: option for kind, option in
+            options.items() if option} winner = max(known, key=lambda kind: known[kind][0]) best[site] =
+            {"serves_best": winner, **{kind: {"dice": d, "method": m} for kind, (d, m) in known.items()}} return best
+
+
+def write_corrupted(runs: Path, target: Path, bad_site: str, command: str) -> None:
+    """Write one row for every corruption and method: Dice of the honest sites, and what the bad site weighed."""
+    rows = []
+    for summary in sorted(runs.glob("institution/fold-0/*/*/summary.json")):
+        folder, corruption = summary.parent, summary.parents[1].name
+        scores = read_scores(folder, summary.parents[2] / "sites")
+        honest = [mean(score["dice"]) for score in scores.values() if score["site"] != bad_site]
+        if not honest or folder.name == CENTRALISED:
+            continue
+        weights = [row for row in read_rows(folder / ROWS_FILE) if row["kind"] == "weight" and row["site"] == bad_site]
+        rows.append(
+            {
+                "corruption": corruption,
+                "method": folder.name,
+                "bad_site": bad_site,
+                "honest_patients": len(honest),
+                "honest_dice_mean": round(sum(honest) / len(honest), 4),
+                "bad_site_prior": weights[0]["prior"] if weights else None,
+                "bad_site_weights": [row["weight"] for row in weights],
+            }
+        )
+    write_json_atomic(target, {**provenance(command), "rows": rows})
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """What made the numbers."""
+    return {
+        "command": command,
+        "engine": "FLARE POC",
+        "fedbrats": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, two CPU cores",
+        "seed": SEED,
+    }
+
+
+def mean(values: dict[str, float]) -> float:
+    """The mean of a mapping's values."""
+    return sum(values.values()) / len(values)
