@@ -24,9 +24,7 @@ Scores = dict[str, dict[str, Any]]  # patient -> {"site", "dice": {region: value
 
 def read_scores(folder: Path, sites_dir: Path) -> Scores:
     """The final scores of a run by patient, from the sites' own files (or the one file of a centralised run)."""
-    site_of = {
-        case.name: site.name for site in find_sites(sites_dir) for case in read_datalist(site).validation
-    }
+    site_of = {case.name: site.name for site in find_sites(sites_dir) for case in read_datalist(site).validation}
     files = [*folder.glob(f"sites/*/{CASES_FILE}"), *folder.glob(CASES_FILE)]
     rows = [row for path in files for row in read_rows(path) if row.get("stage") == "final"]
     return {
@@ -98,8 +96,7 @@ def compare(found: dict[tuple[str, str], Scores], row: dict[str, Any], other: st
 
 
 def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For every site: its Dice alone, with the best shared model and with the best personal one, and which serves it.
-    """
+    """For every site: its Dice alone, with the best shared model and with the best personal one, and which serves it best."""
     kinds = {
         "local": ("local_only",),
         "federated": ("fedavg", "fedprox", "contribution", "median"),
@@ -107,11 +104,14 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
     best: dict[str, dict[str, Any]] = {}
     for site in sorted({site for row in rows for site in row["per_site"]}):
-        options = {
-            kind: max(((row["per_site"][site], row["method"]) for row in rows if row["method"] in methods),
-            default=None) for kind, methods in kinds.items() } known = {kind: option for kind, option in
-            options.items() if option} winner = max(known, key=lambda kind: known[kind][0]) best[site] =
-            {"serves_best": winner, **{kind: {"dice": d, "method": m} for kind, (d, m) in known.items()}} return best
+        known = {}
+        for kind, methods in kinds.items():
+            scores = [(row["per_site"][site], row["method"]) for row in rows if row["method"] in methods]
+            if scores:
+                known[kind] = max(scores)
+        options = {kind: {"dice": dice, "method": method} for kind, (dice, method) in known.items()}
+        best[site] = {"serves_best": max(known, key=lambda kind: known[kind][0]), **options}
+    return best
 
 
 def write_corrupted(runs: Path, target: Path, bad_site: str, command: str) -> None:
