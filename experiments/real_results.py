@@ -96,7 +96,7 @@ def compare(found: dict[tuple[str, str], Scores], row: dict[str, Any], other: st
 
 
 def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For every site: its Dice alone, with the best shared model and with the best personal one, and which serves it best."""
+    """For every site: its Dice alone, with the best shared and the best personal model, and which of them is best."""
     kinds = {
         "local": ("local_only",),
         "federated": ("fedavg", "fedprox", "contribution", "median"),
