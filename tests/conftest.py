@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from fedbrats.cli.main import main
 from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
 from fedbrats.data.sites import new_sites_folder, write_record
 
@@ -19,6 +22,17 @@ def phantom_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with new_sites_folder(folder) as temporary:
         write_record(temporary, list(write_cohort(temporary, settings)), {"made_by": "phantom"})
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_results(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of `fedbrats train` on the phantoms at 8 mm, after seconds of training. Read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = ["--rounds", 8, "--threads", 1, "--device", "cpu", "--cache", folder / "cache", "--out", folder / "results"]
+    settings = ("network=tiny", "spacing_mm=8.0", "learning_rate=0.02", "local_epochs=3")
+    with redirect_stdout(StringIO()):
+        assert main(["train", str(phantom_sites), *map(str, words), *(f"--set={word}" for word in settings)]) == 0
+    return folder / "results"
 
 
 @pytest.fixture(scope="session")

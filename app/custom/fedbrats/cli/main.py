@@ -17,6 +17,7 @@ COMMANDS = {
     "split": "make one folder a site, with a datalist of training, validation and test cases",
     "phantom": "make a synthetic multi-site cohort in BraTS layout",
     "train": "train without federation: the centralised baseline, or one site alone",
+    "evaluate": "score a model on cases with segmentations, site by site",
     "job": "build and list FLARE jobs",
     "simulate": "run a job in FLARE's simulator",
     "site": "write what belongs to a hospital into its startup kit",

@@ -1,0 +1,144 @@
+"""Score a model on cases with segmentations, on each scan's own grid.
+
+Gives Dice, IoU, HD95 (mm), sensitivity, specificity and volume difference (mL) per region and case, and over patients
+the mean with its 95 % bootstrap interval, the median, the worst site and the gap between the best and the worst site.
+A region that neither truth nor prediction has scores Dice 1 and HD95 0; one that only one of them has, Dice 0 and HD95
+373.13 mm.
+
+MODEL is a results folder (its final model), or a file such as RESULTS/best_model.pt. DATA is a sites folder, site
+folders, or a folder of BraTS cases, which then counts as one site.
+
+--json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
+median, patients, sites, worst_site, gap), scores (one a case) and rejected. --out writes it as evaluation.json, and
+evaluation.csv with a row a case and region; written into a results folder, `fedbrats report` shows it.
+
+Exit status: 0 every case was scored, 1 some were not (standard error says why).
+
+example:
+  fedbrats evaluate results/fedper sites --section test --out results/fedper
+  fedbrats evaluate results/fedper sites/north --personal personal.npz --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.models import add_model_arguments, open_predictor
+from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.progress import say
+from fedbrats.data.regions import CONVENTIONS, get_convention
+from fedbrats.errors import DataError
+
+if TYPE_CHECKING:
+    from fedbrats.data.cases import Case
+    from fedbrats.data.datalist import Datalist
+    from fedbrats.model.metrics import DetailedScore
+    from fedbrats.model.prediction import Predictor
+
+SECTIONS = ("training", "validation", "test", "all")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_model_arguments(parser)
+    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, site folders, or cases")
+    parser.add_argument("--section", choices=SECTIONS, default="validation", help="of datalists (default: validation)")
+    parser.add_argument("--convention", choices=sorted(CONVENTIONS), help="of cases without datalist, if unclear")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.csv there")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every case, print, save."""
+    from fedbrats.atomic import write_json_atomic, write_text_atomic
+    from fedbrats.report.evaluation import EVALUATION_FILE, TABLE_FILE, evaluation_document, evaluation_table
+
+    sites = _read_sites(args.data, args.section, args.convention)
+    predictor = open_predictor(args)
+    scores, rejected = _score_sites(predictor, sites, args.section)
+    about = {
+        "model": str(predictor.model.path),
+        "sha256": predictor.model.sha256,
+        "personal": predictor.model.is_personal,
+        "section": args.section,
+        "flips": args.flips,
+    }
+    document = {**evaluation_document(scores, about), "rejected": rejected}
+    if args.out:
+        write_json_atomic(args.out / EVALUATION_FILE, document)
+        write_text_atomic(args.out / TABLE_FILE, evaluation_table(scores))
+    if args.json:
+        print_json(document)
+    else:
+        _print_metrics(document)
+    return 1 if rejected else 0
+
+
+def _read_sites(folders: Sequence[Path], section: str, convention: str | None) -> list[Datalist]:
+    from fedbrats.data.datalist import DATALIST_NAME, find_sites, read_datalist
+
+    sites: list[Datalist] = []
+    for folder in folders:
+        if (folder / DATALIST_NAME).exists():
+            sites.append(read_datalist(folder))
+        elif any(folder.glob(f"*/{DATALIST_NAME}")):
+            sites += [read_datalist(site) for site in find_sites(folder)]
+        else:
+            sites.append(_read_cases(folder, section, convention))
+    names = [site.site for site in sites]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"site {twice} is given twice; its cases would count double")
+    return sites
+
+
+def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
+    """A folder of BraTS cases as one site, all of it to evaluate."""
+    from fedbrats.data.cases import find_cases
+    from fedbrats.data.checks import examine_case
+    from fedbrats.data.datalist import Datalist
+    from fedbrats.data.segmentations import settle_convention
+
+    cases = tuple(case for case in find_cases(folder) if case.label)
+    if convention:
+        settled = get_convention(convention)
+    else:
+        labels = {case.name: examine_case(case).labels or {} for case in cases}
+        settled = settle_convention(labels).convention
+    return Datalist(folder.resolve().name, settled, **{"test" if section == "all" else section: cases})
+
+
+def _score_sites(
+    predictor: Predictor, sites: Sequence[Datalist], section: str
+) -> tuple[dict[str, list[DetailedScore]], list[dict[str, str]]]:
+    """Scores by site, and the cases that could not be scored with the reason."""
+    wanted = [(site, case) for site in sites for case in _section_of(site, section)]
+    if not wanted:
+        raise DataError(f"there is no {section} case to evaluate; choose another --section")
+    scores: dict[str, list[DetailedScore]] = {}
+    rejected: list[dict[str, str]] = []
+    for site, case in follow(wanted, len(wanted), "scoring cases"):
+        try:
+            scores.setdefault(site.site, []).append(predictor.score(case, site.convention))
+        except DataError as error:
+            rejected.append({"site": site.site, "case": case.name, "reason": str(error)})
+            say(f"evaluate: {error}")
+    return scores, rejected
+
+
+def _section_of(site: Datalist, section: str) -> tuple[Case, ...]:
+    return site.cases if section == "all" else getattr(site, section)
+
+
+def _print_metrics(document: dict[str, Any]) -> None:
+    rows = []
+    for metric, regions in document["metrics"].items():
+        for region, found in regions.items():
+            if found:
+                interval = f"{found['low']:.3f} to {found['high']:.3f}"
+                gap = found["gap"]
+                rows.append((metric, region, found["mean"], interval, found["median"], found["worst_site"], gap))
+    print_table(("metric", "region", "mean", "95 % interval", "median", "worst site", "gap"), rows)
+    print(f"{document['cases']} case(s) of {document['patients']} patient(s); {document['empty_region_rule']}")

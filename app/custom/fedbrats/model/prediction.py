@@ -1,0 +1,106 @@
+"""From a case's files to a mask on the scan's own grid: prepare as in training, predict, bring back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedbrats.data.cache import CachedCase
+from fedbrats.data.cases import Case
+from fedbrats.data.placement import open_placed
+from fedbrats.data.preparation import prepare, restore_probabilities
+from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention, labels_to_regions
+from fedbrats.data.volumes import read_volume
+from fedbrats.errors import DataError
+from fedbrats.model.inference import predict_probabilities
+from fedbrats.model.metrics import DetailedScore, score_in_detail
+from fedbrats.model.saved import SavedModel
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A case's probabilities, float32 (3, X, Y, Z), on the grid of its scans; `scan` is the first of them, unread."""
+
+    case: Case
+    probabilities: NDArray[np.float32]
+    scan: Nifti1Image
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """uint8 (3, X, Y, Z): each region where it is at least as likely as not."""
+        return (self.probabilities >= THRESHOLD).astype(np.uint8)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """The edges of a voxel."""
+        return tuple(float(edge) for edge in np.linalg.norm(self.scan.affine[:3, :3], axis=0))
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """The predicted volume of each region."""
+        counts = self.mask.reshape(len(REGIONS), -1).sum(axis=1)
+        voxel_ml = math.prod(self.spacing_mm) / 1000
+        return {name: int(count) * voxel_ml for name, count in zip(REGIONS, counts, strict=True)}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model and how it is asked.
+
+    window: the sides of a sliding window in prepared voxels, where the model does not say; None takes the whole volume.
+    flips: the mean over eight mirror images, for eight times the time.
+    """
+
+    model: SavedModel
+    device: torch.device
+    window: tuple[int, int, int] | None = None
+    flips: bool = False
+
+    def predict(self, case: Case) -> Prediction:
+        """Predict one case; its segmentation, if any, is not looked at.
+
+        Raises: DataError for a case that cannot be used, in one sentence that names the file.
+        """
+        scan = open_placed(case.image_paths[0])
+        # The convention reads labels, of which an unlabelled case has none.
+        prepared = prepare(replace(case, label=None), BRATS_2018, self.model.preparation)
+        cached = CachedCase(case.name, case.patient, prepared.image, None, prepared.geometry)
+        network = self.model.network.to(self.device)
+        window = self.window or self.model.window
+        probabilities = predict_probabilities(network, cached, device=self.device, window=window, flips=self.flips)
+        return Prediction(case, restore_probabilities(probabilities, prepared.geometry), scan)
+
+    def score(self, case: Case, convention: LabelConvention) -> DetailedScore:
+        """Predict one case and score it in detail, on the grid of its scans. Raises: DataError."""
+        truth = read_truth(case, convention)
+        prediction = self.predict(case)
+        if truth.shape != prediction.probabilities.shape:
+            raise DataError(f"case {case.name}: segmentation and images have different shapes")
+        return score_in_detail(case.name, case.patient, prediction.mask, truth, prediction.spacing_mm)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes a CUDA GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def read_truth(case: Case, convention: LabelConvention) -> NDArray[np.uint8]:
+    """A case's segmentation as regions, uint8 (3, X, Y, Z). Raises: DataError naming the case."""
+    if case.label is None:
+        raise DataError(f"case {case.name} has no segmentation to compare with")
+    try:
+        return labels_to_regions(np.asarray(read_volume(case.label).voxels), convention)
+    except DataError as error:
+        raise DataError(f"case {case.name}: {error}") from None

@@ -1,0 +1,159 @@
+"""Load a trained model with all that inference needs: its network, its weights and how its cases are prepared.
+
+Three things are read: `model.pt` of `fedbrats train`, which says all of it; a results folder of a job, or one of the
+models in it, whose settings stand in `summary.json` beside them; and a site's personal weights, laid over either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedbrats.data.cache import CacheSettings
+from fedbrats.errors import ConfigurationError, DataError, UpdateError
+from fedbrats.model.network import SegmentationNetwork
+
+SUMMARY_FILE = "summary.json"
+MODEL_NAMES = ("global_model.pt", "model.pt")  # what a results folder stands for
+_READING = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model ready for inference.
+
+    path: the file its weights are of. sha256: of that file and of the personal weights laid over it.
+    network_options: the arguments that build the network. window: the sliding window it was evaluated with, if any.
+    """
+
+    path: Path
+    sha256: str
+    network: SegmentationNetwork
+    network_options: dict[str, Any]
+    preparation: CacheSettings
+    window: tuple[int, int, int] | None = None
+    is_personal: bool = False
+
+
+def load_model(path: Path, personal: Path | None = None) -> SavedModel:
+    """Load a model file, or the final model of a results folder; `personal` is a site's `personal.npz`.
+
+    Raises: DataError for files that are missing or damaged; UpdateError for weights of another network.
+    """
+    path = _find_file(path)
+    document = _read_document(path)
+    described = document if "network" in document else _describe_by_summary(path)
+    options = dict(described["network"])
+    network = SegmentationNetwork(**options)
+    weights = {name: value.float() for name, value in document["model"].items()}
+    _fill(network, weights, path)
+    window = (described.get("settings") or {}).get("inference_window")
+    model = SavedModel(
+        path,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        network,
+        options,
+        CacheSettings.from_json(described["preparation"]),
+        tuple(window) if window else None,
+    )
+    return lay_over(model, personal) if personal else model
+
+
+def lay_over(model: SavedModel, personal: Path) -> SavedModel:
+    """The model with a site's personal weights in place of its own. Raises: DataError, UpdateError."""
+    weights = _read_personal(personal)
+    known = model.network.state_dict()
+    unknown = sorted(name for name in weights if name not in known)
+    if unknown:
+        raise UpdateError(
+            f"{personal} holds {unknown[0]!r}, which the network of {model.path} does not have; "
+            f"personal weights go with the model of their own job"
+        )
+    merged = {**known, **{name: torch.from_numpy(np.array(value)) for name, value in weights.items()}}
+    network = SegmentationNetwork(**model.network_options)
+    _fill(network, merged, personal)
+    both = hashlib.sha256(f"{model.sha256} {hashlib.sha256(personal.read_bytes()).hexdigest()}".encode())
+    return replace(model, network=network, sha256=both.hexdigest(), is_personal=True)
+
+
+def _find_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in MODEL_NAMES if (path / name).is_file()), None)
+    if found is None:
+        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file or a results folder")
+    return found
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there") from None
+    except _READING as error:
+        raise DataError(f"{path} cannot be read as a model: {_first_line(error)}") from None
+    weights = document.get("model") if isinstance(document, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise DataError(f"{path} holds no weights under 'model'; expected a model that a job or `fedbrats train` wrote")
+    return document
+
+
+def _describe_by_summary(path: Path) -> dict[str, Any]:
+    """What FLARE's persistor leaves out of a model: network and preparation, from the job's variables."""
+    summary = path.parent / SUMMARY_FILE
+    try:
+        variables = json.loads(summary.read_text(encoding="utf-8"))["variables"]
+        return {
+            "network": {
+                "preset": variables["network"],
+                "seed": variables["seed"],
+                **(variables.get("network_options") or {}),
+            },
+            "preparation": {
+                "spacing_mm": variables["spacing_mm"],
+                "normalisation": variables["normalisation"],
+                "shape": variables["volume_shape"],
+            },
+            "settings": {"inference_window": variables.get("inference_window")},
+        }
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not say what network it is of, and there is no {SUMMARY_FILE} beside it; "
+            f"keep models in the results folder of their job"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{summary} does not say which network {path.name} is of: {error!r}") from None
+
+
+def _read_personal(path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there") from None
+    except _READING as error:
+        raise DataError(f"{path} cannot be read as personal weights: {_first_line(error)}") from None
+
+
+def _fill(network: SegmentationNetwork, weights: Mapping[str, torch.Tensor], source: Path) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except (RuntimeError, ConfigurationError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise UpdateError(f"the weights in {source} do not fit the network they name: {why}") from None
+    if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+        raise UpdateError(f"the weights in {source} hold NaN or infinity; this model cannot be used")
+    network.eval()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

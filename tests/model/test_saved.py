@@ -1,0 +1,109 @@
+"""Models load as `train` and FLARE's persistor saved them; what does not fit is refused in a sentence."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from nvflare.app_opt.pt.model_persistence_format_manager import PTModelPersistenceFormatManager
+
+from fedbrats.errors import DataError, UpdateError
+from fedbrats.flare.personal import save_personal
+from fedbrats.model.network import SegmentationNetwork
+from fedbrats.model.saved import load_model
+
+VARIABLES = {"network": "tiny", "seed": 3, "spacing_mm": 2.0, "normalisation": "zscore", "volume_shape": None}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder with a model as FLARE's own persistor writes it."""
+    network = SegmentationNetwork("tiny", seed=5)
+    stored = PTModelPersistenceFormatManager(network.state_dict()).to_persistence_dict()
+    torch.save(stored, tmp_path / "global_model.pt")
+    (tmp_path / "summary.json").write_text(json.dumps({"variables": VARIABLES}))
+    return tmp_path
+
+
+def test_a_model_of_train_says_all_of_itself(trained_results):
+    model = load_model(trained_results)
+    assert model.path == trained_results / "model.pt"
+    assert model.preparation.spacing_mm == 8.0
+    assert len(model.sha256) == 64
+    assert not model.network.training
+
+
+def test_a_model_of_a_job_takes_its_settings_from_the_summary(results):
+    model = load_model(results / "global_model.pt")
+    assert (model.preparation.spacing_mm, model.window, model.is_personal) == (2.0, None, False)
+    expected = SegmentationNetwork("tiny", seed=5).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.network.state_dict().items())
+    assert load_model(results).sha256 == model.sha256
+
+
+def test_personal_weights_lie_over_the_model(results):
+    network = SegmentationNetwork("tiny")
+    names = network.personal_names("head")
+    save_personal(results, {name: np.full(network.state_dict()[name].shape, 7, np.float32) for name in names})
+    model = load_model(results, results / "personal.npz")
+    assert model.is_personal
+    assert model.sha256 != load_model(results).sha256
+    for name, value in model.network.state_dict().items():
+        assert bool((value == 7).all()) == (name in names)
+
+
+def test_personal_weights_of_another_network_are_refused(results):
+    save_personal(results, {"net.other.weight": np.zeros(3, np.float32)})
+    with pytest.raises(UpdateError, match=r"net\.other\.weight"):
+        load_model(results, results / "personal.npz")
+    name = SegmentationNetwork("tiny").personal_names("head")[0]
+    save_personal(results, {name: np.zeros(3, np.float32)})
+    with pytest.raises(UpdateError, match="do not fit"):
+        load_model(results, results / "personal.npz")
+
+
+def test_weights_that_are_not_finite_are_refused(results):
+    weights = SegmentationNetwork("tiny").state_dict()
+    next(iter(weights.values())).fill_(float("nan"))
+    torch.save({"model": weights}, results / "global_model.pt")
+    with pytest.raises(UpdateError, match="NaN"):
+        load_model(results)
+
+
+class Malicious:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no model", "cannot be read"),
+        (b"", "cannot be read"),
+        (pickle.dumps(Malicious()), "cannot be read"),
+        ({"weights": 1}, "no weights"),
+        ([1, 2], "no weights"),
+    ],
+)
+def test_a_file_that_is_no_model_is_refused_and_never_runs(results, capsys, content, said):
+    path = results / "global_model.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(DataError, match=said):
+        load_model(path)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_model_away_from_its_results_asks_for_them(results):
+    (results / "summary.json").unlink()
+    with pytest.raises(DataError, match=r"no summary\.json beside it"):
+        load_model(results)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match="results folder"):
+        load_model(tmp_path)
+    with pytest.raises(DataError, match="is not there"):
+        load_model(tmp_path / "nothing.pt")
