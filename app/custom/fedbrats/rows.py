@@ -10,7 +10,7 @@ Kinds of rows, told apart by `kind`:
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
-- `round`: round, answered, silent, seconds
+- `round`: round, answered, silent, seconds, ended_at
 - `end`: status, seconds
 """
 

@@ -93,6 +93,7 @@ class Recorder(FLComponent):
             "answered": sorted(self._answered),
             "silent": sorted(clients - set(self._answered)),
             "seconds": time.time() - self._round_began,
+            "ended_at": time.time(),
         }
         if row["silent"]:
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")

@@ -1,0 +1,120 @@
+"""Where the seconds of a federated round go: training, waiting for data, validation, and what FLARE adds.
+
+    python benchmarks/rounds.py                  # on phantoms it makes itself
+    python benchmarks/rounds.py --data sites     # on sites of your own
+
+Runs two jobs in FLARE POC with five sites: an empty one (one step of a tiny network, no validation), and plain FedAvg
+as it stands in app/. Writes benchmarks/results/rounds.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.cli.output import print_table
+from fedbrats.rows import ROWS_FILE, Row, read_rows
+
+EMPTY = {
+    "network": "tiny",
+    "local_steps": 1,
+    "patch_size": [16, 16, 16],
+    "validate_received": False,
+    "validate_trained": False,
+}
+TARGETS = {"empty_round_seconds": 1.0, "waiting_share": 0.03}
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a sites folder (default: five phantom sites)")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds of each job (default: 12)")
+    parser.add_argument("--work", type=Path, default=Path("build/benchmarks/rounds"), help="scratch folder")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "rounds.json")
+    args = parser.parse_args()
+    data = args.data or args.work / "sites"
+    if not args.data:
+        fedbrats("phantom", data, "--sites", 5, "--cases", 6, "--seed", 0, "--force")
+    empty = rounds_of(args, data, EMPTY)
+    full = rounds_of(args, data, {})
+    numbers = {
+        "empty_round_seconds": median_round(empty),
+        "round_seconds": median_round(full),
+        **parts_of(full),
+    }
+    targets = [
+        {"name": name, "target": target, "value": numbers[name], "met": numbers[name] <= target}
+        for name, target in TARGETS.items()
+    ]
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    command = " ".join(["python benchmarks/rounds.py", *sys.argv[1:]])
+    write_json_atomic(args.out, {"command": command, "machine": machine, "targets": targets, "numbers": numbers})
+    print_table(("what", "seconds or share"), list(numbers.items()), title="A federated round, medians over rounds")
+    return 0
+
+
+def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> list[Row]:
+    """The rows of a FedAvg job with these settings."""
+    words = [f"{name}={json.dumps(value)}" for name, value in {**settings, "num_rounds": args.rounds}.items()]
+    sets = [word for pair in words for word in ("--set", pair)]
+    places = [
+        "--data",
+        data,
+        "--results",
+        args.work / "results",
+        "--workspace",
+        args.work / "poc",
+        "--cache",
+        args.work / "cache",
+    ]
+    document = json.loads(fedbrats("poc", "run", "fedavg", *places, *sets, "--json"))
+    return read_rows(Path(document["results"]) / ROWS_FILE)
+
+
+def median_round(rows: Sequence[Row]) -> float:
+    """Median seconds from the end of a round to the end of the next: everything that happens in between counts."""
+    ends = [row["ended_at"] for row in rows if row["kind"] == "round"]
+    return round(statistics.median(later - earlier for earlier, later in itertools.pairwise(ends)), 3)
+
+
+def parts_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Medians over rounds after the first: the slowest site's work, the rest, and the share of waiting for data."""
+    slowest, rest, waiting, training = [], [], 0.0, 0.0
+    ends = {row["round"]: row["ended_at"] for row in rows if row["kind"] == "round"}
+    for number in sorted(ends)[1:]:
+        sites = [row["seconds"] for row in rows if row["kind"] == "site" and row["round"] == number]
+        busy = max(site["training"] + site["validating"] for site in sites)
+        slowest.append(busy)
+        rest.append(ends[number] - ends[number - 1] - busy)
+        waiting += sum(site["waiting"] for site in sites)
+        training += sum(site["training"] for site in sites)
+    return {
+        "slowest_site_seconds": round(statistics.median(slowest), 3),
+        "flare_and_aggregation_seconds": round(statistics.median(rest), 3),
+        "overhead_ratio": round(statistics.median(b / a + 1 for a, b in zip(slowest, rest, strict=True)), 3),
+        "waiting_share": round(waiting / training, 4),
+    }
+
+
+def fedbrats(*words: object) -> str:
+    """Run a fedbrats command; returns its standard output."""
+    command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
