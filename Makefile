@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint jobs clean
+.PHONY: help install demo test lint jobs provision clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 
 jobs: $(INSTALLED)  ## build every job into build/jobs
 	$(BIN)/fedbrats job build
+
+provision: $(INSTALLED)  ## build the startup kits of provisioning/project.yml into provisioned/ (private keys!)
+	$(BIN)/fedbrats provision build
 
 clean:  ## remove what was built (not .venv, not results)
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

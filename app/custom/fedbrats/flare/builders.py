@@ -3,61 +3,136 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
-from nvflare.lighter.constants import ProvFileName
+from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName
 from nvflare.lighter.entity import Participant, Project
 from nvflare.lighter.spec import Builder, ProvisionContext
+from nvflare.lighter.utils import sign_folders
 
-from fedbrats.atomic import write_json_atomic
+import fedbrats
+from fedbrats.atomic import write_json_atomic, write_text_atomic
+from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
-from fedbrats.flare.policy import ALLOWED_CLASSES
+from fedbrats.flare.kits import fingerprint
+from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
 from fedbrats.flare.site import REGISTER, SITE_FILE, parse_site_facts, write_site_facts
+from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
+FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
+CONSORTIUM_FILE = "consortium.json"
+CONSTRAINTS_FILE = "constraints.txt"
+README_FILE = "README.md"
+SITE_LOG_STREAMER = "site_log_streamer"
 
 
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: the class allow-list, enforced; no streaming of logs;
-    - sites: `local/fedbrats.json` from the participant's property `fedbrats`;
-    - server: the register of cases, from the sites' property `registered_cases`;
-    - people who may submit: the built jobs in their kit's `transfer` folder.
+    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
+      code with a job, whoever submits it; the consortium's versions;
+    - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
+    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`;
+    - people who may submit: the built jobs in their kit's `transfer` folder;
+    - everybody: a README for the person who receives the kit.
 
     Args:
         jobs: names of the jobs to build; None builds all.
         settings: variables to change in those jobs that have them, as with --set.
+        study_days: how long the study lasts; `fedbrats doctor` holds the certificates against it.
     """
 
-    def __init__(self, jobs: Sequence[str] | None = None, settings: dict[str, Any] | None = None):
+    def __init__(
+        self, jobs: Sequence[str] | None = None, settings: dict[str, Any] | None = None, study_days: int | None = None
+    ):
         super().__init__()
         self._jobs = jobs
         self._settings = settings or {}
+        self._study_days = study_days
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Add fedbrats' files to the kits under construction."""
-        for participant in (project.get_server(), *project.get_clients()):
-            restrict_resources(Path(ctx.get_local_dir(participant)) / ProvFileName.RESOURCES_JSON_DEFAULT)
+        server = project.get_server()
+        for participant in (server, *project.get_clients()):
+            local_dir = Path(ctx.get_local_dir(participant))
+            restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
+            write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
+            (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
             self._write_site(site, Path(ctx.get_local_dir(site)))
-        register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
-        if all(register.values()):
-            local_dir = Path(ctx.get_local_dir(project.get_server()))
-            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register})
+        self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
                 for name in self._jobs if self._jobs is not None else [job.name for job in list_jobs()]:
                     build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
 
+    def finalize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Write what speaks of the root certificate, which exists only now."""
+        root = fingerprint(ctx[CtxKey.ROOT_CERT])
+        server = project.get_server()
+        address = f"{server.get_default_host()}:{ctx[CtxKey.FED_LEARN_PORT]}"
+        consortium = {
+            "name": project.name,
+            "fedbrats": fedbrats.__version__,
+            "study_days": self._study_days,
+            "root_fingerprint": root,
+        }
+        for participant in project.get_all_participants():
+            folder = Path(ctx.get_ws_dir(participant))
+            write_json_atomic(folder / "local" / CONSORTIUM_FILE, consortium)
+            constraints = house_dir() / CONSTRAINTS_FILE
+            if constraints.is_file():
+                shutil.copyfile(constraints, folder / "local" / CONSTRAINTS_FILE)
+            words = {
+                "name": participant.name,
+                "organisation": participant.org,
+                "role": participant.get_prop("role", ""),
+                "project": project.name,
+                "server": address,
+                "root": root,
+                "version": fedbrats.__version__,
+            }
+            write_text_atomic(folder / README_FILE, Template(_read_template(participant.type)).substitute(words))
+            (folder / ProvFileName.README_TXT).unlink(missing_ok=True)
+
     @staticmethod
     def _write_site(site: Participant, local_dir: Path) -> None:
-        facts = site.get_prop("fedbrats")
+        write_json_atomic(local_dir / "privacy.json", PRIVACY)
+        facts = site.get_prop(FACTS)
         if facts is not None:
             parse_site_facts(facts, site.name, base=local_dir.parent, source=f"project.yml, participant {site.name}")
             write_site_facts(local_dir, facts)
+
+    @staticmethod
+    def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
+        register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+        if all(register.values()):
+            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register})
+        storage = (server.get_prop(FACTS) or {}).get("storage_dir")
+        if storage is not None:
+            if not Path(storage).is_absolute():
+                raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
+            move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
+
+
+class StartupSigner(Builder):
+    """Signs every kit's `startup` folder with the root's key; stands after CertBuilder in project.yml.
+
+    A server or site then refuses to start from an altered one. FLARE 2.9.0 signs kits with homomorphic encryption or
+    confidential computing only. `local`, which belongs to the hospital, stays unsigned.
+    """
+
+    def build(self, project: Project, ctx: ProvisionContext) -> None:
+        """Write `startup/signature.json`."""
+        for participant in project.get_all_participants():
+            sign_folders(
+                ctx.get_kit_dir(participant), ctx[CtxKey.ROOT_PRI_KEY], signature_file=ProvFileName.SIGNATURE_JSON
+            )
 
 
 def restrict_resources(resources: Path) -> None:
@@ -65,9 +140,29 @@ def restrict_resources(resources: Path) -> None:
 
     FLARE 2.9.0 adds a component to every job that streams the site's error log to the server.
     """
-    document = json.loads(resources.read_text(encoding="utf-8"))
+    document = _read(resources)
     document["class_list_enforcement_mode"] = "enforce"
     document["class_allow_list"] = list(ALLOWED_CLASSES)
     document["allow_log_streaming"] = False
-    document["components"] = [entry for entry in document["components"] if entry["id"] != "site_log_streamer"]
+    kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
+    document["components"] = [*kept, RULES_COMPONENT]
     write_json_atomic(resources, document)
+
+
+def move_storage(resources: Path, storage: Path) -> None:
+    """Keep jobs, results and snapshots in `storage`; FLARE 2.9.0 keeps them in /tmp, which a reboot empties."""
+    document = _read(resources)
+    document["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"] = str(storage / "snapshots")
+    for entry in document["components"]:
+        if entry["id"] == "job_manager":
+            entry["args"]["uri_root"] = str(storage / "jobs")
+    write_json_atomic(resources, document)
+
+
+def _read_template(kind: str) -> str:
+    name = {ParticipantType.SERVER: "server", ParticipantType.CLIENT: "site"}.get(kind, "person")
+    return (house_dir() / "provisioning" / "readme" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
 from fedbrats.errors import UpdateError
-from fedbrats.federation.sharing import keep_shared
+from fedbrats.federation.sharing import split_names
 from fedbrats.model.network import SegmentationNetwork
 
 
@@ -17,9 +17,9 @@ class KeepShared(Filter):
     """Removes personal names from a site's update and fails closed.
 
     A result is stopped (FLARE then answers TASK_RESULT_FILTER_ERROR and sends nothing) when it is neither metrics nor
-    weights, when its names are not exactly the network's, or when the personal set names nothing. FLARE's own
-    ExcludeVars lets everything pass where its pattern is of the wrong type, its unanchored search takes `head` for a
-    part of `multihead`, and DXOFilter waves through whatever is not a DXO (seen in 2.9.0).
+    weights, when it lacks a shared name of the network's or has another, or when the personal set names nothing.
+    FLARE's own ExcludeVars lets everything pass where its pattern is of the wrong type, its unanchored search takes
+    `head` for a part of `multihead`, and DXOFilter waves through whatever is not a DXO (seen in 2.9.0).
 
     Args:
         network: the preset whose names are the only ones known.
@@ -29,8 +29,9 @@ class KeepShared(Filter):
     def __init__(self, network: str = "fast", personal: str = "none"):
         super().__init__()
         model = SegmentationNetwork(network)
-        self._known = frozenset(model.state_dict())
-        self._personal = model.personal_names(personal)
+        names = model.state_dict()
+        self._known = frozenset(names)
+        self._shared, _ = split_names(names, model.personal_names(personal), allow_nothing_shared=True)
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return the result without personal names; raises UpdateError, which stops it, in every other case."""
@@ -44,9 +45,10 @@ class KeepShared(Filter):
             return shareable
         if dxo.data_kind not in (DataKind.WEIGHT_DIFF, DataKind.WEIGHTS):
             raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} are not known to this filter")
-        strangers = sorted(set(dxo.data) ^ self._known)
+        # A site's own filter, which comes first, may have taken personal names out already.
+        strangers = sorted((set(dxo.data) - self._known) | (set(self._shared) - set(dxo.data)))
         if strangers:
             shown = ", ".join(strangers[:3]) + (" ..." if len(strangers) > 3 else "")
             raise UpdateError(f"nothing is sent: the result and the network differ in the names {shown}")
-        dxo.data = keep_shared(dxo.data, self._personal, allow_nothing_shared=True)
+        dxo.data = {name: dxo.data[name] for name in self._shared}
         return dxo.update_shareable(shareable)

@@ -35,3 +35,8 @@ def load_personal(folder: Path) -> dict[str, np.ndarray] | None:
             f"the personal weights in {path} cannot be read ({error}); restore the file, or move it away to start this "
             f"site's personal part from the job's initial weights"
         ) from error
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """The names of the personal weights of a job; none where there are none yet. Raises: as `load_personal`."""
+    return frozenset(load_personal(folder) or ())

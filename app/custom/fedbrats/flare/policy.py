@@ -1,7 +1,8 @@
-"""The classes that a job without code may name: all that our jobs are made of, and nothing else.
+"""What a consortium's kits allow: which classes a job may name, and which role may do what.
 
-FLARE checks each component of a job against this list at every site. Ours stand one by one and not as the prefix
-`fedbrats.`: a prefix would let a job call any function of the package, with arguments of the job's choice.
+FLARE checks each component of a job without code against the list of classes at every site. Ours stand one by one and
+not as the prefix `fedbrats.`: a prefix would let a job call any function of the package, with arguments of the job's
+choice.
 """
 
 FLARE_CLASSES = (
@@ -30,3 +31,47 @@ OUR_CLASSES = (
     "fedbrats.model.network.SegmentationNetwork",
 )
 ALLOWED_CLASSES = (*FLARE_CLASSES, *OUR_CLASSES)
+
+# A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
+# Nobody brings code (byoc), and only people of a site's own organisation read files of its kit (shell_commands).
+_CODE = {"byoc": "none", "server-predeployed-flwr": "none"}
+AUTHORIZATION = {
+    "format_version": "1.0",
+    "permissions": {
+        "project_admin": {
+            **dict.fromkeys(("submit_job", "clone_job", "manage_job", "download_job", "view", "operate"), "any"),
+            "shell_commands": "o:site",
+            **_CODE,
+        },
+        "org_admin": {
+            **dict.fromkeys(("submit_job", "clone_job", "download_job"), "none"),
+            "manage_job": "o:submitter",
+            "view": "any",
+            "operate": "o:site",
+            "shell_commands": "o:site",
+            **_CODE,
+        },
+        "lead": {
+            "submit_job": "any",
+            **dict.fromkeys(("clone_job", "manage_job", "download_job"), "n:submitter"),
+            "view": "any",
+            "operate": "o:site",
+            "shell_commands": "none",
+            **_CODE,
+        },
+        "member": {"view": "any"},
+    },
+}
+
+# The scope of every job that names none; a job that names another is refused by the site.
+PRIVACY = {
+    "scopes": [
+        {
+            "name": "hospital",
+            "properties": {},
+            "task_result_filters": [{"path": "fedbrats.flare.site_gate.SiteGate", "args": {"keep": []}}],
+        }
+    ],
+    "default_scope": "hospital",
+}
+RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.job_rules.NoPaths", "args": {}}

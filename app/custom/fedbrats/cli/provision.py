@@ -1,0 +1,111 @@
+"""Build the startup kits of a consortium, and change the consortium later.
+
+`build` makes one kit a participant of project.yml: certificates, policy, site facts, jobs, a README for the person who
+receives it. Building again keeps the certificates there are. The output folder holds the root's private key: keep it on
+one machine of the project admin, back it up, and never send anything but single kits.
+
+example:
+  fedbrats provision build
+  fedbrats provision add-site hospital-6 --org sixth --data /data/brats --cases 50
+  fedbrats provision add-user reader@sixth.example --org sixth --role member
+  fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
+  fedbrats provision renew --root                  # everything anew: every kit must be replaced
+  fedbrats provision show
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fedbrats.cli.output import print_json, print_table
+
+ROLES = ("project_admin", "org_admin", "lead", "member")
+DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare build, add-site, add-user, renew and show."""
+    actions = parser.add_subparsers(dest="action", metavar="build|add-site|add-user|renew|show", required=True)
+    build = actions.add_parser("build", help="build a kit for every participant")
+    site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
+    user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
+    renew = actions.add_parser("renew", help="make new keys and certificates")
+    show = actions.add_parser("show", help="show the participants and when their certificates expire")
+    site.add_argument("name")
+    site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
+    site.add_argument("--cases", type=int, required=True, help="training cases that the hospital registers")
+    site.add_argument("--min-cases", type=int, default=5, help="never send metrics of fewer cases (default: 5)")
+    user.add_argument("name", metavar="EMAIL")
+    user.add_argument("--role", choices=ROLES, required=True)
+    for action in (site, user):
+        action.add_argument("--org", required=True, help="organisation, as in project.yml")
+    renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
+    renew.add_argument("--root", action="store_true", help="the root too, and so every certificate")
+    for action in (build, site, user, renew, show):
+        action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
+        action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Change the project or its state where asked, build, and show the kits."""
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.flare import provisioning
+
+    entry = _entry(args)
+    if entry:
+        provisioning.add_participant(args.project, entry)
+    project = provisioning.read_project(args.project)
+    if args.action == "renew":
+        if bool(args.names) == args.root:
+            raise ConfigurationError("say whose certificates to renew, or --root for all of them")
+        if args.root:
+            provisioning.retire_root(project, args.out)
+        else:
+            provisioning.forget_certificates(project, args.out, args.names)
+    show_only = args.action == "show"
+    kits = provisioning.newest_kits(project, args.out) if show_only else provisioning.build_kits(project, args.out)
+    _show(kits, as_json=args.json)
+    return 0
+
+
+def _entry(args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.action == "add-site":
+        facts = {"data_dir": args.data, "cache_dir": "cache", "personal_dir": "personal", "min_cases": args.min_cases}
+        return {
+            "name": args.name, "type": "client", "org": args.org, "registered_cases": args.cases, "fedbrats": facts,
+        }  # fmt: skip
+    if args.action == "add-user":
+        return {"name": args.name, "type": "admin", "org": args.org, "role": args.role}
+    return None
+
+
+def _show(folder: Path, *, as_json: bool) -> None:
+    from fedbrats.flare.kits import fingerprint, open_kit
+
+    kits = [open_kit(path) for path in sorted(folder.iterdir()) if (path / "startup").is_dir()]
+    root = kits[0].root
+    if as_json:
+        print_json(
+            {
+                "kits": str(folder),
+                "root_fingerprint": fingerprint(root),
+                "root_expires": root.not_valid_after_utc.isoformat(),
+                "participants": {
+                    kit.name: {
+                        "kind": kit.kind,
+                        "organisation": kit.organisation,
+                        "role": kit.role,
+                        "fingerprint": fingerprint(kit.certificate),
+                        "expires": kit.expires.isoformat(),
+                    }
+                    for kit in kits
+                },
+            }
+        )
+        return
+    rows = [(kit.name, kit.kind, kit.organisation, kit.role or None, f"{kit.expires:%Y-%m-%d}") for kit in kits]
+    print_table(("name", "kind", "organisation", "role", "certificate ends"), rows, title=f"Kits in {folder}")
+    print(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")

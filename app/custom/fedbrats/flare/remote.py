@@ -1,0 +1,100 @@
+"""Jobs in a federation elsewhere: submitted, waited for and fetched over FLARE's API, nothing read from its disks."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.errors import FedbratsError
+from fedbrats.flare.jobs import META, read_variables
+from fedbrats.flare.runs import finish_results
+from fedbrats.flare.sessions import quiet
+from fedbrats.rows import ROWS_FILE, read_rows
+
+POLL_S = 2.0
+SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
+PROVENANCE_FILE = "provenance.json"
+
+
+def submit(session: Any, job_dir: Path) -> str:
+    """Submit a copy of a built job, for signing writes files into it; returns the job's id.
+
+    Raises: FedbratsError with the server's reason where it does not take the job.
+    """
+    from nvflare.fuel.flare_api.api_spec import InternalError, InvalidJobDefinition
+
+    with tempfile.TemporaryDirectory(prefix="fedbrats-submit-") as folder:
+        copy = shutil.copytree(job_dir, Path(folder) / job_dir.name)
+        try:
+            with quiet():
+                return str(session.submit_job(str(copy)))
+        except (InternalError, InvalidJobDefinition) as error:
+            raise FedbratsError(f"the server did not take the job {job_dir.name}: {error}") from error
+
+
+def wait_for_end(session: Any, job_id: str) -> str:
+    """Wait until a job has ended, however long that takes; returns its status."""
+    while True:
+        status = str(session.get_job_meta(job_id).get("status", ""))
+        if status.startswith(("FINISHED", "FAILED")):
+            return status
+        time.sleep(POLL_S)
+
+
+def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
+    """Download a finished job into `results_dir` and return its summary document.
+
+    Raises: FedbratsError where the job has not ended or did not complete; what there is of it is fetched first.
+    """
+    meta = session.get_job_meta(job_id)
+    status = str(meta.get("status", ""))
+    if not status.startswith(("FINISHED", "FAILED")):
+        raise FedbratsError(f"job {job_id} is {status.lower() or 'not there'} still; fetch it when it has ended")
+    results_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=results_dir) as folder:
+        with quiet():
+            downloaded = Path(session.download_job_result(job_id, folder))
+        shutil.rmtree(results_dir / "server", ignore_errors=True)
+        shutil.move(str(downloaded), str(results_dir / "server"))
+    job_dir = next(path.parent for path in (results_dir / "server" / "job").glob(f"*/{META}"))
+    write_json_atomic(results_dir / PROVENANCE_FILE, provenance(meta, job_dir, results_dir / "server"))
+    return finish_results(
+        results_dir, str(meta["name"]), job_id, status, _seconds(meta.get("duration")), read_variables(job_dir)
+    )
+
+
+def provenance(meta: dict[str, Any], job_dir: Path, server_dir: Path) -> dict[str, Any]:
+    """Who submitted which job when, and what ran it."""
+    rows_path = next(iter(server_dir.rglob(ROWS_FILE)), None)
+    started = next((row for row in read_rows(rows_path) if row["kind"] == "job"), {}) if rows_path else {}
+    names = ("job_id", "name", "submitter_name", "submitter_org", "submitter_role", "submit_time_iso", "status")
+    return {
+        **{name: meta.get(name) for name in names},
+        "deployed": meta.get("job_deploy_detail"),
+        "job_sha256": job_hash(job_dir),
+        "fedbrats": started.get("version"),
+    }
+
+
+def job_hash(job_dir: Path) -> str:
+    """SHA-256 over the names and contents of a job's files, signatures left out."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in job_dir.rglob("*") if path.is_file() and path.name not in SIGNING_FILES):
+        for part in (path.relative_to(job_dir).as_posix().encode(), path.read_bytes()):
+            total.update(len(part).to_bytes(8, "big") + part)
+    return total.hexdigest()
+
+
+def _seconds(duration: str | None) -> float:
+    """Seconds of FLARE's `0:00:33.931212`; none where the job never ran."""
+    try:
+        time_of_day = datetime.strptime(duration or "", "%H:%M:%S.%f")
+    except ValueError:
+        return 0.0
+    return (time_of_day - datetime(1900, 1, 1)).total_seconds()
