@@ -18,10 +18,15 @@ COMMANDS = {
     "phantom": "make a synthetic multi-site cohort in BraTS layout",
     "train": "train without federation: the centralised baseline, or one site alone",
     "evaluate": "score a model on cases with segmentations, site by site",
+    "predict": "predict the tumour regions of cases, in each scan's own grid",
     "job": "build and list FLARE jobs",
     "simulate": "run a job in FLARE's simulator",
     "site": "write what belongs to a hospital into its startup kit",
     "poc": "run jobs in a real FLARE POC federation on this machine",
+    "provision": "build the startup kits of a consortium; add hospitals and people; renew certificates",
+    "submit": "submit a job to a federation with a person's startup kit",
+    "status": "show the sites and jobs of a federation",
+    "fetch": "bring a finished job's result home",
 }
 
 
