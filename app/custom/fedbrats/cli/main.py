@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train without federation: the centralised baseline, or one site alone",
     "evaluate": "score a model on cases with segmentations, site by site",
     "predict": "predict the tumour regions of cases, in each scan's own grid",
+    "personalise": "fit a trained model to one hospital: only its personal part is trained",
     "job": "build and list FLARE jobs",
     "simulate": "run a job in FLARE's simulator",
     "site": "write what belongs to a hospital into its startup kit",

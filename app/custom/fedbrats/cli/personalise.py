@@ -1,0 +1,86 @@
+"""Fit a trained model to one hospital: the shared body stays, only its personal part is trained on the site's cases.
+
+For a hospital that joins after a federated training, with few cases of its own. Writes `personal.npz`, which `fedbrats
+evaluate` and `fedbrats predict` lay over the model, and says whether it helped.
+
+example:
+  fedbrats personalise results/fedper-20260101-120000 sites/new-hospital --personal head --rounds 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from fedbrats.cli.job import add_set_argument
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model file or a results folder")
+    parser.add_argument("site", type=Path, metavar="SITE_DIR", help="the hospital's folder with its datalist.json")
+    parser.add_argument("--personal", default="head", help="head, decoder, norm, or prefixes ending at a dot")
+    parser.add_argument("--rounds", type=int, default=10, help="passes in the job's sense of a round (default: 10)")
+    parser.add_argument("--out", type=Path, help="results folder (default: results/personalise-<time>)")
+    parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_set_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train the personal part, evaluate before and after, save."""
+    from fedbrats.atomic import write_json_atomic
+    from fedbrats.errors import DataError
+    from fedbrats.flare.jobs import parse_settings
+    from fedbrats.flare.personal import PERSONAL_FILE, save_personal
+    from fedbrats.flare.plan import read_plan
+    from fedbrats.model.central import read_site
+    from fedbrats.model.metrics import summarise
+    from fedbrats.model.personalisation import train_personal_part
+    from fedbrats.model.saved import load_model
+    from fedbrats.model.training import Trainer
+
+    out = args.out or Path("results") / f"personalise-{time.strftime('%Y%m%d-%H%M%S')}"
+    model = load_model(args.model)
+    plan = read_plan("fedavg", parse_settings(args.settings))
+    site = read_site(args.site, args.cache, model.preparation)
+    if not site.training:
+        raise DataError(f"{args.site} has no training case, so there is nothing to fit the model to")
+    trainer = Trainer(
+        model.network_options, plan.training, site.training, site.validation, seed=plan.seed, device=args.device
+    )
+    trainer.set_weights({name: value.numpy() for name, value in model.network.state_dict().items()})
+    before = trainer.validate()
+    personal = train_personal_part(
+        trainer,
+        model.network.personal_names(args.personal),
+        args.rounds,
+        lambda number, outcome: say(f"personalise: round {number + 1}/{args.rounds}, loss {outcome.loss:.3f}"),
+    )
+    after = trainer.validate()
+    save_personal(out, personal)
+    document = {
+        "model": str(args.model),
+        "site": site.name,
+        "personal": args.personal,
+        "names": len(personal),
+        "training_cases": len(site.training),
+        "validation_cases": len(before),
+        "before": summarise(before) if before else None,
+        "after": summarise(after) if after else None,
+        "weights": str(out / PERSONAL_FILE),
+    }
+    write_json_atomic(out / "summary.json", document)
+    if args.json:
+        print_json(document)
+        return 0
+    if before:
+        stages = (("as it came", before), ("personal", after))
+        rows = [(name, *summarise(scores)["dice"].values()) for name, scores in stages]
+        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(before)} validation cases")
+    print(f"the personal weights are in {out / PERSONAL_FILE}")
+    return 0
