@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
+from fedbrats.data.cache import CacheSettings
+from fedbrats.flare.plan import read_plan
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.model.training import TrainingSettings
 from fedbrats.rows import learning_curve, read_rows, summarise_rows
 
 QUICK = ["--set", "network=tiny", "--set", "spacing_mm=8.0", "--threads", "1", "--device", "cpu"]
@@ -52,7 +55,7 @@ def test_one_site_alone_repeats_itself(phantom_sites, tmp_path, cache, capsys):
 
 
 def test_the_last_evaluation_is_that_of_the_last_round(phantom_sites, tmp_path, cache, capsys):
-    words = (phantom_sites, "--rounds", 2, "--out", tmp_path)
+    words = (phantom_sites, "--rounds", 2, "--out", tmp_path, "--set", "final_flips=false")
     document = train(capsys, cache, *words)
     assert document["dice"]["mean"] == pytest.approx(learning_curve(read_rows(tmp_path / "rows.jsonl"), "trained")[1])
 
@@ -84,6 +87,20 @@ def test_a_site_without_a_training_case_is_refused(phantom_sites, tmp_path, cach
     (site / "datalist.json").write_text(json.dumps({**document, "training": [], "validation": []}))
     assert main(["train", str(site), "--cache", str(cache)]) == 1
     assert "no case to train on" in capsys.readouterr().err
+
+
+def test_a_job_trains_with_the_defaults_of_the_settings():
+    """The numbers stand in the job's configuration, for people, and in the class, for programs: they must agree."""
+    plan = read_plan("fedavg", {})
+    assert plan.training == TrainingSettings()
+    assert plan.preparation == CacheSettings()
+
+
+def test_original_trains_as_the_study_did():
+    plan = read_plan("original", {})
+    assert plan.network["preset"] == "original"
+    assert (plan.training.optimiser, plan.training.bce_weight, plan.training.flips) == ("adam", 0, False)
+    assert plan.preparation == CacheSettings(normalisation="minmax", shape=(128, 128, 128))
 
 
 def test_help_does_not_wait_for_torch():

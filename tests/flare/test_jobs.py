@@ -134,6 +134,10 @@ DIFFERENCES = {
         "server_learning_rate",
         "server_momentum",
     },
+    # not a method but a whole study: its network, its preparation, its loop
+    "original": {"network", "volume_shape", "normalisation", "local_epochs", "keep_optimiser", "final_flips"}
+    | {"optimiser", "learning_rate", "schedule", "warmup_share", "weight_decay", "gradient_clip", "bce_weight"}
+    | {"flips", "intensity", "rotation_degrees", "scaling"},
 }
 
 

@@ -37,10 +37,10 @@ def test_large_answers_at_every_supervised_scale_on_the_grid_of_the_image():
 
 
 def test_original_is_the_unet_of_the_study():
-    options = PRESETS["original"]
-    assert options["features"][0] == 16
-    assert options["groups"] == 8
-    assert SegmentationNetwork("original").divisor == 16
+    network = SegmentationNetwork("original")
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(2.51e6, rel=0.005)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 4, 32, 32, 32)).shape == (1, 3, 32, 32, 32)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.networks.nets import BasicUNet, SegResNetDS, UNet
+from monai.networks.nets import SegResNetDS, UNet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.model.original import OriginalUNet
 
 IN_CHANNELS, OUT_CHANNELS = 4, 3
 INSTANCE_NORM = ("instance", {"affine": True})
@@ -39,9 +40,8 @@ def _build_unet(channels: list[int], strides: list[int], residual_units: int, dr
     )
 
 
-def _build_basic_unet(features: list[int], groups: int, upsampling: str) -> nn.Module:
-    norm = ("group", {"num_groups": groups})
-    return BasicUNet(3, IN_CHANNELS, OUT_CHANNELS, features, norm=norm, upsample=upsampling)
+def _build_original(base: int, groups: int) -> nn.Module:
+    return OriginalUNet(IN_CHANNELS, OUT_CHANNELS, base, groups)
 
 
 def _build_segresnet(filters: int, blocks_down: list[int], heads: int, norm: Any) -> nn.Module:
@@ -55,11 +55,11 @@ ARCHITECTURES = {
         head=r"model\.2\.",
         decoder=r"model\.(1\.submodule\.)*2\.",
     ),
-    "basic_unet": Architecture(
-        _build_basic_unet,
-        divisor=lambda options: 2 ** (len(options["features"]) - 2),
-        head=r"final_conv\.",
-        decoder=r"(upcat_\d|final_conv)\.",
+    "original": Architecture(
+        _build_original,
+        divisor=lambda _options: 16,
+        head=r"head\.",
+        decoder=r"(up|head)\.",
     ),
     "segresnet": Architecture(
         _build_segresnet,
@@ -85,12 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "heads": 3,
         "norm": INSTANCE_NORM,
     },
-    "original": {
-        "architecture": "basic_unet",
-        "features": [16, 32, 64, 128, 128, 16],
-        "groups": 8,
-        "upsampling": "nontrainable",
-    },
+    "original": {"architecture": "original", "base": 16, "groups": 8},
     "tiny": {
         "architecture": "unet",
         "channels": [4, 8, 8],
