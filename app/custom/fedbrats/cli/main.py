@@ -25,6 +25,7 @@ COMMANDS = {
     "site": "write what belongs to a hospital into its startup kit",
     "poc": "run jobs in a real FLARE POC federation on this machine",
     "provision": "build the startup kits of a consortium; add hospitals and people; renew certificates",
+    "doctor": "judge a startup kit and this machine before anything starts",
     "submit": "submit a job to a federation with a person's startup kit",
     "status": "show the sites and jobs of a federation",
     "fetch": "bring a finished job's result home",
