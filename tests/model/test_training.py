@@ -153,7 +153,10 @@ def test_steps_follow_cases_unless_they_are_set():
     ("document", "said"),
     [
         ({"learning_rat": 1}, "did you mean learning_rate"),
-        ({"learning_rate": 0}, "more than 0"),
+        ({"learning_rate": 0}, "learning_rate is 0, expected 1e-09 to 10"),
+        ({"spatial_share": 1.5}, "expected 0 to 1"),
+        ({"local_steps": 0}, "expected 1 to"),
+        ({"patch_size": [64, 64, 4]}, "sides of at least 8"),
         ({"batch_size": 1.5}, "a whole number"),
         ({"patch_size": [64, 64]}, "a list of 3 numbers or null"),
         ({"schedule": "steps"}, "cosine, constant"),

@@ -23,6 +23,7 @@ from fedbrats.data.augmentation import Augmentation
 from fedbrats.data.cache import CachedCase
 from fedbrats.data.loading import Batch, Loader
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
+from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.inference import predict_mask
 from fedbrats.model.metrics import CaseScore, score_case
 from fedbrats.model.network import SegmentationNetwork
@@ -30,6 +31,25 @@ from fedbrats.settings import read_settings
 
 SCHEDULES = ("cosine", "constant")
 OPTIMISERS = ("adamw", "adam")
+SMALLEST_PATCH = 8
+LIMITS = {
+    "batch_size": (1, 1024),
+    "local_epochs": (1, 1e6),
+    "local_steps": (1, 1e9),
+    "learning_rate": (1e-9, 10),
+    "warmup_share": (0, 1),
+    "weight_decay": (0, 10),
+    "gradient_clip": (0, 1e6),
+    "bce_weight": (0, 1e3),
+    "foreground_share": (0, 1),
+    "intensity": (0, 1),
+    "noise": (0, 10),
+    "rotation_degrees": (0, 180),
+    "scaling": (0, 0.9),
+    "spatial_share": (0, 1),
+    "modality_dropout": (0, 1),
+    "proximal_mu": (0, 1e6),
+}
 
 
 @dataclass(frozen=True)
@@ -79,19 +99,18 @@ class TrainingSettings:
     final_flips: bool = True
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ConfigurationError(f"schedule {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
-        if self.optimiser not in OPTIMISERS:
-            raise ConfigurationError(f"optimiser {self.optimiser!r} is not one of {', '.join(OPTIMISERS)}")
-        for name in ("batch_size", "local_epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.local_steps is not None and self.local_steps < 1:
-            raise ConfigurationError(
-                f"local_steps is {self.local_steps}, expected at least 1, or null for whole epochs"
-            )
-        if self.learning_rate <= 0:
-            raise ConfigurationError(f"learning_rate is {self.learning_rate}, expected more than 0")
+        for name, choices in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(f"{name} {getattr(self, name)!r} is not one of {', '.join(choices)}")
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ConfigurationError(f"{name} is {value}, expected {least:g} to {most:g}")
+        for name in ("patch_size", "inference_window"):
+            if min(getattr(self, name) or (SMALLEST_PATCH,)) < SMALLEST_PATCH:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}, expected sides of at least {SMALLEST_PATCH}"
+                )
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainingSettings:
@@ -162,6 +181,8 @@ class Trainer:
         self.settings = settings
         self.training, self.validation = tuple(training), tuple(validation)
         self.device = torch.device(_choose_device(device))
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.network = SegmentationNetwork(**network_options).to(self.device)
         self._seed = seed
         self._dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
