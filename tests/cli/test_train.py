@@ -68,6 +68,8 @@ def test_the_last_evaluation_is_that_of_the_last_round(phantom_sites, tmp_path, 
         (["SITES", "--set", "network=huge"], "network 'huge' is not known"),
         (["SITES", "--like", "nothing"], "no job named 'nothing'"),
         (["SITES", "--rounds", "0"], "num_rounds is 0"),
+        (["SITES", "--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["SITES", "--device", "gpu"], "device 'gpu' is not known"),
         (["SITES/site-1", "SITES/site-1"], "site-1 is given twice"),
     ],
 )

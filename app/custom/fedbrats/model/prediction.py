@@ -89,13 +89,6 @@ class Predictor:
         return score_in_detail(case.name, case.patient, prediction.mask, truth, prediction.spacing_mm)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes a CUDA GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def read_truth(case: Case, convention: LabelConvention) -> NDArray[np.uint8]:
     """A case's segmentation as regions, uint8 (3, X, Y, Z). Raises: DataError naming the case."""
     if case.label is None:

@@ -24,6 +24,7 @@ from fedbrats.data.cache import CachedCase
 from fedbrats.data.loading import Batch, Loader
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.allocator import keep_freed_memory
+from fedbrats.model.device import choose_device
 from fedbrats.model.inference import predict_mask
 from fedbrats.model.metrics import CaseScore, score_case
 from fedbrats.model.network import SegmentationNetwork
@@ -180,7 +181,7 @@ class Trainer:
             torch.set_num_threads(threads)
         self.settings = settings
         self.training, self.validation = tuple(training), tuple(validation)
-        self.device = torch.device(_choose_device(device))
+        self.device = choose_device(device)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.network = SegmentationNetwork(**network_options).to(self.device)
@@ -336,9 +337,3 @@ def _seeded(seed: int, round_number: int, device: torch.device) -> Iterator[None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0]))
         yield
-
-
-def _choose_device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
