@@ -28,7 +28,8 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
     """The model that the arguments name, ready to predict. Raises: DataError, UpdateError."""
     import torch
 
-    from fedbrats.model.prediction import Predictor, choose_device
+    from fedbrats.model.device import choose_device
+    from fedbrats.model.prediction import Predictor
     from fedbrats.model.saved import load_model
 
     if args.threads:
