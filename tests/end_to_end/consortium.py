@@ -67,7 +67,8 @@ class Consortium:
 
     def job(self, name: str = "fedavg", sites: list[str] | None = None, **settings) -> Path:
         """A built job in a folder of its own; for some sites only where `sites` says so."""
-        folder = build_job(name, self.folder / "jobs" / str(time.monotonic_ns()), {**QUICK, **settings})
+        settings = {**QUICK, **({"min_clients": len(sites)} if sites else {}), **settings}
+        folder = build_job(name, self.folder / "jobs" / str(time.monotonic_ns()), settings)
         if sites is not None:
             meta = json.loads((folder / "meta.json").read_text())
             meta["deploy_map"] = {"app": ["server", *sites]}

@@ -20,7 +20,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     # A pipe has no width of its own: never fold a table that a script or a log will read.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+    width = None if sys.stdout.isatty() else 160
+    # Without markup and emoji: a fingerprint has `:AB:` in it, a path may have brackets.
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
     console.print(table)
 
 

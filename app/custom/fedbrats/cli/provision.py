@@ -10,6 +10,7 @@ example:
   fedbrats provision add-user reader@sixth.example --org sixth --role member
   fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
   fedbrats provision renew --root                  # everything anew: every kit must be replaced
+  fedbrats provision authority ca                  # for `nvflare cert approve`: a hospital made its own key
   fedbrats provision show
 """
 
@@ -26,12 +27,14 @@ DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew and show."""
-    actions = parser.add_subparsers(dest="action", metavar="build|add-site|add-user|renew|show", required=True)
+    """Declare build, add-site, add-user, renew, authority and show."""
+    choices = "build|add-site|add-user|renew|authority|show"
+    actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
+    authority = actions.add_parser("authority", help="write the root's folder for `nvflare cert approve`")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     site.add_argument("name")
     site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
@@ -43,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--org", required=True, help="organisation, as in project.yml")
     renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
     renew.add_argument("--root", action="store_true", help="the root too, and so every certificate")
-    for action in (build, site, user, renew, show):
+    authority.add_argument("folder", type=Path, help="to write; it holds the root's private key")
+    for action in (build, site, user, renew, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
         action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
         action.add_argument("--json", action="store_true", help="print one JSON document")
@@ -65,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
             provisioning.retire_root(project, args.out)
         else:
             provisioning.forget_certificates(project, args.out, args.names)
-    show_only = args.action == "show"
-    kits = provisioning.newest_kits(project, args.out) if show_only else provisioning.build_kits(project, args.out)
+    if args.action == "authority":
+        provisioning.export_authority(project, args.out, args.folder)
+    change_nothing = args.action in ("authority", "show")
+    kits = provisioning.newest_kits(project, args.out) if change_nothing else provisioning.build_kits(project, args.out)
     _show(kits, as_json=args.json)
     return 0
 

@@ -18,7 +18,7 @@ import fedbrats
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
-from fedbrats.flare.kits import fingerprint
+from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
 from fedbrats.flare.site import REGISTER, SITE_FILE, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
@@ -73,7 +73,9 @@ class FedbratsBuilder(Builder):
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
         """Write what speaks of the root certificate, which exists only now."""
-        root = fingerprint(ctx[CtxKey.ROOT_CERT])
+        # Where a hospital packages a kit around its own key, its participant alone has a root here.
+        participants = [p for p in project.get_all_participants() if _root_path(p, ctx).is_file()]
+        root = fingerprint(read_certificate(_root_path(participants[0], ctx)))
         server = project.get_server()
         address = f"{server.get_default_host()}:{ctx[CtxKey.FED_LEARN_PORT]}"
         consortium = {
@@ -82,7 +84,7 @@ class FedbratsBuilder(Builder):
             "study_days": self._study_days,
             "root_fingerprint": root,
         }
-        for participant in project.get_all_participants():
+        for participant in participants:
             folder = Path(ctx.get_ws_dir(participant))
             write_json_atomic(folder / "local" / CONSORTIUM_FILE, consortium)
             constraints = house_dir() / CONSTRAINTS_FILE
@@ -157,6 +159,10 @@ def move_storage(resources: Path, storage: Path) -> None:
         if entry["id"] == "job_manager":
             entry["args"]["uri_root"] = str(storage / "jobs")
     write_json_atomic(resources, document)
+
+
+def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:
+    return Path(ctx.get_kit_dir(participant)) / "rootCA.pem"
 
 
 def _read_template(kind: str) -> str:

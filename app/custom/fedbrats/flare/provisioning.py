@@ -7,6 +7,7 @@ consortium, and whoever has it can join as anybody. The folder is readable by it
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ import yaml
 
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.kits import fingerprint
 from fedbrats.flare.sessions import quiet
 
 STATE_FILE = "cert.json"
@@ -49,6 +51,7 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
     from nvflare.lighter.provision import prepare_project
     from nvflare.lighter.provisioner import Provisioner
 
+    project = copy.deepcopy(project)  # FLARE 2.9.0 writes into it
     out_dir.mkdir(parents=True, exist_ok=True)
     out_dir.chmod(0o700)
     mode = ProvisionMode.POC if poc else ProvisionMode.NORMAL
@@ -109,6 +112,40 @@ def retire_root(project: Mapping[str, Any], out_dir: Path) -> Path:
     retired = state.with_name(f"state-retired-{time.strftime('%Y%m%d-%H%M%S')}")
     state.rename(retired)
     return retired
+
+
+def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) -> None:
+    """Write the root as `nvflare cert approve` takes it, for participants that make their own keys.
+
+    `folder` gets rootCA.pem, rootCA.key, ca.json and project_profile.yaml; like the state, it belongs to nobody else.
+
+    Raises: ConfigurationError where there is no root yet.
+    """
+    from cryptography.x509 import load_pem_x509_certificate
+
+    state = _read_state(state_dir(project, out_dir) / STATE_FILE)
+    root = load_pem_x509_certificate(state["root_cert"].encode())
+    server = next(entry for entry in project[PARTICIPANTS] if entry["type"] == "server")
+    port = server.get("fed_learn_port", 8002)
+    profile = {
+        "name": project["name"],
+        "scheme": "grpc",
+        "connection_security": "mtls",
+        "server": {"host": server["name"], "fed_learn_port": port, "admin_port": server.get("admin_port", port)},
+    }
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = folder / "rootCA.key"
+    key.touch(mode=0o600)
+    key.write_text(state["root_pri_key"], encoding="utf-8")
+    write_text_atomic(folder / "rootCA.pem", state["root_cert"])
+    write_text_atomic(folder / "project_profile.yaml", yaml.safe_dump(profile, sort_keys=False))
+    about = {
+        "project": project["name"],
+        "created_at": f"{root.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "provision_version": "00",
+        "rootCA_fingerprint": f"SHA256:{fingerprint(root)}",
+    }
+    write_json_atomic(folder / "ca.json", about)
 
 
 def newest_kits(project: Mapping[str, Any], out_dir: Path) -> Path:

@@ -1,0 +1,87 @@
+"""What an intruder would bring: kits that are not theirs, certificates out of date, jobs that nobody signed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shutil
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from nvflare.fuel.hci.client import file_transfer
+from nvflare.lighter.utils import (
+    Identity,
+    generate_cert,
+    generate_keys,
+    serialize_cert,
+    serialize_pri_key,
+    sign_folders,
+)
+
+from fedbrats.flare.kits import read_certificate
+from fedbrats.flare.provisioning import state_dir
+from tests.end_to_end.consortium import Consortium
+
+SIGNATURE = "signature.json"
+
+
+def copy_kit(kit: Path, target: Path) -> Path:
+    """A kit as it was handed over: without what running left in it."""
+    for name in ("startup", "local"):
+        shutil.copytree(kit / name, target / name)
+    return target
+
+
+def copy_kit_as(kit: Path, target: Path, name: str) -> Path:
+    """A copied kit that claims another name."""
+    copy_kit(kit, target)
+    script = target / "startup" / "sub_start.sh"
+    script.write_text(re.sub(r"uid=\S+", f"uid={name}", script.read_text()))
+    return target
+
+
+def edit_startup(kit: Path, target: Path, *, unsigned: bool = False, **client_settings: object) -> Path:
+    """A kit whose fed_client.json somebody edited; `unsigned` removes the signature that would tell."""
+    path = copy_kit(kit, target) / "startup" / "fed_client.json"
+    document = json.loads(path.read_text())
+    document["client"].update(client_settings)
+    path.write_text(json.dumps(document))
+    if unsigned:
+        (path.parent / SIGNATURE).unlink()
+    return target
+
+
+def expire(consortium: Consortium, site: str, target: Path) -> Path:
+    """A site's kit with a certificate of the true root that ended yesterday."""
+    startup = copy_kit(consortium.kit(site), target) / "startup"
+    state = json.loads((state_dir(consortium.project, consortium.folder / "provisioned") / "cert.json").read_text())
+    root_key = load_pem_private_key(state["root_pri_key"].encode(), password=None)
+    old = read_certificate(startup / "client.crt")
+    private, public = generate_keys()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = generate_cert(
+        Identity(site, "central"), Identity(consortium.project["name"]), root_key, public,
+        not_valid_before=now - datetime.timedelta(days=2), not_valid_after=now - datetime.timedelta(days=1),
+    )  # fmt: skip
+    assert certificate.issuer == old.issuer
+    (startup / "client.crt").write_bytes(serialize_cert(certificate))
+    (startup / "client.key").write_bytes(serialize_pri_key(private))
+    sign_folders(str(startup), root_key, signature_file=SIGNATURE)
+    return target
+
+
+def sign_nothing(monkeypatch) -> None:
+    """A console that sends jobs without signing them."""
+    monkeypatch.setattr(file_transfer, "sign_folders", lambda *args, **kwargs: None)
+
+
+def sign_then_alter(monkeypatch) -> None:
+    """A console, or somebody on the way, that changes a job after it was signed."""
+
+    def alter(folder, *args, **kwargs):
+        sign_folders(folder, *args, **kwargs)
+        path = Path(folder) / "app" / "config" / "config_fed_client.json"
+        path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+
+    monkeypatch.setattr(file_transfer, "sign_folders", alter)

@@ -1,0 +1,98 @@
+"""A consortium changes: a hospital comes, a person comes, certificates and the root are renewed."""
+
+import subprocess
+
+import pytest
+import yaml
+
+from fedbrats.flare.kits import open_kit
+from fedbrats.flare.provisioning import add_participant
+from tests.provisioning.conftest import FEDBRATS
+
+NEW_SITE = ("add-site", "hospital-6", "--org", "sixth", "--data", "/data/brats", "--cases", "50")
+
+
+def test_a_hospital_that_comes_later_joins_the_same_consortium(consortium):
+    before, after = consortium("show"), consortium(*NEW_SITE)
+    assert set(after["participants"]) - set(before["participants"]) == {"hospital-6"}
+    assert after["root_fingerprint"] == before["root_fingerprint"]
+    for name, entry in before["participants"].items():
+        assert after["participants"][name] == entry, "a participant of before has another certificate"
+
+
+def test_adding_keeps_the_comments_of_the_project(consortium):
+    path = consortium.folder / "project.yml"
+    before = path.read_text()
+    consortium(*NEW_SITE)
+    assert path.read_text().startswith(before.rstrip("\n"))
+    assert yaml.safe_load(path.read_text())["participants"][-1]["name"] == "hospital-6"
+
+
+def test_a_person_comes_later(consortium):
+    consortium("add-user", "reader@sixth.example", "--org", "sixth", "--role", "member")
+    kit = open_kit(consortium.folder / "provisioned" / "brain_consortium" / "prod_01" / "reader@sixth.example")
+    assert (kit.name, kit.organisation, kit.role) == ("reader@sixth.example", "sixth", "member")
+
+
+def test_renewing_one_leaves_the_others_and_the_root(consortium):
+    before, after = consortium("show"), consortium("renew", "hospital-north")
+    changed = {
+        name
+        for name, entry in before["participants"].items()
+        if after["participants"][name]["fingerprint"] != entry["fingerprint"]
+    }
+    assert changed == {"hospital-north"}
+    assert after["root_fingerprint"] == before["root_fingerprint"]
+
+
+def test_renewing_the_root_renews_everybody_and_keeps_the_old_state(consortium):
+    before, after = consortium("show"), consortium("renew", "--root")
+    assert after["root_fingerprint"] != before["root_fingerprint"]
+    for name, entry in before["participants"].items():
+        assert after["participants"][name]["fingerprint"] != entry["fingerprint"]
+    assert list((consortium.folder / "provisioned" / "brain_consortium").glob("state-retired-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("add-site", "hospital-north", "--org", "x", "--data", "/d", "--cases", "1"), "already has a participant"),
+        (("renew", "nobody"), "nobody never had a certificate"),
+        (("renew",), "say whose certificates"),
+        (("build", "--project", "missing.yml"), "cannot read the project missing.yml"),
+        (("show", "--out", "elsewhere"), "no kits were built in elsewhere"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(consortium, words, sentence):
+    project = () if "--project" in words else ("--project", "project.yml")
+    done = subprocess.run(
+        [FEDBRATS, "provision", *words, *project], cwd=consortium.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_flare_says_of_a_project_is_one_sentence(consortium):
+    path = consortium.folder / "project.yml"
+    path.write_text(path.read_text().replace("root_valid_days: 1095", "root_valid_days: 10"))
+    done = subprocess.run(
+        [FEDBRATS, "provision", "build", "--project", "project.yml"],
+        cwd=consortium.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "cannot be provisioned" in done.stderr
+    assert "root_valid_days=10" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_project_with_another_last_section_is_left_as_it_is(tmp_path):
+    from fedbrats.errors import ConfigurationError
+
+    path = tmp_path / "project.yml"
+    path.write_text("participants:\n  - {name: a, type: server, org: o}\nname: x\n")
+    with pytest.raises(ConfigurationError, match="must be the last section"):
+        add_participant(path, {"name": "b", "type": "client", "org": "o"})
+    assert path.read_text().endswith("name: x\n")

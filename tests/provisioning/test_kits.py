@@ -1,0 +1,122 @@
+"""What is in a kit: policy, site facts, jobs, keys and the README, as the consortium agreed on."""
+
+import json
+import re
+import shutil
+import stat
+
+import pytest
+
+from fedbrats.flare.jobs import list_jobs
+from fedbrats.flare.kits import open_kit
+from fedbrats.flare.policy import ALLOWED_CLASSES
+from fedbrats.flare.site import read_registered_cases, read_site_facts
+
+SERVER = "fl.brain-consortium.example"
+SITES = ["hospital-central", "hospital-east", "hospital-north", "hospital-south", "hospital-west"]
+PEOPLE = {
+    "admin@university.example": "project_admin",
+    "lead@university.example": "lead",
+    "statistician@university.example": "member",
+    "it@north.example": "org_admin",
+}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("name", [SERVER, *SITES])
+def test_every_kit_enforces_the_allow_list_and_the_rules(kits, name):
+    resources = read(kits / name / "local" / "resources.json.default")
+    assert resources["class_list_enforcement_mode"] == "enforce"
+    assert resources["class_allow_list"] == list(ALLOWED_CLASSES)
+    assert not [entry for entry in resources["class_allow_list"] if entry.endswith((".", "*"))]
+    assert "fedbrats.flare.job_rules.NoPaths" in [entry["path"] for entry in resources["components"]]
+    assert resources["allow_log_streaming"] is False
+
+
+@pytest.mark.parametrize("name", [SERVER, *SITES])
+def test_nobody_may_bring_code(kits, name):
+    permissions = read(kits / name / "local" / "authorization.json.default")["permissions"]
+    assert set(permissions) == {"project_admin", "org_admin", "lead", "member"}
+    assert all(isinstance(rights, dict) and rights.get("byoc", "none") == "none" for rights in permissions.values())
+
+
+def test_flare_reads_the_authorization_as_it_is_meant(kits):
+    from nvflare.fuel.sec.authz import AuthzContext, Person
+    from nvflare.security.security import FLAuthorizer
+
+    authorizer = FLAuthorizer("north", read(kits / "hospital-north" / "local" / "authorization.json.default"))
+
+    def may(role, right, org="university"):
+        return authorizer.authorize(AuthzContext(right, Person("somebody", org, role)))[0]
+
+    assert [role for role in ("project_admin", "org_admin", "lead", "member") if may(role, "submit_job")] == [
+        "project_admin",
+        "lead",
+    ]
+    assert not any(may(role, "byoc") for role in ("project_admin", "org_admin", "lead", "member"))
+    assert not may("project_admin", "cat"), "a stranger reads files of a hospital's kit"
+    assert may("org_admin", "cat", org="north")
+    assert may("member", "list_jobs")
+    assert not may("member", "download_job")
+
+
+@pytest.mark.parametrize(("name", "config"), [(SERVER, "fed_server.json"), (SITES[0], "fed_client.json")])
+def test_jobs_must_be_signed_and_connections_mutual(kits, name, config):
+    text = (kits / name / "startup" / config).read_text()
+    assert json.loads(text)["require_signed_jobs"] is True
+    assert '"connection_security": "mtls"' in text
+
+
+def test_a_site_has_its_facts_and_a_scope_that_no_job_can_leave(kits):
+    local = kits / "hospital-north" / "local"
+    facts = read_site_facts(local, "hospital-north")
+    assert (str(facts.data_dir), facts.min_cases) == ("/data/brats", 5)
+    privacy = read(local / "privacy.json")
+    assert privacy["default_scope"] in [scope["name"] for scope in privacy["scopes"]]
+    assert all(scope["task_result_filters"] for scope in privacy["scopes"])
+
+
+def test_the_server_keeps_its_jobs_and_the_register(kits):
+    local = kits / SERVER / "local"
+    assert "/tmp/" not in (local / "resources.json.default").read_text()
+    assert "/var/lib/fedbrats/jobs" in (local / "resources.json.default").read_text()
+    assert read_registered_cases(local) == {
+        "hospital-north": 120,
+        "hospital-south": 80,
+        "hospital-east": 60,
+        "hospital-west": 40,
+        "hospital-central": 30,
+    }
+
+
+@pytest.mark.parametrize(("name", "role"), PEOPLE.items())
+def test_who_may_submit_finds_the_jobs_in_the_console(kits, name, role):
+    assert open_kit(kits / name).role == role
+    jobs = {path.name for path in (kits / name / "transfer").iterdir()}
+    assert jobs == ({job.name for job in list_jobs()} if role in ("project_admin", "lead") else set())
+
+
+def test_every_kit_says_to_its_reader_what_to_do(kits):
+    for kit in kits.iterdir():
+        text = (kit / "README.md").read_text()
+        assert f"{kit.name}" in text
+        assert not re.search(r"\$[a-z]", text), "a word was not filled in"
+
+
+def test_private_keys_are_their_owners_alone(kits, provisioned):
+    for key in kits.glob("*/startup/*.key"):
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE((provisioned / "provisioned").stat().st_mode) == 0o700
+
+
+def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):
+    from fedbrats.flare.doctor.credentials import check
+
+    copy = shutil.copytree(kits / "hospital-north", tmp_path / "kit")
+    assert {finding.state for finding in check(open_kit(copy)) if finding.check == "signature"} == {"ok"}
+    script = copy / "startup" / "sub_start.sh"
+    script.write_text(script.read_text() + "\n")
+    assert {finding.state for finding in check(open_kit(copy)) if finding.check == "signature"} == {"failed"}
