@@ -30,7 +30,7 @@ def main() -> int:
     data = args.out / "sites"
     cohort = ["--sites", SITES, "--cases", CASES_PER_SITE, "--unequal", "--seed", SEED, "--force"]
     fedbrats("phantom", data, *cohort)
-    common = ["--cache", args.out / "cache", "--json", "--set", "local_epochs=2"]
+    common = ["--cache", args.out / "cache", "--json", "--set", "local_steps=20"]
     rounds = args.rounds
     documents = [json.loads(fedbrats("train", data, "--rounds", rounds, "--out", args.out / "centralised", *common))]
     lines = fedbrats(

@@ -15,7 +15,7 @@ from fedbrats.flare.processes import find_processes
 pytestmark = pytest.mark.end_to_end
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 NVFLARE = str(Path(sys.executable).parent / "nvflare")
-QUICK = ("--set", "num_rounds=2", "--set", "network=tiny", "--set", "local_epochs=1")
+QUICK = ("--set", "num_rounds=2", "--set", "network=tiny", "--set", "local_steps=2")
 
 
 def fedbrats(*words, cwd, check=True):

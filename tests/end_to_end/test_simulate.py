@@ -18,7 +18,7 @@ def results(phantom_sites, tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated")
     words = ["contribution_fedper", "--data", str(phantom_sites), "--results", str(folder / "results")]
     words += ["--cache", str(folder / "cache"), "--misbehave", "site-2=nan", "--set", "num_rounds=2"]
-    assert main(["simulate", *words, "--set", "network=tiny", "--set", "local_epochs=1"]) == 0
+    assert main(["simulate", *words, "--set", "network=tiny", "--set", "local_steps=2"]) == 0
     (found,) = (folder / "results").iterdir()
     return found
 

@@ -144,9 +144,9 @@ def test_the_learning_rate_follows_the_share_of_the_job_that_is_done():
     assert rates[-1] == pytest.approx(0, abs=1e-6)
 
 
-def test_steps_follow_cases_unless_they_are_set():
+def test_a_round_is_as_long_at_every_site_unless_epochs_are_asked_for():
+    assert TrainingSettings(local_steps=5).steps_per_round(7) == 5
     assert TrainingSettings(local_epochs=2, batch_size=3).steps_per_round(7) == 6
-    assert TrainingSettings(local_epochs=2, local_steps=5).steps_per_round(7) == 5
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
 
 example:
   fedbrats job list
-  fedbrats job build fedavg --set num_rounds=5 --set local_epochs=2
+  fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
 """
 

@@ -59,7 +59,7 @@ def pooled_trainer(
     validation = [case for site in sites for case in site.validation]
     return Trainer(
         network,
-        replace(settings, local_steps=max(steps, 1)),
+        replace(settings, local_steps=max(steps, 1), local_epochs=None),
         training,
         validation,
         seed=seed,

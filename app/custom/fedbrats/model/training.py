@@ -58,8 +58,10 @@ class TrainingSettings:
     """Every number of the training that people tune, with defaults measured on real cases at 2 mm (docs/tuning.md).
 
     patch_size: sides of a training patch; null takes whole volumes, which fit at 2 mm and need no window afterwards.
-    local_epochs, local_steps: how long a round is; steps, where given, win. Six epochs: with fewer, the
-        average of five sites moves so little a round that 25 rounds end well below central training.
+    local_steps: how long a round is, the same at every site, so that weights by cases mean what they say: with whole
+        epochs a small site would both step less and count less (Wang 2020, arXiv:2007.07481). Fewer than about forty
+        move the average of five sites so little a round that 25 rounds end well below central training.
+    local_epochs: rounds of whole passes over a site's cases instead; null for local_steps.
     learning_rate, schedule, warmup_share: the rate rises over `warmup_share` of the whole job, then falls to zero along
         a cosine, whichever round or site that is in.
     gradient_clip: the largest norm of a gradient; 0 leaves it as it is.
@@ -75,8 +77,8 @@ class TrainingSettings:
 
     patch_size: tuple[int, int, int] | None = None
     batch_size: int = 1
-    local_epochs: int = 6
-    local_steps: int | None = None
+    local_steps: int = 40
+    local_epochs: int | None = None
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
     schedule: str = "cosine"
@@ -120,7 +122,7 @@ class TrainingSettings:
 
     def steps_per_round(self, cases: int) -> int:
         """The steps of a local round of a site with so many training cases."""
-        return self.local_steps or self.local_epochs * math.ceil(cases / self.batch_size)
+        return self.local_epochs * math.ceil(cases / self.batch_size) if self.local_epochs else self.local_steps
 
     @property
     def augmentation(self) -> Augmentation:
