@@ -1,4 +1,4 @@
-"""Compare aggregation methods on simulated federations, each with one kind of trouble-maker; takes about a minute.
+"""Compare aggregation methods on simulated federations, each with one kind of trouble-maker; takes a minute or two.
 
     python experiments/simulated.py [--seeds 10] [--out experiments/results/simulated.json]
 
@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SETTINGS = {
 }
 WEIGHING_METHODS = ("FedCE", "factor")  # whose weights can follow what a hospital is worth
 COSTS = [(5, 100_000), (5, 1_000_000), (5, 4_000_000), (20, 1_000_000)]  # sites, numbers in the model
+SHIFTS = (1.0, 1.5, 2.0, 3.0)  # in units of the way from the first model to the common optimum
 FIFTH_ROUND = 4  # rounds are counted from 0
 
 
@@ -86,7 +88,20 @@ def correlate(setting: str, method: str, seeds: int) -> dict[str, Any]:
     """One row: how a method's weights over the prior go with leave-one-out retraining."""
     values = np.array([rank_correlation(SETTINGS[setting], METHODS[method], seed) for seed in range(seeds)])
     mean, low, high = interval(values)
-    return {"setting": setting, "method": method, "spearman": mean, "spearman_low": low, "spearman_high": high}
+    row = {"setting": setting, "method": method, "spearman": mean}
+    return row | {"spearman_low": max(low, -1.0), "spearman_high": min(high, 1.0)}
+
+
+def shift(setting: str, length: float, seeds: int) -> dict[str, Any]:
+    """One row: what the factor does to an honest hospital whose domain shift has this length."""
+    shifted = replace(SETTINGS[setting], shift=length)
+    courses = [run(shifted, TROUBLES["shifted, honest"], METHODS["factor"], seed) for seed in range(seeds)]
+    return {
+        "setting": setting,
+        "shift": length,
+        "seeds_in_quarantine": sum(course.troubled_in_quarantine > 0 for course in courses),
+        "weight_ratio_mean": float(np.mean([course.weight_ratio.mean() for course in courses])),
+    }
 
 
 def main() -> int:
@@ -105,6 +120,7 @@ def main() -> int:
         "settings": {name: vars(setting) for name, setting in SETTINGS.items()},
         "rows": rows,
         "leave_one_out": [correlate(s, method, args.seeds) for s in SETTINGS for method in WEIGHING_METHODS],
+        "shift": [shift(s, length, args.seeds) for s in SETTINGS for length in SHIFTS],
         "cost": [measure(sites, numbers, sketched) for sites, numbers in COSTS for sketched in (False, True)],
     }
     write_json_atomic(args.out, document)

@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 
 def as_markdown(document: Mapping[str, Any]) -> str:
-    """One table of losses a setting, one of the factor's weights, one of rank correlations and one of costs."""
+    """One table of losses a setting, then tables of the factor's weights, rank correlations, shifts and costs."""
     rows: Sequence[Row] = document["rows"]
     parts = []
     for setting in document["settings"]:
@@ -20,6 +20,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         parts.append(f"### {setting}: loss left, in percent\n\n{_losses(cells)}")
     parts.append(f"### The troubled site under the factor\n\n{_weights(rows, list(document['settings']))}")
     parts.append(f"### Weight and worth\n\n{_correlations(document['leave_one_out'])}")
+    parts.append(f"### How strong a shift\n\n{_shifts(document['shift'], len(document['seeds']))}")
     parts.append(f"### Cost of a round\n\n{_costs(document['cost'])}")
     return "\n\n".join(parts)
 
@@ -53,6 +54,19 @@ def _correlations(rows: Sequence[Row]) -> str:
     keys = ("spearman", "spearman_low", "spearman_high")
     lines = [[row["setting"], row["method"], *(f"{row[key]:+.2f}" for key in keys)] for row in rows]
     return _table(["setting", "method", "rank correlation", "low", "high"], lines)
+
+
+def _shifts(rows: Sequence[Row], seeds: int) -> str:
+    lines = [
+        [
+            row["setting"],
+            f"{row['shift']}",
+            f"{row['seeds_in_quarantine']} of {seeds}",
+            f"{row['weight_ratio_mean']:.2f}",
+        ]
+        for row in rows
+    ]
+    return _table(["setting", "shift", "ever in quarantine", "mean weight over prior"], lines)
 
 
 def _costs(rows: Sequence[Row]) -> str:

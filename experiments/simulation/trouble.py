@@ -76,5 +76,6 @@ TROUBLES: dict[str, Trouble] = {
     "noise, late": Trouble(corrupt=_late_noise),
     "sign-flip, every 2nd": Trouble(corrupt=lambda own, other, t, rng: -own if t % 2 else own),
     "noise, two sites": Trouble(corrupt=_noise, count=2),
+    "sign-flip, two sites": Trouble(corrupt=lambda own, other, t, rng: -own, count=2),
     "colluding, two sites": Trouble(mislead=_colluding, count=2),
 }

@@ -56,13 +56,14 @@ def weigh(
     """(weight of each site, one trace a site, the memory after this round), sites in sorted order.
 
     `contributions` have passed their gates. Without any there are no weights, and the model stays as it is. Sites that
-    did not answer keep their memory. Round 0 starts a federation: it forgets what came before and gives FedAvg.
+    did not answer keep their memory. Round 0 starts a federation: it forgets what came before and gives FedAvg. A round
+    that is weighed again, after a restart say, gives the same weights and memory again.
     """
     answers = sorted(contributions, key=lambda each: each.site)
     if not answers:
         return {}, [], memory
-    past = memory if round_number > 0 else Memory()
-    before = [past.of(each.site) for each in answers]
+    past = memory.before(round_number)
+    before = [past.get(each.site, SiteMemory()) for each in answers]
     cosines = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
     view = look(answers, before, cosines, settings)
     learned = [_learn(site, view, i, settings) for i, site in enumerate(before)]
@@ -88,7 +89,7 @@ def weigh(
         for i, answer in enumerate(answers)
     ]
     records = {answer.site: site for answer, site in zip(answers, after, strict=True)}
-    return {trace.site: trace.weight for trace in traces}, traces, Memory({**past.sites, **records})
+    return {trace.site: trace.weight for trace in traces}, traces, Memory({**past, **records}, past, round_number)
 
 
 def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) -> SiteMemory:

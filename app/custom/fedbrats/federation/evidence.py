@@ -35,6 +35,15 @@ def share_votes(cases: np.ndarray, copies: np.ndarray, heard: np.ndarray) -> np.
     return votes / votes.sum()
 
 
+def find_majority(G: np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """(K,) booleans: who has a positive cosine with most sites, itself included; all who vote where those are few.
+
+    The mean of all others is no guide where two of five sites work against the rest: it all but cancels.
+    """
+    along = np.array([weighted_median(row, votes) > 0.0 for row in G]) & (votes > 0.0)
+    return along if votes[along].sum() > votes.sum() / 2.0 else votes > 0.0
+
+
 def align(G: np.ndarray, prior: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """The cosine of each site's direction with the prior-weighted mean direction of the others, its copies left out.
 

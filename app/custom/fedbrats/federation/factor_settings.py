@@ -25,7 +25,7 @@ class FactorSettings:
     stability_scale: float = 3.0  # alignment scores that vary by this deviation halve the stability
     stability_rounds: int = 3  # a site is stable until it has answered this many coherent rounds
     coherent: float = 0.5  # the coherence from which a round counts for stability and quarantine
-    way_memory: float = 0.9  # how much of the way so far counts when a round is added
+    way_length: float = 2.0  # the way that is remembered; a round in which all sites agree is a step of 1
     quarantine_rounds: int = 2  # coherent rounds before which nobody is quarantined
     quarantine_share: float = 0.25  # a standing below this share of the median site's is quarantined ...
     release_share: float = 0.5  # ... until it is above this share

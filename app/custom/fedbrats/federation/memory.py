@@ -34,29 +34,45 @@ class SiteMemory:
         return self.pull / self.way if self.way > 0.0 else 0.0
 
 
+Sites = Mapping[str, SiteMemory]
+
+
 @dataclass(frozen=True)
 class Memory:
-    """The records of all sites that were ever counted; it is never changed, each round gives a new one."""
+    """The records of all sites that were ever counted; it is never changed, each round gives a new one.
 
-    sites: Mapping[str, SiteMemory] = field(default_factory=dict)
+    `sites` are the records after round `round_number`, `earlier` those before it: a server that was stopped between
+    weighing a round and saving its model weighs that round again, and must not learn from it twice.
+    """
 
-    def of(self, site: str) -> SiteMemory:
-        """The record of `site`, a blank one where it is new."""
-        return self.sites.get(site, SiteMemory())
+    sites: Sites = field(default_factory=dict)
+    earlier: Sites = field(default_factory=dict)
+    round_number: int = -1
+
+    def before(self, round_number: int) -> Sites:
+        """The records to weigh a round with: none in round 0, those of the first time where the round is repeated."""
+        if round_number == 0:
+            return {}
+        return self.earlier if round_number <= self.round_number else self.sites
 
     def to_bytes(self) -> bytes:
         """JSON in UTF-8; every float comes back with the same bits."""
-        sites = {site: asdict(record) for site, record in sorted(self.sites.items())}
-        return json.dumps({"format": _FORMAT, "sites": sites}, allow_nan=False).encode("utf-8")
+        document = {
+            "format": _FORMAT,
+            "round_number": self.round_number,
+            "sites": _as_document(self.sites),
+            "earlier": _as_document(self.earlier),
+        }
+        return json.dumps(document, allow_nan=False).encode("utf-8")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Memory:
         """Raises: ConfigurationError where `content` is not a memory that this version wrote."""
         try:
-            document = json.loads(content)
+            document = json.loads(content, parse_constant=_refuse_constant)
             if document["format"] != _FORMAT:
-                raise ValueError(f"format {document['format']}")
-            return cls({site: _record(values) for site, values in document["sites"].items()})
+                raise ValueError(f"its format is {document['format']!r}, and this version reads {_FORMAT}")
+            return cls(_as_sites(document["sites"]), _as_sites(document["earlier"]), int(document["round_number"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"The contribution memory cannot be read ({error}); restore it from a checkpoint, or remove it so that "
@@ -64,5 +80,25 @@ class Memory:
             ) from error
 
 
-def _record(values: dict) -> SiteMemory:
-    return SiteMemory(**{**values, "scores": tuple(float(score) for score in values["scores"])})
+def _as_document(sites: Sites) -> dict[str, dict]:
+    return {site: asdict(record) for site, record in sorted(sites.items())}
+
+
+def _as_sites(document: Mapping[str, dict]) -> dict[str, SiteMemory]:
+    return {site: _as_record(values) for site, values in document.items()}
+
+
+def _as_record(values: dict) -> SiteMemory:
+    return SiteMemory(
+        alignment=float(values["alignment"]),
+        usefulness=float(values["usefulness"]),
+        scores=tuple(float(score) for score in values["scores"]),
+        way=float(values["way"]),
+        pull=float(values["pull"]),
+        quarantined=bool(values["quarantined"]),
+        rounds=int(values["rounds"]),
+    )
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"it holds {text}")

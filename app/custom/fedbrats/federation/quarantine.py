@@ -23,12 +23,12 @@ _ROUNDING = 1e-9  # standings closer than this are equal
 
 
 def walk(site: SiteMemory, step: float, alignment: float, settings: FactorSettings) -> SiteMemory:
-    """The site's record after a coherent round that took the federation `step` further."""
-    return replace(
-        site,
-        way=settings.way_memory * site.way + step,
-        pull=settings.way_memory * site.pull + step * alignment,
-    )
+    """The site's record after a coherent round that took the federation `step` further.
+
+    The way forgets as it grows, not as rounds pass: late rounds that lead nowhere leave the record as it was.
+    """
+    keep = math.exp(-step / settings.way_length)
+    return replace(site, way=keep * site.way + step, pull=keep * site.pull + step * alignment)
 
 
 def decide(

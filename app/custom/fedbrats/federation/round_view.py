@@ -40,7 +40,8 @@ def look(
     if not trusted.any():
         trusted[:] = True
     votes = trusted / np.maximum(1, copies @ trusted.astype(int))
-    alignment = evidence.align(cosines, evidence.share_votes(cases, copies, trusted), copies)
+    majority = evidence.find_majority(cosines, votes)
+    alignment = evidence.align(cosines, evidence.share_votes(cases, copies, majority), copies)
     usefulness = np.array([_usefulness(each, settings) for each in answers])
     alignment_scores = evidence.robust_scores(alignment, votes, settings.alignment_deviation)
     usefulness_scores = evidence.robust_scores(usefulness, votes, settings.usefulness_deviation)

@@ -45,10 +45,10 @@ def norm(a: Update) -> float:
 
 def cosine(a: Update, b: Update) -> float:
     """The cosine between two updates, in [-1, 1]. Raises: UpdateError where one is zero and has no direction."""
-    length = norm(a) * norm(b)
+    product, length = dot(a, b), norm(a) * norm(b)
     if length == 0.0:
         raise UpdateError("A zero update has no direction, so its cosine is not defined; refuse it before comparing.")
-    return min(1.0, max(-1.0, dot(a, b) / length))
+    return min(1.0, max(-1.0, product / length))
 
 
 def clip(a: Update, limit: float) -> dict[str, np.ndarray]:
