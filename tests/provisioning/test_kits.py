@@ -4,13 +4,17 @@ import json
 import re
 import shutil
 import stat
+import subprocess
 
 import pytest
+import yaml
 
 from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.policy import ALLOWED_CLASSES
 from fedbrats.flare.site import read_registered_cases, read_site_facts
+from fedbrats.house import house_dir
+from tests.provisioning.conftest import FEDBRATS
 
 SERVER = "fl.brain-consortium.example"
 SITES = ["hospital-central", "hospital-east", "hospital-north", "hospital-south", "hospital-west"]
@@ -120,3 +124,16 @@ def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):
     script = copy / "startup" / "sub_start.sh"
     script.write_text(script.read_text() + "\n")
     assert {finding.state for finding in check(open_kit(copy)) if finding.check == "signature"} == {"failed"}
+
+
+def test_no_site_of_a_consortium_can_be_told_to_misbehave(tmp_path):
+    """Trouble-makers are for experiments in POC; production provisioning refuses them and leaves no kits."""
+    project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+    site = next(participant for participant in project["participants"] if participant["type"] == "client")
+    site["fedbrats"]["misbehaviour"] = {site["name"]: "sign-flip"}
+    (tmp_path / "project.yml").write_text(yaml.safe_dump(project))
+    command = [FEDBRATS, "provision", "build", "--project", "project.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert f"{site['name']} must not misbehave" in done.stderr
+    assert not list(tmp_path.rglob("startup"))
