@@ -227,17 +227,25 @@ class TestIntruders:
             stop(folder)
 
     @pytest.mark.parametrize(
-        ("name", "evidence"),
+        ("name", "who", "evidence"),
         [
-            ("other root", "CERTIFICATE_VERIFY_FAILED"),
-            ("other name", "hospital-elsewhere"),
-            ("expired", "ertificate"),
-            ("altered", "not secure content"),
-            ("plain", "cannot"),
+            ("other root", "intruder", "CERTIFICATE_VERIFY_FAILED"),
+            ("other name", "server", "authenticated as 'hospital-central' but claimed endpoint 'hospital-elsewhere'"),
+            ("altered", "intruder", "not secure content"),
+            ("plain", "server", "WRONG_VERSION_NUMBER"),
         ],
     )
-    def test_is_refused(self, intruders, name, evidence):
-        wait_for(lambda: evidence in console(intruders[name]), timeout_s=40)
+    def test_is_refused(self, consortium, intruders, name, who, evidence):
+        kit = consortium.kit(SERVER) if who == "server" else intruders[name]
+        wait_for(lambda: evidence in console(kit), timeout_s=60)
+
+    def test_an_expired_certificate_is_refused_and_the_doctor_says_so(self, consortium, intruders):
+        """FLARE 2.9.0's own client gives up on it without a word in its log."""
+        done = fedbrats("doctor", intruders["expired"], "--json", cwd=consortium.folder, check=False)
+        found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+        assert found["expiry"]["state"] == found["server"]["state"] == "failed"
+        assert "fedbrats provision renew hospital-central" in found["expiry"]["remedy"]
+        wait_for(lambda: "certificate has expired" in console(consortium.kit(SERVER)), timeout_s=60)
 
 
 def test_the_doctor_finds_every_kit_healthy(consortium):

@@ -38,11 +38,11 @@ def _shake_hands(kit: Kit, connection: socket.socket, host: str) -> Finding:
         with context.wrap_socket(connection, server_hostname=host) as channel:
             # In TLS 1.3 the server judges our certificate after the handshake: only its answer tells.
             if not channel.recv(1):
-                raise ssl.SSLError("the server closed the connection")
+                raise ConnectionResetError("the server closed the connection")
     except ssl.SSLCertVerificationError as error:
         remedy = "this is not the consortium's server, or something on the way opens TLS; do not go on"
         return failed("server", f"its certificate is refused: {error.verify_message}", remedy, HOSPITAL_IT)
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         remedy = "the server refuses this kit: ask for a new one"
         return failed("server", f"the TLS handshake failed: {error}", remedy, PROJECT_ADMIN)
     return good("server", f"{kit.server} answers, both certificates accepted")
