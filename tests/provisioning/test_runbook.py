@@ -1,0 +1,38 @@
+"""Every fedbrats command that the runbook and the kits' READMEs name is one that the command line takes."""
+
+import argparse
+import importlib
+import re
+import shlex
+
+import pytest
+
+from fedbrats.cli.main import COMMANDS
+from fedbrats.house import house_dir
+
+FOLDER = house_dir() / "provisioning"
+PAGES = [FOLDER / "RUNBOOK.md", *sorted((FOLDER / "readme").glob("*.md"))]
+
+
+def commands(text):
+    for line in re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ *(?:\S*/)?(fedbrats .*)$", text, re.MULTILINE):
+        found = re.search(r"(?:^|/| )fedbrats ([a-z].*)", line.split("  #")[0])
+        if found and found[1].split()[0] in COMMANDS:
+            yield shlex.split(found[1].replace("$", ""))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_its_commands_are_understood(page):
+    found = list(commands(page.read_text()))
+    assert found
+    for name, *words in found:
+        module = importlib.import_module(f"fedbrats.cli.{name}")
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        module.add_arguments(parser)
+        if words:
+            parser.parse_args(words)
+
+
+def test_the_runbook_names_every_way_to_change_a_consortium():
+    named = {words[1] for words in commands(PAGES[0].read_text()) if words[0] == "provision" and len(words) > 1}
+    assert named == {"build", "show", "add-site", "add-user", "renew", "authority"}
