@@ -25,20 +25,20 @@ QUICK = {"network": "tiny", "num_rounds": 2, "local_steps": 2}
 class Consortium:
     """The consortium of provisioning/project.yml with the server reached on loopback, and phantoms as data."""
 
-    def __init__(self, folder: Path, sites_dir: Path, min_cases: int = 1):
+    def __init__(self, folder: Path, sites_dir: Path, server_host: str = "localhost", sites: int = 5):
         self.folder = folder
         self.project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+        clients = [entry for entry in self.project["participants"] if entry["type"] == "client"]
+        self.project["participants"] = [entry for entry in self.project["participants"] if entry not in clients[sites:]]
         self.port = free_port()
         site_dirs = iter(sorted(path for path in sites_dir.iterdir() if path.is_dir()))
         for entry in self.project["participants"]:
             if entry["type"] == "server":
-                # The name, and so the certificate, stays the real one; hospitals find the host at loopback.
-                entry.update(default_host="localhost", fed_learn_port=self.port, admin_port=self.port)
+                # The name, and so the certificate, stays the real one; hospitals find the host elsewhere.
+                entry.update(default_host=server_host, fed_learn_port=self.port, admin_port=self.port)
                 entry["fedbrats"] = {"storage_dir": str(folder / "storage")}
             if entry["type"] == "client":
-                entry["fedbrats"].update(
-                    data_dir=str(next(site_dirs)), cache_dir="cache", threads=1, min_cases=min_cases
-                )
+                entry["fedbrats"].update(data_dir=str(next(site_dirs)), cache_dir="cache", threads=1, min_cases=1)
         self.sites = [entry["name"] for entry in self.project["participants"] if entry["type"] == "client"]
         self.kits = build_kits(self.project, folder / "provisioned")
 
@@ -76,11 +76,15 @@ class Consortium:
         return folder
 
 
-def start_kit(kit: Path) -> None:
-    """Run a kit's own start.sh, as its hospital does; what it says goes to console.txt in the kit."""
+def start_kit(kit: Path, inside: str | None = None) -> None:
+    """Run a kit's own start.sh, as its hospital does; what it says goes to console.txt in the kit.
+
+    inside: a network namespace.
+    """
+    host = ["ip", "netns", "exec", inside] if inside else []
     with (kit / "console.txt").open("ab") as log:
         subprocess.run(
-            ["bash", str(kit.resolve() / "startup" / "start.sh")],
+            [*host, "bash", str(kit.resolve() / "startup" / "start.sh")],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=participant_environment(), check=True,
         )  # fmt: skip
 

@@ -287,7 +287,7 @@ def test_the_console_from_login_to_shutdown(consortium):
         terminal.sendline(ADMIN)
         terminal.expect("> ")
         terminal.sendline("check_status server")
-        terminal.expect("Registered clients: 5")
+        terminal.expect(r"Registered clients: \d")
         terminal.sendline("submit_job fedavg")
         terminal.expect(r"[Ss]ubmitted job: ([0-9a-f-]{36})")
         job_id = terminal.match.group(1)
