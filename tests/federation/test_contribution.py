@@ -220,12 +220,13 @@ def test_two_copies_weigh_no_more_than_one(rounds: list[Round], first: bool) -> 
 
 @settings(max_examples=30)
 @given(federations(min_sites=2, max_sites=9, max_rounds=8), st.integers(1, 5))
-def test_quarantine_leaves_half_of_the_sites_and_the_minimum(rounds: list[Round], min_clients: int) -> None:
+def test_quarantine_leaves_half_of_sites_and_cases_and_the_minimum(rounds: list[Round], min_clients: int) -> None:
     memory = Memory()
     for answers in rounds:
         weights, traces, memory = weigh(answers, memory, answers[0].round_number, SETTINGS, min_clients)
-        heard = sum(not trace.quarantined for trace in traces)
-        assert heard >= min(len(answers), max(min_clients, math.ceil(len(answers) / 2)))
+        heard = [each.cases for each, trace in zip(answers, traces, strict=True) if not trace.quarantined]
+        assert len(heard) >= min(len(answers), max(min_clients, math.ceil(len(answers) / 2)))
+        assert 2 * sum(heard) >= sum(each.cases for each in answers)
         assert all((weights[trace.site] == 0.0) == trace.quarantined for trace in traces)
 
 
@@ -265,6 +266,13 @@ def test_quarantine_takes_the_worst_as_far_as_there_is_room() -> None:
         for answers in rounds:
             _, traces, memory = weigh(answers, memory, answers[0].round_number, SETTINGS, min_clients)
         assert sum(trace.quarantined for trace in traces) == expected
+
+
+def test_small_hospitals_do_not_silence_the_one_that_holds_most_cases() -> None:
+    rounds = change(five_sites(4, bad=1), "site-0", cases=lambda _: 41)
+    assert not any(trace.quarantined for trace in of_site(play(rounds), "site-0"))
+    rounds = change(rounds, "site-0", cases=lambda _: 40)
+    assert of_site(play(rounds), "site-0")[-1].quarantined
 
 
 def test_a_doubtful_site_that_cannot_be_quarantined_keeps_half_of_its_prior_beside_excellent_ones() -> None:

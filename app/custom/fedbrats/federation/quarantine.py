@@ -34,15 +34,22 @@ def walk(site: SiteMemory, step: float, alignment: float, settings: FactorSettin
 def decide(
     sites: Sequence[SiteMemory], view: RoundView, settings: FactorSettings, min_clients: int
 ) -> list[SiteMemory]:
-    """Mark who is in quarantine, the worst standing first, but leave `min_clients` and half of the sites."""
+    """Mark who is in quarantine, the worst first, but leave `min_clients`, half of the sites and half of the cases."""
     standings = np.array([site.standing for site in sites])
-    limits = weighted_median(standings, view.votes) * _expected_share(view)
-    suspects = [i for i, site in enumerate(sites) if _is_suspect(site, limits[i], settings)]
-    room = max(0, len(sites) - max(min_clients, math.ceil(len(sites) / 2)))
-    if len(suspects) > room:  # of equals all are heard, not those whose names come first
-        worst_heard = np.sort(standings[suspects])[room] - _ROUNDING
-        suspects = [i for i in suspects if standings[i] < worst_heard]
+    expected = weighted_median(standings, view.votes) * _expected_share(view)
+    suspects = [i for i, site in enumerate(sites) if _is_suspect(site, expected[i], settings)]
+    suspects.sort(key=lambda i: standings[i])
+    room = _room(view.cases, suspects, min_clients)
+    if room < len(suspects):  # of equals all are heard, not those whose names come first
+        suspects = [i for i in suspects[:room] if standings[i] < standings[suspects[room]] - _ROUNDING]
     return [replace(site, quarantined=i in suspects) for i, site in enumerate(sites)]
+
+
+def _room(cases: np.ndarray, suspects: Sequence[int], min_clients: int) -> int:
+    """How many of the suspects, in this order, can be left out."""
+    by_sites = len(cases) - max(min_clients, math.ceil(len(cases) / 2))
+    by_cases = int(np.sum(np.cumsum(cases[suspects]) <= cases.sum() / 2.0)) if suspects else 0
+    return max(0, min(by_sites, by_cases))
 
 
 def _is_suspect(site: SiteMemory, expected: float, settings: FactorSettings) -> bool:
