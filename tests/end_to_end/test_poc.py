@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,19 @@ def test_bad_input_ends_in_one_sentence_and_starts_nothing(tmp_path, phantom_sit
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert find_processes(tmp_path / "build" / "poc") == []
+
+
+def test_a_site_with_nothing_to_train_on_is_named_before_anything_starts(tmp_path, phantom_sites):
+    sites = tmp_path / "sites"
+    shutil.copytree(phantom_sites, sites, symlinks=True)
+    path = sites / "site-2" / "datalist.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": []}))
+    for command in ("poc", "simulate"):
+        words = ([command, "run"] if command == "poc" else [command]) + ["fedavg", "--data", sites]
+        done = fedbrats(*words, cwd=tmp_path, check=False)
+        assert done.returncode == 1
+        assert "site-2 has no training case" in done.stderr
     assert find_processes(tmp_path / "build" / "poc") == []
 
 

@@ -17,7 +17,7 @@ Kinds of rows, told apart by `kind`:
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,8 @@ def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None)
 
 
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
-    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, and `per_site`.
+    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, and how
+    often a site was silent (`silent_rounds`) or refused (`refusals`).
 
     A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
     `sites` only. `dice` and `iou` are None where no site said anything.
@@ -110,6 +111,10 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
         "dice": _mean_over_cases(found, "dice"),
         "iou": _mean_over_cases(found, "iou"),
         "per_site": per_site,
+        "silent_rounds": dict(
+            Counter(site for row in rows if row["kind"] == "round" for site in row.get("silent", ()))
+        ),
+        "refusals": dict(Counter(row["site"] for row in rows if row["kind"] == "refusal")),
     }
 
 

@@ -43,6 +43,10 @@ def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> No
             rows.append(("", name, site["cases"], *_cells(site["dice"]), _mean(site["iou"])))
     print_table(("job", "site", "cases", "Dice", "WT", "TC", "ET", "IoU"), rows, title="The final model, by validation")
     for document in documents:
+        for site, rounds in document.get("silent_rounds", {}).items():
+            print(f"{document['job']}: {site} counted for nothing in {rounds} of {document['rounds']} rounds")
+        for site, count in document.get("refusals", {}).items():
+            print(f"{document['job']}: {count} answers of {site} were refused; rows.jsonl says why")
         print(f"{document['job']}: {document['seconds']:.0f} s, results in {document['results']}")
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
-from fedbrats.errors import ConfigurationError, FedbratsError
+from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
 from fedbrats.flare.sessions import admin_session
@@ -53,19 +53,19 @@ def prepare(
     sites_dir: Path,
     *,
     site_facts: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
 ) -> Poc:
     """Provision a POC for the sites of a data folder, in an empty workspace; what a crashed one left there is cleared.
 
     site_facts: entries that every site's `local/fedbrats.json` gets beside its folders.
-    settings: variables of the jobs in the admin's transfer folder.
 
-    Raises: ConfigurationError where a POC is running in the workspace, or the folder is something else.
+    Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
+    or the folder is something else.
     """
     from nvflare.lighter.utils import update_storage_locations
 
     sites = find_sites(sites_dir)
+    register = register_of(sites)
     workspace = workspace.resolve()
     _clear(workspace)
     workspace.mkdir(parents=True, exist_ok=True)
@@ -81,20 +81,28 @@ def prepare(
             "name": site.name,
             "type": "client",
             "org": "fedbrats",
-            REGISTER: len(read_datalist(site).training),
+            REGISTER: register[site.name],
             "fedbrats": {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), **(site_facts or {})},
         }
         for site in sites
     ]
     project["participants"] = people + clients
-    for builder in project["builders"]:
-        if builder["path"].endswith("FedbratsBuilder"):
-            builder["args"] = {"settings": dict(settings or {})}
     write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
     kits = build_kits(project, workspace, poc=True)
     update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
     write_json_atomic(workspace / STATE_FILE, {"kits": str(kits), "sites": [s.name for s in sites], "processes": []})
     return Poc(workspace, kits, tuple(site.name for site in sites))
+
+
+def register_of(sites: Sequence[Path]) -> dict[str, int]:
+    """How many training cases each site registers; raises DataError for a site without any."""
+    register = {site.name: len(read_datalist(site).training) for site in sites}
+    for name, cases in register.items():
+        if not cases:
+            raise DataError(
+                f"site {name} has no training case, so it cannot take part; give it cases or remove its folder"
+            )
+    return register
 
 
 def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites: int) -> dict[str, Any]:

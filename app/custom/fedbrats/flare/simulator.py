@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.atomic import write_json_atomic
-from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.datalist import find_sites
 from fedbrats.flare.jobs import read_variables
-from fedbrats.flare.poc import SERVER, shared_facts
+from fedbrats.flare.poc import SERVER, register_of, shared_facts
 from fedbrats.flare.policy import ALLOWED_CLASSES
 from fedbrats.flare.processes import participant_environment, stop
 from fedbrats.flare.runs import COMPLETED, Progress, finish_results, read_progress
@@ -43,7 +43,7 @@ def simulate_job(
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"
     facts = {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), **(site_facts or {})}
-    register = {site.name: len(read_datalist(site).training) for site in sites}
+    register = register_of(sites)
     # The simulator copies this folder into the workspace of the server and of every site.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
     policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}

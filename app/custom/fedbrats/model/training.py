@@ -59,8 +59,8 @@ class TrainingSettings:
 
     patch_size: sides of a training patch; null takes whole volumes, which fit at 2 mm and need no window afterwards.
     local_steps: how long a round is, the same at every site, so that weights by cases mean what they say: with whole
-        epochs a small site would both step less and count less (Wang 2020, arXiv:2007.07481). Fewer than about forty
-        move the average of five sites so little a round that 25 rounds end well below central training.
+        epochs a small site would both step less and count less (Wang 2020, arXiv:2007.07481). Fewer leave 25 rounds
+        unfinished; with more, sites of few cases learn them by heart.
     local_epochs: rounds of whole passes over a site's cases instead; null for local_steps.
     learning_rate, schedule, warmup_share: the rate rises over `warmup_share` of the whole job, then falls to zero along
         a cosine, whichever round or site that is in.
@@ -77,7 +77,7 @@ class TrainingSettings:
 
     patch_size: tuple[int, int, int] | None = None
     batch_size: int = 1
-    local_steps: int = 40
+    local_steps: int = 24
     local_epochs: int | None = None
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
@@ -90,12 +90,12 @@ class TrainingSettings:
     deep_supervision: bool = False
     foreground_share: float = 0.5
     flips: bool = True
-    intensity: float = 0.2
-    noise: float = 0.0
-    rotation_degrees: float = 20.0
-    scaling: float = 0.2
-    spatial_share: float = 0.3
-    modality_dropout: float = 0.0
+    intensity: float = 0.3
+    noise: float = 0.1
+    rotation_degrees: float = 30.0
+    scaling: float = 0.3
+    spatial_share: float = 0.5
+    modality_dropout: float = 0.1
     proximal_mu: float = 0.0
     mixed_precision: bool = True
     inference_window: tuple[int, int, int] | None = None

@@ -1,0 +1,60 @@
+"""Rows and their summary, on numbers that can be checked by hand."""
+
+import pytest
+
+from fedbrats.rows import learning_curve, metric_rows, read_rows, summarise_rows
+
+
+def metrics(value):
+    return {metric: dict.fromkeys(("mean", "WT", "TC", "ET"), value) for metric in ("dice", "iou")}
+
+
+def job():
+    return [
+        {"kind": "job", "job_id": "j"},
+        {"kind": "site", "round": 0, "site": "a", "accepted": True, "training_cases": 9},
+        {"kind": "site", "round": 0, "site": "b", "accepted": True, "training_cases": 3},
+        *metric_rows(0, "a", "received", metrics(0.2), 3),
+        *metric_rows(0, "b", "received", metrics(0.6), 1),
+        {"kind": "round", "round": 0, "answered": ["a", "b"], "silent": ["c"], "seconds": 1.0},
+        {"kind": "refusal", "round": 0, "site": "d", "reason": "zero", "message": "..."},
+        *metric_rows(-1, "a", "final", metrics(0.4), 3),
+        *metric_rows(-1, "b", "final", metrics(0.8), 1),
+    ]
+
+
+def test_the_mean_over_all_cases_weighs_sites_by_their_validation_cases():
+    summary = summarise_rows(job())
+    assert summary["dice"] == pytest.approx({"mean": 0.5, "WT": 0.5, "TC": 0.5, "ET": 0.5})
+    assert (summary["rounds"], summary["sites"], summary["cases"]) == (1, 2, 4)
+    assert summary["per_site"]["b"]["iou"]["ET"] == 0.8
+
+
+def test_who_was_silent_or_refused_is_counted():
+    summary = summarise_rows(job())
+    assert summary["silent_rounds"] == {"c": 1}
+    assert summary["refusals"] == {"d": 1}
+
+
+def test_a_small_group_is_in_the_count_of_sites_and_in_no_mean():
+    rows = [*job()[:-4], *metric_rows(-1, "b", "final", None, 1)]
+    summary = summarise_rows(rows)
+    assert summary["per_site"]["b"]["dice"] is None
+    assert summary["dice"]["mean"] == pytest.approx(0.4)
+
+
+def test_a_job_that_nobody_evaluated_has_no_dice():
+    assert summarise_rows(job()[:6])["dice"] is None
+
+
+def test_the_learning_curve_is_the_mean_of_the_received_models():
+    assert learning_curve(job()) == {0: pytest.approx(0.3)}
+
+
+def test_a_last_line_cut_short_by_a_crash_is_left_out(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"kind": "job"}\n{"kind": "rou')
+    assert read_rows(path) == [{"kind": "job"}]
+    path.write_text('{"kind": "jo\n{"kind": "round"}\n')
+    with pytest.raises(ValueError, match="Unterminated"):
+        read_rows(path)
