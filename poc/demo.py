@@ -49,12 +49,11 @@ def show(documents: list[dict[str, Any]]) -> None:
     sites = list(documents[0]["per_site"])
     rows = []
     for document in documents:
-        dice = document["dice"]
+        dice = [document["dice"][region] for region in ("mean", "WT", "TC", "ET")]
         own = [(document["per_site"][site]["dice"] or {}).get("mean") for site in sites]
-        rows.append((names.get(document["job"], document["job"]), dice["mean"], dice["WT"], dice["TC"], dice["ET"], *own))
-    print_table(
-        ("trained on", "Dice", "WT", "TC", "ET", *sites), rows, title="Validation Dice of the final models, synthetic data"
-    )
+        rows.append((names[document["job"]], *dice, *own))
+    title = "Validation Dice of the final models, synthetic data"
+    print_table(("trained on", "Dice", "WT", "TC", "ET", *sites), rows, title=title)
 
 
 def fedbrats(*words: object) -> str:
