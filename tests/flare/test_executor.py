@@ -126,6 +126,7 @@ def test_small_groups_are_not_described(new_site):
     report = from_shareable(execute(room, executor)).get_meta_prop(REPORT_KEY)
     assert report["received"] is None
     assert report["trained"] is None
+    assert report["loss"] is not None  # four training cases
     data = from_shareable(execute(room, executor, "validate")).data
     assert data["metrics"] is None
 

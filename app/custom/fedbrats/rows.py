@@ -7,7 +7,8 @@ Kinds of rows, told apart by `kind`:
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
-- `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases
+- `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
+  manifest (SHA-256 of the site's datalist)
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at

@@ -176,7 +176,9 @@ class SegmentationExecutor(Executor):
 
     def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
         """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""
-        scalars = {"loss": report["loss"], "seconds": report["seconds"]["training"]}
+        scalars = {"seconds": report["seconds"]["training"]}
+        if report["loss"] is not None:
+            scalars["loss"] = report["loss"]
         for stage in ("received", "trained"):
             for region, dice in ((report[stage] or {}).get("dice") or {}).items():
                 scalars[f"dice_{stage}_{region}"] = dice

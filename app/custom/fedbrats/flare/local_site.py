@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.datalist import DATALIST_NAME, read_datalist
 from fedbrats.errors import DataError
 from fedbrats.flare.site import SiteFacts, read_site_facts
 from fedbrats.trouble import COPY, corrupt_case_count, corrupt_cases
@@ -29,6 +30,7 @@ class LocalSite:
     validation: Sequence[CachedCase]
     rejected: Sequence[RejectedCase]
     trainer: Trainer
+    manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
     preparing_seconds: float
     validating_seconds: float = 0.0
 
@@ -56,8 +58,9 @@ class LocalSite:
             "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
             "validation_cases": len(self.validation),
             "rejected_cases": len(self.rejected),
+            "manifest": self.manifest,
             "steps": outcome.steps,
-            "loss": outcome.loss,
+            "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,
@@ -119,7 +122,8 @@ def open_local_site(
         device=facts.device,
         threads=facts.threads,
     )
-    return LocalSite(name, facts, validation_cases, rejected, trainer, time.perf_counter() - began)
+    manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
+    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, time.perf_counter() - began)
 
 
 def seed_of_site(seed: int, site: str) -> int:
