@@ -28,8 +28,8 @@ def phantom_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_results(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results folder of `fedbrats train` on the phantoms at 8 mm, after seconds of training. Read only."""
     folder = tmp_path_factory.mktemp("trained")
-    words = ["--rounds", 8, "--threads", 1, "--device", "cpu", "--cache", folder / "cache", "--out", folder / "results"]
-    settings = ("network=tiny", "spacing_mm=8.0", "learning_rate=0.02", "local_epochs=3")
+    words = ["--rounds", 2, "--threads", 1, "--device", "cpu", "--cache", folder / "cache", "--out", folder / "results"]
+    settings = ("network=tiny", "spacing_mm=8.0", "learning_rate=0.02", "local_epochs=2")
     with redirect_stdout(StringIO()):
         assert main(["train", str(phantom_sites), *map(str, words), *(f"--set={word}" for word in settings)]) == 0
     return folder / "results"
