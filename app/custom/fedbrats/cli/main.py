@@ -20,6 +20,8 @@ COMMANDS = {
     "evaluate": "score a model on cases with segmentations, site by site",
     "predict": "predict the tumour regions of cases, in each scan's own grid",
     "personalise": "fit a trained model to one hospital: only its personal part is trained",
+    "export": "write a model as a MONAI bundle or as ONNX",
+    "report": "write one HTML page about one or several runs",
     "job": "build and list FLARE jobs",
     "simulate": "run a job in FLARE's simulator",
     "site": "write what belongs to a hospital into its startup kit",
