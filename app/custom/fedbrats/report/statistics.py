@@ -40,8 +40,8 @@ class PairedDifference:
 
     @property
     def is_tie(self) -> bool:
-        """Whether these patients cannot tell a from b: the interval holds 0."""
-        return self.low <= 0 <= self.high
+        """Whether these patients cannot tell a from b: the interval holds 0, or the test does not reject."""
+        return self.low <= 0 <= self.high or self.p >= 1 - LEVEL
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""Write one HTML page about one or several runs: results, curves, sites, weights, rounds, provenance.
+
+RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page needs nothing but
+itself: no network, no script; it is light or dark as its reader's device, and prints.
+
+With --data, a sites folder, it also shows the best, the median and the worst validation case. That is done for phantoms
+only, unless --pictures says that whoever will see the page may see these scans.
+
+--live writes the page anew while a job runs, and the browser follows; it ends with the job.
+
+example:
+  fedbrats report results/fedavg results/fedper results/train --out report.html
+  fedbrats report results/fedavg --data sites --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedbrats.cli.output import print_json
+from fedbrats.cli.progress import say
+from fedbrats.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from fedbrats.report.gallery import GalleryItem
+    from fedbrats.report.results import Results
+
+POLL_S = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="results folders")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
+    parser.add_argument("--title", default="Federated brain-tumour segmentation", help="of the page")
+    parser.add_argument("--data", type=Path, metavar="SITES_DIR", help="show pictures of cases of this sites folder")
+    parser.add_argument("--pictures", action="store_true", help="show them although they are no phantoms")
+    parser.add_argument("--live", action="store_true", help="follow a running job")
+    parser.add_argument("--json", action="store_true", help="print {report, runs, pictures}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, draw, write; with --live again and again."""
+    _require_matplotlib()
+    from fedbrats.report.results import read_results
+
+    while args.live:
+        runs = read_results(args.results)
+        if not any(results.is_running for results in runs):
+            break
+        _write(args, runs, [])
+        say(f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds")
+        time.sleep(POLL_S)
+    runs = read_results(args.results)
+    gallery = _draw_gallery(args, runs[0]) if args.data else []
+    _write(args, runs, gallery)
+    if args.json:
+        print_json({"report": str(args.out), "runs": [results.name for results in runs], "pictures": len(gallery)})
+    else:
+        print(f"wrote {args.out}")
+    return 0
+
+
+def _write(args: argparse.Namespace, runs: list[Results], gallery: list[GalleryItem]) -> None:
+    from fedbrats.atomic import write_text_atomic
+    from fedbrats.report.page import write_page
+
+    is_live = args.live and any(results.is_running for results in runs)
+    write_text_atomic(args.out, write_page(runs, args.title, gallery=gallery, is_live=is_live))
+
+
+def _draw_gallery(args: argparse.Namespace, results: Results) -> list[GalleryItem]:
+    """Pictures of the first run's cases. Raises: ConfigurationError for scans of patients without --pictures."""
+    from fedbrats.model.device import choose_device
+    from fedbrats.model.prediction import Predictor
+    from fedbrats.model.saved import load_model
+    from fedbrats.report.gallery import draw_gallery, holds_phantoms_only
+
+    if not (args.pictures or holds_phantoms_only(args.data)):
+        raise ConfigurationError(
+            f"{args.data} holds scans that are no phantoms; add --pictures if everyone who will see {args.out} may see "
+            f"them"
+        )
+    return draw_gallery(results, args.data, Predictor(load_model(results.folder), choose_device("auto")))
+
+
+def _require_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ConfigurationError("the report needs matplotlib; pip install 'fedbrats[report]'") from None

@@ -1,0 +1,66 @@
+"""Pictures of the best, the median and the worst case of a run, for people who may see the scans anyway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.sites import RECORD_NAME
+from fedbrats.model.prediction import Predictor, read_truth
+from fedbrats.report.overlays import draw_overlay
+from fedbrats.report.results import Results
+
+PHANTOM = "phantom"
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One picture with its words."""
+
+    title: str
+    png: bytes
+    alt: str
+    said: str
+
+
+def holds_phantoms_only(sites_dir: Path) -> bool:
+    """Whether a sites folder says of itself that nobody's scans are in it."""
+    try:
+        return json.loads((sites_dir / RECORD_NAME).read_text(encoding="utf-8")).get("made_by") == PHANTOM
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[GalleryItem]:
+    """Predict the best, the median and the worst validation case of a run anew, and draw each with its truth.
+
+    Raises: DataError for a sites folder or case that cannot be read.
+    """
+    sites = [read_datalist(site) for site in find_sites(sites_dir)]
+    known = {case.name: (site.convention, case) for site in sites for case in site.validation}
+    scored = [(float(np.mean(list(row["dice"].values()))), row["case"]) for own in run.cases.values() for row in own]
+    ranked = sorted((dice, name) for dice, name in scored if name in known)
+    items = []
+    for place, (dice, name) in _choose(ranked):
+        convention, case = known[name]
+        prediction = predictor.predict(case)
+        volumes = ", ".join(f"{region} {volume:.1f} mL" for region, volume in prediction.volumes_ml.items())
+        title = f"{run.name}: {place} case, Dice {dice:.3f}"
+        alt = (
+            f"{place.capitalize()} case {name}: axial, coronal and sagittal slices through the tumour on FLAIR and "
+            f"T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: {volumes}."
+        )
+        png = draw_overlay(prediction, read_truth(case, convention))
+        items.append(GalleryItem(title, png, alt, f"{name}. Predicted: {volumes}."))
+    return items
+
+
+def _choose(ranked: Sequence[tuple[float, str]]) -> list[tuple[str, tuple[float, str]]]:
+    """The best, the median and the worst of a ranking from worst to best; each case once."""
+    places = {0: "worst", len(ranked) // 2: "median", len(ranked) - 1: "best"}
+    return [(places[index], ranked[index]) for index in sorted(places, reverse=True)] if ranked else []

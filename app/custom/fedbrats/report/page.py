@@ -1,0 +1,116 @@
+"""The report: one HTML page without a script or a link to anything outside, light or dark as its reader likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fedbrats import __version__
+from fedbrats.report import markup, pictures
+from fedbrats.report.gallery import GalleryItem
+from fedbrats.report.provenance import provenance
+from fedbrats.report.results import Results
+from fedbrats.report.results_table import results_section
+
+NOTICE = "Research software, not a medical device. Nothing here may guide the care of a patient."
+LIVE_SECONDS = 5
+
+
+def write_page(
+    runs: Sequence[Results], title: str, *, gallery: Sequence[GalleryItem] = (), is_live: bool = False
+) -> str:
+    """The whole page as HTML. is_live: the browser loads it anew every few seconds."""
+    body = "".join(
+        (
+            results_section(runs),
+            markup.section("Learning curves", _learning_curves(runs)),
+            markup.section("Sites", _sites(runs)),
+            markup.section("Cases", _distributions(runs)),
+            _gallery_section(gallery),
+            markup.section("Weights and factors", _weights(runs)),
+            markup.section("Rounds", _rounds(runs)),
+            markup.section("Refusals", _refusals(runs)),
+            markup.section("How this came about", provenance(runs)),
+        )
+    )
+    refresh = f'<meta http-equiv="refresh" content="{LIVE_SECONDS}">' if is_live else ""
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}'
+        f'<title>{escape(title)}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>'
+        f"<header><h1>{escape(title)}</h1>{markup.paragraph(_overview(runs), 'soft')}"
+        f"{markup.paragraph(NOTICE, 'notice')}{markup.navigation(body)}</header>"
+        f"<main>{body}</main>"
+        f"<footer>Written by fedbrats {escape(__version__)} on {time.strftime('%Y-%m-%d %H:%M')}.</footer>"
+        "</body></html>\n"
+    )
+
+
+def _overview(runs: Sequence[Results]) -> str:
+    sites = {site for run in runs for site in run.sites}
+    running = [run.name for run in runs if run.is_running]
+    text = f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(sites)} site{'s' * (len(sites) != 1)}."
+    return f"{text} Still running: {', '.join(running)}." if running else text
+
+
+def _learning_curves(runs: Sequence[Results]) -> str:
+    all_runs = pictures.draw_learning_curves(runs) if len(runs) > 1 else None
+    return markup.charts((all_runs, *(pictures.draw_site_curves(run) for run in runs)))
+
+
+def _sites(runs: Sequence[Results]) -> str:
+    """Each method's final model at each site."""
+    dice = {run.name: run.final_dice("mean") for run in runs}
+    sites = sorted({site for found in dice.values() for site in found})
+    if not sites:
+        return ""
+    rows = [
+        (markup.row_head(name), *(markup.heat_cell(found.get(site)) for site in sites), *_spread(found))
+        for name, found in dice.items()
+    ]
+    caption = "Mean Dice of each method's final model at each site; a dash where a site keeps its numbers to itself"
+    return markup.table(caption, ("method", *sites, "worst site", "gap"), rows)
+
+
+def _spread(dice: dict[str, float]) -> tuple[str, str]:
+    if len(dice) < 2:
+        return markup.cell(None), markup.cell(None)
+    worst = min(dice, key=lambda site: dice[site])
+    return markup.cell(worst), markup.cell(max(dice.values()) - dice[worst])
+
+
+def _distributions(runs: Sequence[Results]) -> str:
+    return markup.charts(pictures.draw_distribution(run, "mean") for run in runs)
+
+
+def _gallery_section(gallery: Sequence[GalleryItem]) -> str:
+    figures = "".join(markup.picture(item.title, item.png, item.alt, item.said) for item in gallery)
+    return markup.section("Pictures", f'<div class="charts">{figures}</div>') if figures else ""
+
+
+def _weights(runs: Sequence[Results]) -> str:
+    return markup.charts(pictures.draw_weights(run, quantity) for run in runs for quantity in ("weight", "factor"))
+
+
+def _rounds(runs: Sequence[Results]) -> str:
+    return markup.charts(draw(run) for run in runs for draw in (pictures.draw_participation, pictures.draw_seconds))
+
+
+def _refusals(runs: Sequence[Results]) -> str:
+    keys = ("site", "reason", "message")
+    rows = [
+        (markup.row_head(run.name), markup.cell(_round(row)), *(markup.cell(row[key]) for key in keys))
+        for run in runs
+        for row in run.of_kind("refusal")
+    ]
+    if not rows:
+        return ""
+    return markup.table("Answers that were not counted", ("method", "round", "site", "reason", "why"), rows, "text")
+
+
+def _round(row: Any) -> int | None:
+    return None if row["round"] is None else row["round"] + 1

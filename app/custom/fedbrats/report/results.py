@@ -1,0 +1,120 @@
+"""Read results folders, finished or still running, into what the report shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fedbrats.errors import DataError
+from fedbrats.report.evaluation import EVALUATION_FILE
+from fedbrats.report.statistics import mean_by_patient
+from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_rows, summarise_rows
+
+SUMMARY_FILE = "summary.json"
+MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
+_POOLED = "all sites"  # of `fedbrats train`, which keeps the cases of all sites in one file
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run of one method.
+
+    name: of the method, unique in a report. cases: the rows of single cases of the final evaluation, by site.
+    evaluation: the document of `fedbrats evaluate`, if it was written there. checksums: SHA-256 of the models.
+    """
+
+    name: str
+    folder: Path
+    summary: dict[str, Any]
+    rows: list[Row]
+    cases: dict[str, list[Row]]
+    evaluation: dict[str, Any] | None
+    checksums: dict[str, str]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether more is to come."""
+        return not self.summary
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites that any row names."""
+        return sorted({row["site"] for row in self.rows if "site" in row})
+
+    def of_kind(self, kind: str) -> list[Row]:
+        """The rows of one kind, in the order in which they were written."""
+        return [row for row in self.rows if row["kind"] == kind]
+
+    def dice_by_patient(self, region: str) -> dict[str, float]:
+        """Dice of the final model by patient, over all sites; empty where single cases are not known."""
+        return mean_by_patient(
+            (row.get("patient", row["case"]), _mean_or_region(row["dice"], region))
+            for own in self.cases.values()
+            for row in own
+        )
+
+    def final_dice(self, region: str) -> dict[str, float]:
+        """Mean Dice of the final model by site, where a site said it."""
+        found = summarise_rows(self.rows)["per_site"]
+        return {site: values["dice"][region] for site, values in found.items() if values["dice"]}
+
+
+def read_results(folders: Sequence[Path]) -> list[Results]:
+    """Read results folders; methods of one name are told apart by their folders.
+
+    Raises: DataError for a folder without rows, or with rows that cannot be read.
+    """
+    found = [_read_folder(folder) for folder in folders]
+    uses = Counter(results.name for results in found)
+    return [
+        replace(results, name=f"{results.name} ({results.folder.name})") if uses[results.name] > 1 else results
+        for results in found
+    ]
+
+
+def _read_folder(folder: Path) -> Results:
+    path = _find_rows(folder)
+    try:
+        rows = read_rows(path)
+        summary_path = folder / SUMMARY_FILE
+        summary = json.loads(summary_path.read_text(encoding="utf-8")) if summary_path.exists() else {}
+        evaluation_path = folder / EVALUATION_FILE
+        evaluation = json.loads(evaluation_path.read_text(encoding="utf-8")) if evaluation_path.exists() else None
+        cases = _read_cases(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"the results in {folder} cannot be read: {error}") from None
+    models = (folder / name for name in MODEL_FILES)
+    checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models if path.exists()}
+    return Results(summary.get("job", folder.name), folder, summary, rows, cases, evaluation, checksums)
+
+
+def _find_rows(folder: Path) -> Path:
+    """The rows of a finished job, or those that a running one writes deeper in its folder."""
+    path = folder / ROWS_FILE
+    if path.exists():
+        return path
+    deeper = sorted(folder.rglob(ROWS_FILE), key=lambda found: found.stat().st_mtime) if folder.is_dir() else []
+    if not deeper:
+        raise DataError(f"{folder} holds no {ROWS_FILE}; give the results folder of a job or of `fedbrats train`")
+    return deeper[-1]
+
+
+def _read_cases(folder: Path) -> dict[str, list[Row]]:
+    files = {path.parent.name: path for path in sorted(folder.glob(f"sites/*/{CASES_FILE}"))}
+    if (folder / CASES_FILE).exists():
+        files[_POOLED] = folder / CASES_FILE
+    return {site: _final(read_rows(path)) for site, path in files.items()}
+
+
+def _final(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.get("stage") == "final"]
+
+
+def _mean_or_region(dice: dict[str, float], region: str) -> float:
+    assert region in REGIONS_AND_MEAN
+    return sum(dice.values()) / len(dice) if region == "mean" else dice[region]

@@ -1,0 +1,173 @@
+"""The page: what it says, that it is well-formed and needs nothing else, and how a real browser shows it."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from matplotlib.image import imread
+
+from fedbrats.errors import DataError
+from fedbrats.report.comparison import compare
+from fedbrats.report.page import write_page
+from fedbrats.report.results import read_results
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+MEASURE = """<script>
+addEventListener("load", () => { document.body.dataset.seen = JSON.stringify({
+  overflow: document.documentElement.scrollWidth - innerWidth,
+  ground: getComputedStyle(document.body).backgroundColor,
+  charts: [...document.querySelectorAll("figure svg")].map(svg => ({
+    title: svg.closest("figure").querySelector("figcaption").textContent,
+    width: svg.getBoundingClientRect().width, height: svg.getBoundingClientRect().height,
+    marks: svg.querySelectorAll("[id*=line2d] path, [id*=PathCollection] use, [id*=patch] path").length})),
+  broken: [...document.images].filter(image => !image.naturalWidth).length})});
+</script></body>"""
+
+
+class Outline(HTMLParser):
+    """Tags as they open, and whether they close in order."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[str, dict]] = []
+        self._stack: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.opened.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.opened.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._stack.pop() == tag
+
+    def close(self):
+        super().close()
+        assert not self._stack
+
+
+@pytest.fixture(scope="module")
+def page(federated) -> str:
+    return write_page(read_results(federated), "A report")
+
+
+@pytest.fixture(scope="module")
+def outline(page) -> list[tuple[str, dict]]:
+    parser = Outline()
+    parser.feed(page)
+    parser.close()
+    return parser.opened
+
+
+def test_the_better_method_is_best_and_the_worse_one_no_tie(federated):
+    table = compare(read_results(federated))
+    assert table["fedper"]["mean"].is_best
+    assert table["fedper"]["mean"].dice == pytest.approx(table["fedavg"]["mean"].dice + 0.1)
+    assert not table["fedavg"]["mean"].is_tie
+    assert table["fedavg"]["mean"].p < 0.01
+    assert table["fedavg"]["WT"].interval.patients == 12
+
+
+def test_methods_alike_are_told_apart_by_folder_and_tie(make_results, tmp_path):
+    runs = read_results([make_results(tmp_path / name, "fedavg", 0.1) for name in "ab"])
+    assert [run.name for run in runs] == ["fedavg (a)", "fedavg (b)"]
+    cells = [cells["mean"] for cells in compare(runs).values()]
+    assert {(cell.is_best, cell.is_tie) for cell in cells} == {(True, False), (False, True)}
+    assert "cannot tell it from fedavg (b)" in write_page(runs, "t")
+
+
+def test_headings_descend_and_everything_seen_has_words(page, outline):
+    levels = [int(tag[1]) for tag, _ in outline if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert next(attributes for tag, attributes in outline if tag == "html")["lang"] == "en"
+    pictures = [attributes for tag, attributes in outline if tag == "svg"]
+    assert len(pictures) == 2 * 6 + 1
+    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 40 for attributes in pictures)
+    assert all(attributes["alt"] for tag, attributes in outline if tag == "img")
+
+
+def test_ids_are_unique_so_that_charts_do_not_borrow_from_each_other(outline):
+    ids = [attributes["id"] for _, attributes in outline if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_is_fetched_and_nothing_from_outside_runs(page, outline):
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page  # a site's message is shown, not run
+    for _, attributes in outline:
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:"))
+    assert "@import" not in page
+
+
+def test_refusals_versions_seeds_and_checksums_are_there(page, federated):
+    for said in ("not-finite", "nvflare 2.", "fedper-1", "FINISHED:COMPLETED", "&quot;network&quot;: &quot;tiny&quot;"):
+        assert said in page
+    assert read_results(federated)[0].checksums["global_model.pt"] in page
+
+
+def test_a_running_job_is_followed_and_a_finished_one_is_not(federated, tmp_path):
+    rows = (federated[0] / "rows.jsonl").read_text().splitlines(keepends=True)
+    deeper = tmp_path / "simulator" / "server" / "fedbrats"
+    deeper.mkdir(parents=True)
+    (deeper / "rows.jsonl").write_text("".join(rows[:20]) + rows[20][:10])  # in the middle of a line
+    running = read_results([tmp_path])
+    assert running[0].is_running
+    page = write_page(running, "t", is_live=True)
+    assert 'http-equiv="refresh"' in page
+    assert "No run has reached its final evaluation yet" in page
+    assert 'http-equiv="refresh"' not in write_page(read_results(federated), "t")
+
+
+def test_a_folder_without_rows_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"holds no rows\.jsonl"):
+        read_results([tmp_path])
+
+
+@pytest.fixture(scope="module")
+def browse(page, tmp_path_factory):
+    """A function that opens the page in a real browser: what it measures, its console, and a screenshot."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser found; install one of {', '.join(BROWSERS)} to look at the page")
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "page.html").write_text(page.replace("</body>", MEASURE))
+
+    def look(width: int, *flags: str) -> tuple[dict, str, object]:
+        start = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *flags]
+        start += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
+        url = (folder / "page.html").as_uri()
+        shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=240, check=True)
+        picture = folder / f"{width}.png"
+        subprocess.run([*start, f"--screenshot={picture}", url], capture_output=True, timeout=240, check=True)
+        seen = re.search(r"data-seen=\"(.*?)\"", shown.stdout).group(1).replace("&quot;", '"')
+        return json.loads(seen), shown.stderr, imread(picture)
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("width", "flags"), [(1200, ()), (500, ()), (1200, ("--blink-settings=preferredColorScheme=0",))]
+)
+def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
+    seen, console, picture = browse(width, *flags)
+    assert "CONSOLE" not in console
+    assert seen["overflow"] <= 0
+    assert seen["broken"] == 0
+    assert len(seen["charts"]) == 13
+    for chart in seen["charts"]:
+        assert chart["marks"] > 5, f"{chart['title']} is empty"
+        assert chart["width"] > 300
+        assert chart["height"] > 100
+    is_dark = sum(map(int, re.findall(r"\d+", seen["ground"]))) < 150
+    assert is_dark == bool(flags)
+    assert picture[..., :3].std() > 0.03
