@@ -106,7 +106,7 @@ def draw_seconds(run: Results) -> Chart | None:
         bottom += heights
     canvas.axes.plot([r + 1 for r in rounds], [totals[r] for r in rounds], color=INK, marker="o", label="whole round")
     canvas.axes.set(xlabel="round", ylabel="seconds")
-    canvas.axes.set_ylim(bottom=0)
+    canvas.axes.set_ylim(0, 1.08 * max(*totals.values(), *bottom))
     canvas.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"{run.name}: seconds of each round"
     median, whole = np.median(list(totals.values())), sum(totals.values())
