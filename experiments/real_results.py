@@ -109,6 +109,8 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             scores = [(row["per_site"][site], row["method"]) for row in rows if row["method"] in methods]
             if scores:
                 known[kind] = max(scores)
+        if not known:  # so far only the centralised baseline, which no site can choose
+            continue
         options = {kind: {"dice": dice, "method": method} for kind, (dice, method) in known.items()}
         best[site] = {"serves_best": max(known, key=lambda kind: known[kind][0]), **options}
     return best
