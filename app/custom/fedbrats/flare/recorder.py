@@ -114,7 +114,8 @@ class Recorder(FLComponent):
         self._write(fl_ctx.get_prop(ROWS_EVENT) or [])
 
     def _end(self, fl_ctx: FLContext) -> None:
-        status = "failed" if fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL, None) else "ended"
+        signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered
+        status = "aborted" if signal is not None and signal.triggered else "ended"
         self._write([{"kind": "end", "status": status, "seconds": time.time() - self._began}])
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
