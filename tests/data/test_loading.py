@@ -83,7 +83,8 @@ def test_any_patch_of_any_case_can_be_drawn(shape, patch, seed):
     mask = (rng.random((3, *shape)) < 0.1).astype(np.uint8)
     case = CachedCase("case", "patient", image, mask, None)
     batch = loader([case], patch_size=patch, augmentation=UNCHANGED, seed=seed).draw(0, 0)
-    assert batch.images.shape == (2, 4, *patch)
+    whole = [-(-side // 16) * 16 for side in shape]
+    assert batch.images.shape == (2, 4, *np.minimum(patch, whole))  # a larger patch would hold nothing more
     if all(p >= n for p, n in zip(patch, shape, strict=True)):
         assert batch.masks.sum() == 2 * mask.sum()
 

@@ -46,9 +46,10 @@ class Loader:
         if unlabelled:
             raise DataError(f"case {unlabelled[0]} has no segmentation and cannot be trained on")
         self._cases = list(cases)
-        # Whole volumes are patches as large as the largest of them, so that any of them make a batch.
-        largest = np.max([case.image.shape[1:] for case in cases], axis=0)
-        self._patch = tuple(int(n) for n in (patch_size or -(-largest // 16) * 16))
+        # Whole volumes are patches as large as the largest of them, so that any of them make a batch; a patch that is
+        # larger still would hold nothing more.
+        whole = -(-np.max([case.image.shape[1:] for case in cases], axis=0) // 16) * 16
+        self._patch = tuple(int(n) for n in np.minimum(patch_size or whole, whole))
         self._batch_size = batch_size
         self._foreground_share = foreground_share
         self._augmentation = augmentation

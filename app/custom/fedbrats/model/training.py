@@ -57,7 +57,9 @@ LIMITS = {
 class TrainingSettings:
     """Every number of the training that people tune, with defaults measured on real cases at 2 mm (docs/tuning.md).
 
-    patch_size: sides of a training patch; null takes whole volumes, which fit at 2 mm and need no window afterwards.
+    patch_size: sides of a training patch in voxels; null takes whole volumes. The default is for 2 mm: patches cost a
+        quarter of whole volumes, and keep a network from learning how large a tumour of this site's usually is. A patch
+        is never larger than the largest case.
     local_steps: how long a round is, the same at every site, so that weights by cases mean what they say: with whole
         epochs a small site would both step less and count less (Wang 2020, arXiv:2007.07481). Fewer leave 25 rounds
         unfinished; with more, sites of few cases learn them by heart.
@@ -75,9 +77,9 @@ class TrainingSettings:
     final_flips: whether the last evaluation takes the mean over the eight mirror images of a case.
     """
 
-    patch_size: tuple[int, int, int] | None = None
+    patch_size: tuple[int, int, int] | None = (48, 64, 48)
     batch_size: int = 1
-    local_steps: int = 24
+    local_steps: int = 16
     local_epochs: int | None = None
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
