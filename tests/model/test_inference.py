@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fedbrats.model.inference import predict_mask, predict_probabilities
+from fedbrats.model.inference import keep_main_tumour, predict_mask, predict_probabilities
 from fedbrats.model.network import SegmentationNetwork
 
 CPU = torch.device("cpu")
@@ -45,3 +45,21 @@ def test_the_network_is_left_as_it_was(prepared):
     NETWORK.train()
     predict_probabilities(NETWORK, prepared[0], device=CPU)
     assert NETWORK.training
+
+
+def test_parts_away_from_the_main_tumour_are_left_out_whole_and_counted():
+    probabilities = np.zeros((3, 12, 6, 6), np.float32)
+    probabilities[:, :4] = 0.9  # 4 * 36 voxels
+    probabilities[:, 6:8] = 0.8  # half as many
+    probabilities[:, 11, 0, 0] = 0.7  # one
+    for share, dropped in ((0.0, 0), (0.4, 1), (0.6, 73), (1.0, 73)):
+        kept, count = keep_main_tumour(probabilities, share)
+        assert count == dropped
+        assert int((kept[0] >= 0.5).sum()) == 6 * 36 + 1 - dropped
+        assert ((kept == 0) | (kept == probabilities)).all()  # what stays is as it was, in every region
+
+
+def test_nothing_found_is_nothing_to_leave_out():
+    kept, count = keep_main_tumour(np.zeros((3, 4, 4, 4), np.float32), 1.0)
+    assert count == 0
+    assert not kept.any()

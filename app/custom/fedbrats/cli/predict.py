@@ -135,6 +135,8 @@ def _predict(
     volumes = {name: round(volume, 3) for name, volume in prediction.volumes_ml.items()}
     if not volumes["WT"]:
         warnings.append("no tumour was found")
+    if prediction.dropped_ml:
+        warnings.append(f"{prediction.dropped_ml:.1f} mL away from the main tumour were found and left out")
     return {**entry, "volumes_ml": volumes, "seconds": round(time.perf_counter() - began, 2), "warnings": warnings}
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
 from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from fedbrats.data.cache import CachedCase
 from fedbrats.model.network import SegmentationNetwork
 
 WINDOW_OVERLAP = 0.5
+THRESHOLD = 0.5
 _AXES = (2, 3, 4)
 _ALL_FLIPS = tuple(axes for count in range(4) for axes in combinations(_AXES, count))
 
@@ -42,9 +45,29 @@ def predict_probabilities(
     return np.minimum.accumulate(probabilities, axis=0)
 
 
-def predict_mask(network: SegmentationNetwork, case: CachedCase, **options: object) -> NDArray[np.uint8]:
-    """The mask, uint8 (3, X, Y, Z), where `predict_probabilities` with the same options gives at least one half."""
-    return (predict_probabilities(network, case, **options) >= 0.5).astype(np.uint8)  # type: ignore[arg-type]
+def keep_main_tumour(probabilities: NDArray[np.float32], share: float) -> tuple[NDArray[np.float32], int]:
+    """Probabilities without the parts of the whole tumour that are smaller than `share` of the largest, and how many
+    voxels of whole tumour were in them.
+
+    Networks trained on few cases take bright healthy tissue elsewhere for more tumour. 1 keeps the largest part alone,
+    0 keeps all; between them a second focus stays if it is large enough.
+    """
+    parts, count = ndimage.label(probabilities[0] >= THRESHOLD)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0  # the background
+    small = (sizes > 0) & (sizes < share * sizes.max())
+    if not small.any():
+        return probabilities, 0
+    return np.where(small[parts], np.float32(0), probabilities), int(sizes[small].sum())
+
+
+def predict_mask(
+    network: SegmentationNetwork, case: CachedCase, *, component_share: float = 0.0, **options: Any
+) -> NDArray[np.uint8]:
+    """The mask, uint8 (3, X, Y, Z): where `predict_probabilities`, asked with `options`, gives at least one half, in
+    the parts that `keep_main_tumour` keeps."""
+    probabilities, _ = keep_main_tumour(predict_probabilities(network, case, **options), component_share)
+    return (probabilities >= THRESHOLD).astype(np.uint8)
 
 
 def _logits(network: SegmentationNetwork, image: Tensor, window: Sequence[int] | None) -> Tensor:

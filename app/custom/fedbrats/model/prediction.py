@@ -17,23 +17,25 @@ from fedbrats.data.preparation import prepare, restore_probabilities
 from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention, labels_to_regions
 from fedbrats.data.volumes import read_volume
 from fedbrats.errors import DataError
-from fedbrats.model.inference import predict_probabilities
+from fedbrats.model.inference import THRESHOLD, keep_main_tumour, predict_probabilities
 from fedbrats.model.metrics import DetailedScore, score_in_detail
 from fedbrats.model.saved import SavedModel
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
-THRESHOLD = 0.5
-
 
 @dataclass(frozen=True)
 class Prediction:
-    """A case's probabilities, float32 (3, X, Y, Z), on the grid of its scans; `scan` is the first of them, unread."""
+    """A case's probabilities, float32 (3, X, Y, Z), on the grid of its scans; `scan` is the first of them, unread.
+
+    dropped_ml: the volume of smaller parts, away from the main tumour, that were predicted and left out.
+    """
 
     case: Case
     probabilities: NDArray[np.float32]
     scan: Nifti1Image
+    dropped_ml: float = 0.0
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -77,8 +79,10 @@ class Predictor:
         cached = CachedCase(case.name, case.patient, prepared.image, None, prepared.geometry)
         network = self.model.network.to(self.device)
         window = self.window or self.model.window
-        probabilities = predict_probabilities(network, cached, device=self.device, window=window, flips=self.flips)
-        return Prediction(case, restore_probabilities(probabilities, prepared.geometry), scan)
+        found = predict_probabilities(network, cached, device=self.device, window=window, flips=self.flips)
+        probabilities, dropped = keep_main_tumour(found, self.model.component_share)
+        dropped_ml = dropped * math.prod(prepared.geometry.spacing_mm) / 1000
+        return Prediction(case, restore_probabilities(probabilities, prepared.geometry), scan, dropped_ml)
 
     def score(self, case: Case, convention: LabelConvention) -> DetailedScore:
         """Predict one case and score it in detail, on the grid of its scans. Raises: DataError."""

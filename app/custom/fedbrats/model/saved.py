@@ -33,6 +33,7 @@ class SavedModel:
 
     path: the file its weights are of. sha256: of that file and of the personal weights laid over it.
     network_options: the arguments that build the network. window: the sliding window it was evaluated with, if any.
+    component_share: which parts of a tumour count, as in TrainingSettings; 0, all, for models that do not say.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class SavedModel:
     preparation: CacheSettings
     window: tuple[int, int, int] | None = None
     is_personal: bool = False
+    component_share: float = 0.0
 
 
 def load_model(path: Path, personal: Path | None = None) -> SavedModel:
@@ -56,7 +58,8 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     network = SegmentationNetwork(**options)
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
-    window = (described.get("settings") or {}).get("inference_window")
+    settings = described.get("settings") or {}
+    window = settings.get("inference_window")
     model = SavedModel(
         path,
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -64,6 +67,7 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
         options,
         CacheSettings.from_json(described["preparation"]),
         tuple(window) if window else None,
+        component_share=float(settings.get("component_share") or 0.0),
     )
     return lay_over(model, personal) if personal else model
 
@@ -123,7 +127,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
                 "normalisation": variables["normalisation"],
                 "shape": variables["volume_shape"],
             },
-            "settings": {"inference_window": variables.get("inference_window")},
+            "settings": {name: variables.get(name) for name in ("inference_window", "component_share")},
         }
     except FileNotFoundError:
         raise DataError(

@@ -50,6 +50,7 @@ LIMITS = {
     "spatial_share": (0, 1),
     "modality_dropout": (0, 1),
     "proximal_mu": (0, 1e6),
+    "component_share": (0, 1),
 }
 
 
@@ -74,12 +75,14 @@ class TrainingSettings:
     proximal_mu: FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights.
     mixed_precision: bfloat16 on CUDA; a CPU always computes in float32.
     inference_window: sides of the sliding window of inference; null takes the whole volume at once.
+    component_share: parts of a predicted tumour that are smaller than this share of its largest part are left out of
+        the mask; 1 keeps the largest alone, 0 keeps all (`fedbrats.model.inference.keep_main_tumour`).
     final_flips: whether the last evaluation takes the mean over the eight mirror images of a case.
     """
 
     patch_size: tuple[int, int, int] | None = (48, 64, 48)
     batch_size: int = 1
-    local_steps: int = 16
+    local_steps: int = 40
     local_epochs: int | None = None
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
@@ -101,6 +104,7 @@ class TrainingSettings:
     proximal_mu: float = 0.0
     mixed_precision: bool = True
     inference_window: tuple[int, int, int] | None = None
+    component_share: float = 1.0
     final_flips: bool = True
 
     def __post_init__(self) -> None:
@@ -328,7 +332,14 @@ class Trainer:
         return loss
 
     def _predict(self, case: CachedCase, flips: bool) -> NDArray[np.uint8]:
-        return predict_mask(self.network, case, device=self.device, window=self.settings.inference_window, flips=flips)
+        return predict_mask(
+            self.network,
+            case,
+            device=self.device,
+            window=self.settings.inference_window,
+            flips=flips,
+            component_share=self.settings.component_share,
+        )
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
         kind = torch.optim.AdamW if self.settings.optimiser == "adamw" else torch.optim.Adam

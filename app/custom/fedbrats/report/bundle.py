@@ -21,6 +21,7 @@ from fedbrats.atomic import new_folder, write_bytes_atomic, write_json_atomic, w
 from fedbrats.data.cases import MODALITIES, find_cases
 from fedbrats.data.regions import BRATS_2018, REGIONS, get_convention
 from fedbrats.model.device import choose_device
+from fedbrats.model.inference import THRESHOLD
 from fedbrats.model.maps import write_label_map
 from fedbrats.model.prediction import Predictor
 from fedbrats.model.saved import SavedModel, load_model
@@ -56,7 +57,10 @@ def _model_bytes(model: SavedModel) -> bytes:
     document = {
         "model": model.network.state_dict(),
         "network": model.network_options,
-        "settings": {"inference_window": list(model.window) if model.window else None},
+        "settings": {
+            "inference_window": list(model.window) if model.window else None,
+            "component_share": model.component_share,
+        },
         "preparation": asdict(model.preparation),
     }
     stream = io.BytesIO()
@@ -125,7 +129,8 @@ def _metadata(model: SavedModel, checksum: str) -> dict[str, Any]:
             "spacing_mm": spacing,
             "normalisation": model.preparation.normalisation,
             "values": "0 outside the brain; mean 0 and deviation 1 inside it (zscore), or 0 to 1 (minmax)",
-            "output_threshold": 0.5,
+            "output_threshold": THRESHOLD,
+            "smallest_part_kept": model.component_share,
         },
         "weights_sha256": checksum,
     }
