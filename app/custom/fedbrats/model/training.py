@@ -63,7 +63,7 @@ class TrainingSettings:
         is never larger than the largest case.
     local_steps: how long a round is, the same at every site, so that weights by cases mean what they say: with whole
         epochs a small site would both step less and count less (Wang 2020, arXiv:2007.07481). Fewer leave 25 rounds
-        unfinished; with more, sites of few cases learn them by heart.
+        unfinished; with more, and without patches, sites of few cases learn them by heart.
     local_epochs: rounds of whole passes over a site's cases instead; null for local_steps.
     learning_rate, schedule, warmup_share: the rate rises over `warmup_share` of the whole job, then falls to zero along
         a cosine, whichever round or site that is in.
