@@ -137,7 +137,8 @@ DIFFERENCES = {
     # not a method but a whole study: its network, its preparation, its loop
     "original": {"network", "volume_shape", "normalisation", "local_epochs", "keep_optimiser", "final_flips"}
     | {"optimiser", "learning_rate", "schedule", "warmup_share", "weight_decay", "gradient_clip", "bce_weight"}
-    | {"flips", "intensity", "noise", "rotation_degrees", "scaling", "modality_dropout"},
+    | {"flips", "intensity", "noise", "rotation_degrees", "scaling", "modality_dropout", "patch_size"}
+    | {"component_share"},
 }
 
 
