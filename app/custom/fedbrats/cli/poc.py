@@ -8,6 +8,7 @@ example:
   fedbrats phantom sites --sites 3 --cases 6
   fedbrats poc run fedavg --data sites --set num_rounds=3
   fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
+  fedbrats poc run evaluate --data sites --models results/fedavg results/fedper
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.job import add_set_argument, add_trouble_argument, read_misbehaviour
+from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, read_misbehaviour
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("jobs", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
+        add_models_argument(action)
     for action in (run, up):
         action.add_argument(
             "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
@@ -135,7 +137,7 @@ def _build_jobs(args: argparse.Namespace) -> list[Path]:
     from fedbrats.flare.jobs import build_job, parse_settings
 
     settings = parse_settings(args.settings)
-    return [build_job(name, args.workspace.parent / "jobs", settings) for name in args.jobs]
+    return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
 
 
 def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:

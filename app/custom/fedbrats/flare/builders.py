@@ -70,7 +70,8 @@ class FedbratsBuilder(Builder):
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
-                for name in self._jobs if self._jobs is not None else [job.name for job in list_jobs()]:
+                every = [job.name for job in list_jobs() if not job.needs_models]
+                for name in self._jobs if self._jobs is not None else every:
                     build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:

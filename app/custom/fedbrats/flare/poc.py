@@ -202,9 +202,9 @@ def _clear(workspace: Path) -> None:
             f"a POC is running in {workspace} ({len(running)} processes); stop it with "
             f"`fedbrats poc down --workspace {workspace}`"
         )
-    # Prepared cases are worth keeping: they are keyed by content, so a new federation can trust them.
+    # Prepared cases are keyed by content and personal weights by job: a new federation can trust them.
     for path in workspace.iterdir():
-        if path.name != "cache":
+        if path.name not in ("cache", "personal"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

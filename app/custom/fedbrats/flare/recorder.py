@@ -18,12 +18,13 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
-from fedbrats.rows import FINAL_ROUND, ROWS_FILE, ROWS_FOLDER, metric_rows
+from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
+FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
 
 def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:
@@ -104,11 +105,16 @@ class Recorder(FLComponent):
         site = fl_ctx.get_prop(AppConstants.DATA_CLIENT)
         result: Shareable = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
         if result.get_return_code() not in (None, ReturnCode.OK):
-            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": owner}])
+            said = f"of {owner}; the log of {site} says why"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
         report = from_shareable(result).data
-        stage = STAGES.get(owner, owner)
-        self._write(metric_rows(FINAL_ROUND, site, stage, report["metrics"], report["validation_cases"]))
+        if owner in STAGES:
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], report["metrics"], report["validation_cases"]))
+            return
+        model, personal_of = _name_evaluated(owner)
+        own = bool(report.get(OWN_PERSONAL))
+        self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
         self._write(fl_ctx.get_prop(ROWS_EVENT) or [])
@@ -134,6 +140,14 @@ def _report_of(result: Shareable) -> dict[str, Any]:
     except ValueError:
         return {}
     return dict(report) if isinstance(report, dict) else {}
+
+
+def _name_evaluated(owner: str) -> tuple[str, str | None]:
+    """(model, the site whose personal part is in it) of a name of FLARE's: `SRV_fedavg`, or `site-1.fedper`."""
+    if owner.startswith(FROM_SERVER):
+        return owner.removeprefix(FROM_SERVER), None
+    site, _, model = owner.rpartition(".")  # a host's name has dots, a model's has none
+    return model, site
 
 
 def _plain(value: Any) -> Any:

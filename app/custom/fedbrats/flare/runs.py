@@ -13,7 +13,16 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
-from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
+from fedbrats.rows import (
+    CASES_FILE,
+    ROWS_FILE,
+    ROWS_FOLDER,
+    Row,
+    learning_curve,
+    read_rows,
+    summarise_evaluation,
+    summarise_rows,
+)
 
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
@@ -48,7 +57,7 @@ def run_job(
     variables = read_variables(job_dir)
     job_id = session.submit_job(str(job_dir.resolve()))
     try:
-        status = _follow(poc, session, job_dir.name, job_id, int(variables["num_rounds"]), on_progress)
+        status = _follow(poc, session, job_dir.name, job_id, int(variables.get("num_rounds", 0)), on_progress)
     except BaseException:
         session.abort_job(job_id)
         raise
@@ -98,8 +107,10 @@ def finish_results(
         "results": str(results_dir),
         "variables": dict(variables),
     }
+    if matrix := summarise_evaluation(rows):
+        document["evaluation"] = matrix
     write_json_atomic(results_dir / "summary.json", document)
-    if status != COMPLETED or document["dice"] is None:
+    if status != COMPLETED or (document["dice"] is None and not matrix):
         why = _last_error(results_dir)
         raise FedbratsError(
             f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"

@@ -52,7 +52,7 @@ def simulate_job(
     began = time.monotonic()
     names = [site.name for site in sites]
     try:
-        _run(job_dir, workspace, names, int(variables["num_rounds"]), on_progress)
+        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress)
     finally:
         stop(workspace)
     seconds = time.monotonic() - began

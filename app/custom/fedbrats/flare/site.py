@@ -26,11 +26,12 @@ class SiteFacts:
 
     data_dir: the site's folder of cases with its `datalist.json`.
     cache_dir: where prepared cases are kept; may be shared by several sites of one machine.
-    personal_dir: where personal weights are kept, in one folder a job; they never leave the site.
+    personal_dir: where personal weights are kept, in one folder a job; they stay at the site.
     device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
     threads: CPU threads of training; None lets PyTorch decide.
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
+    share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
     misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
     """
 
@@ -41,6 +42,7 @@ class SiteFacts:
     threads: int | None = None
     workers: int = 1
     min_cases: int = 1
+    share_personal_models: bool = False
     misbehaviour: str | None = None
 
 
@@ -92,6 +94,9 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     device = document.get("device", "auto")
     if not isinstance(device, str):
         raise ConfigurationError(f"site {site}: {source}: device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    shares = document.get("share_personal_models", False)
+    if not isinstance(shares, bool):
+        raise ConfigurationError(f"site {site}: {source}: share_personal_models must be true or false, not {shares!r}")
     return SiteFacts(
         data_dir=folder("data_dir"),
         cache_dir=folder("cache_dir"),
@@ -100,6 +105,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         threads=whole_number("threads", None),
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
+        share_personal_models=shares,
         misbehaviour=_misbehaviour_of(site, document, source),
     )
 
