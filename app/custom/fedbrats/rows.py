@@ -10,8 +10,8 @@ Kinds of rows, told apart by `kind`:
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
   manifest (SHA-256 of the site's datalist), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
-  `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that each site put in
-  its own
+  `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put its
+  own part in
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at
@@ -135,8 +135,7 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
 def summarise_evaluation(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """The matrix of a cross-site evaluation, a model an entry: model, personal_of, own_personal, and `sites`.
 
-    `sites` is `{site: {"cases", "dice": {region: value} | None, "iou": ...}}`; None where the site said nothing. A model
-    into which some sites put their own personal part is one entry.
+    `sites` is `{site: {"cases", "dice": {region: value} | None, "iou": ...}}`; None where the site said nothing.
     """
     entries: dict[tuple[str, str | None], dict[str, Any]] = {}
     for row in rows:

@@ -100,8 +100,8 @@ class CrossSiteExecutor(SegmentationExecutor):
         mine = load_personal(site.facts.personal_dir / model.job_id / site.name) if known else None
         if mine is None:
             raise DataError(
-                f"site {site.name} keeps no personal weights of job {model.job_id or 'unknown'}, without which its model "
-                f"cannot be evaluated here; fit it to this site first (`fedbrats personalise`)"
+                f"site {site.name} keeps no personal weights of job {model.job_id or 'unknown'}, without which its "
+                f"model cannot be evaluated here; fit it to this site first (`fedbrats personalise`)"
             )
         return mine
 

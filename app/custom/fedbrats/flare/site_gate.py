@@ -73,7 +73,7 @@ class SiteGate(Filter):
         return {name: array for name, array in weights.items() if name not in personal}
 
     def _judge_personal(self, parts: dict[str, Any], facts: SiteFacts) -> None:
-        """Models for other sites to evaluate: none unless the hospital shares them, and never a weight that it keeps."""
+        """Personal weights for others to evaluate: only where the hospital shares them, and none that it lists as kept."""
         if parts and not facts.share_personal_models:
             raise UpdateError("nothing is sent: this hospital does not share its personal models")
         for name, part in parts.items():
