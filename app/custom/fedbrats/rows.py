@@ -10,8 +10,8 @@ Kinds of rows, told apart by `kind`:
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
   manifest (SHA-256 of the site's datalist), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
-  `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put its
-  own part in
+  `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
+  its own part in
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at

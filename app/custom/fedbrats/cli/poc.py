@@ -148,5 +148,6 @@ def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict
     with admin_session(poc.admin_kit) as session:
         for job_dir in jobs:
             results = args.results / f"{job_dir.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
             documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
     return documents

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, read_misbehaviour
-from fedbrats.cli.progress import print_documents, show_progress
+from fedbrats.cli.progress import print_documents, say, show_progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
     job_dir = build_job(args.job, results / "job", parse_settings(args.settings), models=args.models)
+    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
     facts = read_misbehaviour(args.misbehave, args.data)
     document = simulate_job(
         job_dir, args.data, results, cache_dir=args.cache, site_facts=facts, on_progress=show_progress

@@ -68,7 +68,7 @@ def build_job(
 
     settings: variables to change, by name; one that no configuration of the job has is refused.
     with_code: ship this package inside the job, for stock sites that accept code with a job (BYOC).
-    models: results folders or model files that travel inside the job; a job that evaluates needs some, others take none.
+    models: results folders or model files that travel inside the job; one that evaluates needs some, others take none.
 
     Raises: ConfigurationError for an unknown job or variable, or a value of another type than the default's.
     """

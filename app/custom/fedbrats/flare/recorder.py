@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import from_shareable
+from nvflare.apis.dxo import DXO, from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
@@ -41,6 +42,7 @@ class Recorder(FLComponent):
         self._path: Path | None = None
         self._began = self._round_began = time.time()
         self._answered: list[str] = []
+        self._bytes_down = 0
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Turn FLARE's events into rows."""
@@ -66,20 +68,26 @@ class Recorder(FLComponent):
             [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}]
         )
 
-    def _start_round(self, _fl_ctx: FLContext) -> None:
+    def _start_round(self, fl_ctx: FLContext) -> None:
         self._round_began = time.time()
         self._answered = []
+        self._bytes_down = _count_bytes(
+            (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
+        )
 
     def _record_answer(self, fl_ctx: FLContext) -> None:
         site = fl_ctx.get_peer_context().get_identity_name()
         accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
         round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        report = _report_of(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        answer = _read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        report = _report_of(answer)
         if accepted:
             self._answered.append(site)
         metrics = report.pop("received", None), report.pop("trained", None)
         late = time.time() - self._round_began
+        traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
+        row["bytes"] = traffic
         cases = report.get("validation_cases", 0)
         rows = [row]
         for stage, values in zip(("received", "trained"), metrics, strict=True):
@@ -133,13 +141,23 @@ class Recorder(FLComponent):
             stream.write(text)
 
 
-def _report_of(result: Shareable) -> dict[str, Any]:
-    """What a site says of its round; nothing where its answer cannot be read (the aggregator then refuses it)."""
+def _read_answer(result: Shareable) -> DXO | None:
+    """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
     try:
-        report = from_shareable(result).get_meta_prop(REPORT_KEY)
+        return from_shareable(result)
     except ValueError:
-        return {}
+        return None
+
+
+def _report_of(answer: DXO | None) -> dict[str, Any]:
+    """What a site says of its round."""
+    report = answer.get_meta_prop(REPORT_KEY) if answer else None
     return dict(report) if isinstance(report, dict) else {}
+
+
+def _count_bytes(weights: Any) -> int:
+    """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
+    return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
 
 
 def _name_evaluated(owner: str) -> tuple[str, str | None]:

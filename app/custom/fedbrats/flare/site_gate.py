@@ -73,7 +73,7 @@ class SiteGate(Filter):
         return {name: array for name, array in weights.items() if name not in personal}
 
     def _judge_personal(self, parts: dict[str, Any], facts: SiteFacts) -> None:
-        """Personal weights for others to evaluate: only where the hospital shares them, and none that it lists as kept."""
+        """Personal weights for others to evaluate: only where the hospital shares them, and none that it keeps."""
         if parts and not facts.share_personal_models:
             raise UpdateError("nothing is sent: this hospital does not share its personal models")
         for name, part in parts.items():

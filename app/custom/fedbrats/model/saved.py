@@ -23,7 +23,7 @@ from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 
 SUMMARY_FILE = "summary.json"
-MODEL_NAMES = ("global_model.pt", "model.pt")  # what a results folder stands for
+MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile)
 
 
@@ -90,7 +90,7 @@ def _find_file(path: Path) -> Path:
         return path
     found = next((path / name for name in MODEL_NAMES if (path / name).is_file()), None)
     if found is None:
-        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file or a results folder")
+        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file, a results folder or a bundle")
     return found
 
 
