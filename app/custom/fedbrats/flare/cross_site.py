@@ -74,7 +74,7 @@ class CrossSiteExecutor(SegmentationExecutor):
             },
         ).to_shareable()
 
-    def _submit_personal(self, site: LocalSite, _task: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
+    def _submit_personal(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """The personal part of each model that has one, or nothing where this hospital keeps it."""
         parts = {}
         if site.facts.share_personal_models:
@@ -88,7 +88,7 @@ class CrossSiteExecutor(SegmentationExecutor):
         return DXO(DataKind.COLLECTION, data=parts).to_shareable()
 
     @staticmethod
-    def _split(site: LocalSite, model: JobModel) -> tuple[list[str], list[str]]:
+    def _split(site: LocalSite, model: JobModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The shared and the personal names of a model."""
         prefixes = site.trainer.network.personal_names(model.personal)
         return split_names(model.weights, prefixes, allow_nothing_shared=True)
