@@ -8,7 +8,8 @@ Kinds of rows, told apart by `kind`:
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
-  manifest (SHA-256 of the site's datalist), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
+  manifest (SHA-256 of the site's datalist), spacing_mm (of its prepared cases, where it is one), bytes: `down` (the
+  model sent to it) and `up` (its answer), arrays only
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in
@@ -98,14 +99,16 @@ def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None)
 
 
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
-    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, and how
-    often a site was silent (`silent_rounds`) or refused (`refusals`).
+    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, the voxel
+    size that all sites trained at, if it was one, and how often a site was silent (`silent_rounds`) or refused
+    (`refusals`).
 
     A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
     `sites` only. `dice` and `iou` are None where no site said anything.
     """
     rows = list(rows)
     rounds = [row["round"] for row in rows if row["kind"] == "round"]
+    spacings = {row.get("spacing_mm") for row in rows if row["kind"] == "site"}
     training_cases = {row["site"]: row["training_cases"] for row in rows if row["kind"] == "site"}
     found = [row for row in rows if row["kind"] == "metrics" and row["stage"] == stage]
     per_site: dict[str, dict[str, Any]] = {
@@ -125,6 +128,7 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
         "dice": _mean_over_cases(found, "dice"),
         "iou": _mean_over_cases(found, "iou"),
         "per_site": per_site,
+        "spacing_mm": spacings.pop() if len(spacings) == 1 else None,
         "silent_rounds": dict(
             Counter(site for row in rows if row["kind"] == "round" for site in row.get("silent", ()))
         ),

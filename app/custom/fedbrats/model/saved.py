@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -111,18 +111,22 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
     """What FLARE's persistor leaves out of a model: network and preparation, from the job's variables."""
     summary = path.parent / SUMMARY_FILE
     try:
-        variables = json.loads(summary.read_text(encoding="utf-8"))["variables"]
+        document = json.loads(summary.read_text(encoding="utf-8"))
+        variables = document["variables"]
+        preparation = CacheSettings.from_json(
+            {
+                "spacing_mm": variables["spacing_mm"],
+                "normalisation": variables["normalisation"],
+                "shape": variables["volume_shape"],
+            }
+        )
         return {
             "network": {
                 "preset": variables["network"],
                 "seed": variables["seed"],
                 **(variables.get("network_options") or {}),
             },
-            "preparation": {
-                "spacing_mm": variables["spacing_mm"],
-                "normalisation": variables["normalisation"],
-                "shape": variables["volume_shape"],
-            },
+            "preparation": asdict(preparation.at(document.get("spacing_mm"))),
             "settings": {"inference_window": variables.get("inference_window")},
         }
     except FileNotFoundError:
