@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
         add_trouble_argument(action)
+        action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
         action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
     for action in (run, up, submit, status, down):
         action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
@@ -127,7 +128,7 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
     facts |= read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
-    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache)
+    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache, mlflow_uri=args.mlflow)
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
     federation.start(poc)
     return poc

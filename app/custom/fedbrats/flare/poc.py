@@ -21,7 +21,7 @@ from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
 from fedbrats.flare.sessions import admin_session
-from fedbrats.flare.site import REGISTER
+from fedbrats.flare.site import MLFLOW, REGISTER
 from fedbrats.house import house_dir
 
 STATE_FILE = "processes.json"
@@ -54,10 +54,12 @@ def prepare(
     *,
     site_facts: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
+    mlflow_uri: str | None = None,
 ) -> Poc:
     """Provision a POC for the sites of a data folder, in an empty workspace; what a crashed one left there is cleared.
 
     site_facts: entries that every site's `local/fedbrats.json` gets beside its folders.
+    mlflow_uri: the MLflow server that gets the training curves.
 
     Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
     or the folder is something else.
@@ -75,7 +77,7 @@ def prepare(
     people = [entry for entry in project["participants"] if entry["type"] != "client"]
     for entry in people:
         if entry["type"] == "server":
-            entry.update(fed_learn_port=port, admin_port=port)
+            entry.update(fed_learn_port=port, admin_port=port, fedbrats={MLFLOW: mlflow_uri})
     clients = [
         {
             "name": site.name,

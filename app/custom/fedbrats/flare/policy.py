@@ -16,7 +16,6 @@ FLARE_CLASSES = (
     "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
     # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
     "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor",
-    "nvflare.app_opt.tracking.mlflow.mlflow_receiver.MLflowReceiver",
     "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",
     "torch.optim.SGD",  # FedOpt's server optimiser
 )
@@ -31,6 +30,7 @@ OUR_CLASSES = (
     "fedbrats.flare.fedce.FedCE",
     "fedbrats.flare.filters.KeepShared",
     "fedbrats.flare.recorder.Recorder",
+    "fedbrats.flare.tracking.MLflowTracking",
     "fedbrats.model.network.SegmentationNetwork",
 )
 ALLOWED_CLASSES = (*FLARE_CLASSES, *OUR_CLASSES)

@@ -17,7 +17,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.trouble import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
-REGISTER = "registered_cases"  # the server's entry in its own site file
+REGISTER, MLFLOW = "registered_cases", "mlflow_uri"  # the server's entries in its own site file
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,8 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     """Check the entries of a site file and resolve its paths against `base`."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    known = {field.name for field in fields(SiteFacts)} | {
-        REGISTER
-    }  # in FLARE's simulator, sites and server share a file
+    # In FLARE's simulator, sites and server share a file.
+    known = {field.name for field in fields(SiteFacts)} | {REGISTER, MLFLOW}
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(
@@ -135,6 +134,20 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
     if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
         raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
     return register
+
+
+def read_mlflow_uri(local_dir: Path) -> str | None:
+    """Return the address of the MLflow server that gets the training curves, from the server's own site file."""
+    path = local_dir / SITE_FILE
+    try:
+        uri = json.loads(path.read_text(encoding="utf-8")).get(MLFLOW)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"the server's {path} cannot be read: {error!r}") from None
+    if uri is not None and not isinstance(uri, str):
+        raise ConfigurationError(f"mlflow_uri in {path} must be an address such as http://localhost:5000, not {uri!r}")
+    return uri
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:
