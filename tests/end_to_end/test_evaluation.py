@@ -4,19 +4,15 @@ import json
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
-import psutil
 import pytest
 
 from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
 from fedbrats.data.sites import new_sites_folder, write_record
-from fedbrats.flare.processes import find_processes, free_port
+from fedbrats.flare.processes import find_processes
 from fedbrats.model.network import SegmentationNetwork
-from tests.end_to_end.consortium import wait_for
 
 pytestmark = pytest.mark.end_to_end
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
@@ -32,39 +28,13 @@ def fedbrats(*words, cwd):
 
 
 @pytest.fixture(scope="module")
-def mlflow_uri(tmp_path_factory):
-    """A real MLflow server on loopback, or None without mlflow."""
-    if find_spec("mlflow") is None:
-        yield None
-        return
-    home, uri = tmp_path_factory.mktemp("mlflow"), f"http://127.0.0.1:{free_port()}"
-    words = ["server", "--host", "127.0.0.1", "--port", uri.rpartition(":")[2], "--workers", "1"]
-    words += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")]
-    with (home / "log.txt").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "mlflow", *words], cwd=home, stdout=log, stderr=log)
-    wait_for(lambda: _answers(f"{uri}/health"), timeout_s=300)
-    yield uri
-    children = psutil.Process(server.pid).children(recursive=True)
-    for process in (server, *children):
-        process.terminate()
-    server.wait(timeout=60)
-
-
-def _answers(address):
-    try:
-        return urlopen(address, timeout=5).status == 200
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, mlflow_uri):
+def folder(tmp_path_factory):
     """Where a POC of five sites is up."""
     folder = tmp_path_factory.mktemp("evaluation")
     with new_sites_folder(folder / "sites") as temporary:
         sites = list(write_cohort(temporary, CohortSettings(sites=5, cases=3, spacing_mm=4.0)))
         write_record(temporary, sites, {"made_by": "phantom"})
-    fedbrats("poc", "up", "--data", "sites", *(("--mlflow", mlflow_uri) if mlflow_uri else ()), cwd=folder)
+    fedbrats("poc", "up", "--data", "sites", cwd=folder)
     yield folder
     fedbrats("poc", "down", cwd=folder)
     assert find_processes(folder / "build" / "poc") == []
@@ -110,19 +80,6 @@ def test_the_live_report_follows_the_job_to_its_end(trained):
     assert any("Learning curves" in page and "Still running" in page for page in live)
     (final,) = pages - set(live)
     assert "Best mean Dice: fedavg" in final
-
-
-@pytest.mark.skipif(find_spec("mlflow") is None, reason="needs the package mlflow")
-def test_a_mlflow_server_gets_every_sites_curves(mlflow_uri, trained):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(mlflow_uri)
-    runs = client.search_runs([client.get_experiment_by_name("fedbrats").experiment_id])
-    jobs = [json.loads((results / "summary.json").read_text())["job_id"] for results in trained[0]]
-    assert sorted(run.data.tags["job_id"] for run in runs) == sorted(jobs * 5)
-    for run in runs:
-        assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [0, 1]
-        assert 0 <= run.data.metrics["dice_received_mean"] <= 1
 
 
 def test_the_matrix_has_every_model_at_every_site(evaluated):
