@@ -39,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
     say(f"{args.job}: follow it with `fedbrats report {results} --live`")
     facts = read_misbehaviour(args.misbehave, args.data)
     document = simulate_job(
-        job_dir, args.data, results, cache_dir=args.cache, site_facts=facts, on_progress=show_progress
+        job_dir,
+        args.data,
+        results,
+        cache_dir=args.cache,
+        site_facts=facts,
+        models=args.models,
+        on_progress=show_progress,
     )
     print_documents([document], as_json=args.json)
     return 0

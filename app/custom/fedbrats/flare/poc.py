@@ -27,6 +27,7 @@ from fedbrats.house import house_dir
 STATE_FILE = "processes.json"
 ADMIN = "admin@example.org"
 SERVER = "server"
+PERSONAL_FOLDER = "personal"  # in a workspace: every site's personal weights, by job
 START_TIMEOUT_S = 120
 
 
@@ -112,7 +113,7 @@ def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites
     return {
         "data_dir": f"{sites_dir.resolve()}/{{site}}",
         "cache_dir": str((cache_dir or workspace / "cache").resolve()),
-        "personal_dir": str((workspace / "personal").resolve()),
+        "personal_dir": str((workspace / PERSONAL_FOLDER).resolve()),
         "threads": max(1, (os.cpu_count() or 1) // sites),
     }
 
@@ -206,7 +207,7 @@ def _clear(workspace: Path) -> None:
         )
     # Prepared cases are keyed by content and personal weights by job: a new federation can trust them.
     for path in workspace.iterdir():
-        if path.name not in ("cache", "personal"):
+        if path.name not in ("cache", PERSONAL_FOLDER):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
