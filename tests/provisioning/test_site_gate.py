@@ -100,6 +100,28 @@ def test_other_kinds_of_results_do_not_leave(site, kind):
         sent(site, DXO(kind, {"x": 1}).to_shareable())
 
 
+def submission(weights=("head.weight",), **meta):
+    part = DXO(DataKind.WEIGHTS, {name: np.ones(1, "f4") for name in weights}, {"model": "fedper", **meta})
+    return DXO(DataKind.COLLECTION, {"fedper": part}).to_shareable()
+
+
+def share(site):
+    path = site.folder / "local" / "fedbrats.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "share_personal_models": True}))
+
+
+def test_personal_models_leave_only_where_the_hospital_shares_them(site):
+    with pytest.raises(UpdateError, match="does not share its personal models"):
+        sent(site, submission())
+    assert sent(site, DXO(DataKind.COLLECTION, {}).to_shareable()).data == {}
+    share(site)
+    assert set(sent(site, submission()).data["fedper"].data) == {"head.weight"}
+    with pytest.raises(UpdateError, match=r"keeps head\.weight"):
+        sent(site, submission(), keep=["head."])
+    with pytest.raises(UpdateError, match="names a path, a case or a patient"):
+        sent(site, submission(note="/data/brats"))
+
+
 def test_a_result_that_is_no_dxo_does_not_leave(site):
     with pytest.raises(UpdateError, match="nothing is sent"):
         SiteGate().process(Shareable({"x": 1}), site.context)

@@ -24,6 +24,7 @@ addEventListener("load", () => { document.body.dataset.seen = JSON.stringify({
     title: svg.closest("figure").querySelector("figcaption").textContent,
     width: svg.getBoundingClientRect().width, height: svg.getBoundingClientRect().height,
     marks: svg.querySelectorAll("[id*=line2d] path, [id*=PathCollection] use, [id*=patch] path").length})),
+  heat: [...document.querySelectorAll("td.heat")].map(cell => getComputedStyle(cell).backgroundColor),
   broken: [...document.images].filter(image => !image.naturalWidth).length})});
 </script></body>"""
 
@@ -55,8 +56,8 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(federated) -> str:
-    return write_page(read_results(federated), "A report")
+def page(federated, evaluated) -> str:
+    return write_page(read_results([*federated, evaluated]), "A report")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_headings_descend_and_everything_seen_has_words(page, outline):
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert next(attributes for tag, attributes in outline if tag == "html")["lang"] == "en"
     pictures = [attributes for tag, attributes in outline if tag == "svg"]
-    assert len(pictures) == 2 * 6 + 1
+    assert len(pictures) == 2 * 7 + 1
     assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 40 for attributes in pictures)
     assert all(attributes["alt"] for tag, attributes in outline if tag == "img")
 
@@ -113,6 +114,19 @@ def test_refusals_versions_seeds_and_checksums_are_there(page, federated):
     for said in ("not-finite", "nvflare 2.", "fedper-1", "FINISHED:COMPLETED", "&quot;network&quot;: &quot;tiny&quot;"):
         assert said in page
     assert read_results(federated)[0].checksums["global_model.pt"] in page
+
+
+def test_a_cross_site_evaluation_is_a_heat_map_and_no_method(page):
+    section = page.split('<h2 id="cross-site-evaluation">')[1].split("</section>")[0]
+    for said in ("fedavg", "fedper with each site's own personal part", "fedper with the personal part of south"):
+        assert said.replace("'", "&#x27;") in section
+    assert section.count("&ndash;") == 3  # west says nothing
+    results = page.split('<h2 id="results">')[1].split("</section>")[0]
+    assert "evaluate" not in results
+
+
+def test_bytes_are_said_in_words_too(page):
+    assert "In all 9.0 MB of models went to the sites and 4.5 MB came back." in page
 
 
 def test_a_running_job_is_followed_and_a_finished_one_is_not(federated, tmp_path):
@@ -163,7 +177,9 @@ def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
     assert "CONSOLE" not in console
     assert seen["overflow"] <= 0
     assert seen["broken"] == 0
-    assert len(seen["charts"]) == 13
+    assert len(seen["charts"]) == 15
+    assert len(seen["heat"]) == 2 * 3 + 3 * 2  # sites by methods, and models by those sites that said something
+    assert len(set(seen["heat"])) > 5  # as many shades as there are values
     for chart in seen["charts"]:
         assert chart["marks"] > 5, f"{chart['title']} is empty"
         assert chart["width"] > 300

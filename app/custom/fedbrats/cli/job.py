@@ -7,6 +7,7 @@ example:
   fedbrats job list
   fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
+  fedbrats job build evaluate --models results/fedavg results/fedper
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
     build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
     add_set_argument(build)
+    add_models_argument(build)
     build.add_argument("--json", action="store_true", help="print one JSON document")
     listing = actions.add_parser("list", help="show the jobs there are, and their variables")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
@@ -42,6 +44,19 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_models_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --models, for the job that evaluates them."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="RESULTS",
+        help="of the job evaluate: results folders, or model files in them, that every site scores",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Build or list."""
     from fedbrats.flare.jobs import build_job, list_jobs, parse_settings
@@ -54,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
             print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
         return 0
     settings = parse_settings(args.settings)
-    names = args.names or [job.name for job in list_jobs()]
-    folders = {name: build_job(name, args.out, settings, with_code=args.with_code) for name in names}
+    names = args.names or [job.name for job in list_jobs() if not job.needs_models]
+    folders = {
+        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models) for name in names
+    }
     if args.json:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:

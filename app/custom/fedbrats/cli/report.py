@@ -6,7 +6,8 @@ itself: no network, no script; it is light or dark as its reader's device, and p
 With --data, a sites folder, it also shows the best, the median and the worst validation case. That is done for phantoms
 only, unless --pictures says that whoever will see the page may see these scans.
 
---live writes the page anew while a job runs, and the browser follows; it ends with the job.
+--live writes the page anew while a job runs, and the browser follows; it ends with the job. `fedbrats poc run` and
+`fedbrats simulate` say the results folder of each job as it starts.
 
 example:
   fedbrats report results/fedavg results/fedper results/train --out report.html
@@ -47,13 +48,8 @@ def run(args: argparse.Namespace) -> int:
     _require_matplotlib()
     from fedbrats.report.results import read_results
 
-    while args.live:
-        runs = read_results(args.results)
-        if not any(results.is_running for results in runs):
-            break
-        _write(args, runs, [])
-        say(f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds")
-        time.sleep(POLL_S)
+    if args.live:
+        _follow(args)
     runs = read_results(args.results)
     gallery = _draw_gallery(args, runs[0]) if args.data else []
     _write(args, runs, gallery)
@@ -62,6 +58,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"wrote {args.out}")
     return 0
+
+
+def _follow(args: argparse.Namespace) -> None:
+    """Write the page anew until every run has ended."""
+    from fedbrats.report.results import has_begun, read_results
+
+    said = ""
+    while True:
+        if waiting := [str(folder) for folder in args.results if not has_begun(folder)]:
+            saying = f"report: waiting for {', '.join(waiting)} to begin"
+        else:
+            runs = read_results(args.results)
+            if not any(results.is_running for results in runs):
+                return
+            _write(args, runs, [])
+            saying = f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds"
+        if saying != said:
+            say(saying)
+            said = saying
+        time.sleep(POLL_S)
 
 
 def _write(args: argparse.Namespace, runs: list[Results], gallery: list[GalleryItem]) -> None:

@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
+    from fedbrats.data.cache import common_spacing
     from fedbrats.data.parallel import count_cores
     from fedbrats.flare.jobs import parse_settings
     from fedbrats.flare.plan import read_plan
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     rows += [*final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
     _write_rows(out / ROWS_FILE, rows)
     _write_rows(out / CASES_FILE, by_case)
-    _write_model(out / "model.pt", trainer, plan)
+    spacing_mm = common_spacing(case for site in sites for case in site.training)
+    _write_model(out / "model.pt", trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
     document = {
         "job": "train",
         "job_id": job_id,

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -51,6 +51,17 @@ class CachedCase:
     image: NDArray[np.float16]
     mask: NDArray[np.uint8] | None
     geometry: Geometry
+
+
+def common_spacing(cases: Iterable[CachedCase]) -> float | None:
+    """The voxel size in mm at which all these cases were prepared; None where they differ, or voxels are no cubes.
+
+    A model that was trained at the scans' own size can then be asked about a scan of another.
+    """
+    sizes = np.array([case.geometry.spacing_mm for case in cases])
+    if not sizes.size or np.ptp(sizes) > 0.01 * sizes.min():
+        return None
+    return round(float(np.median(sizes)), 3)
 
 
 @dataclass(frozen=True)

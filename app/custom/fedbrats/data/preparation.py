@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ class CacheSettings:
             raise ConfigurationError(f"spacing_mm is {self.spacing_mm}, expected 0.2 to 20")
         if self.shape is not None and (min(self.shape) < 8 or self.spacing_mm is not None):
             raise ConfigurationError("shape needs three numbers of at least 8, and excludes spacing_mm")
+
+    def at(self, spacing_mm: float | None) -> CacheSettings:
+        """These settings with the voxel size that "the scan's own" has turned out to be."""
+        settled = self.spacing_mm is not None or self.shape is not None
+        return self if settled else replace(self, spacing_mm=spacing_mm)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CacheSettings:

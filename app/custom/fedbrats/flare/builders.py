@@ -20,7 +20,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
-from fedbrats.flare.site import REGISTER, SITE_FILE, parse_site_facts, write_site_facts
+from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
@@ -37,7 +37,8 @@ class FedbratsBuilder(Builder):
     - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
       code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
-    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`;
+    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
+      training curves go besides TensorBoard, from `mlflow_uri`;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -70,7 +71,8 @@ class FedbratsBuilder(Builder):
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
-                for name in self._jobs if self._jobs is not None else [job.name for job in list_jobs()]:
+                every = [job.name for job in list_jobs() if not job.needs_models]
+                for name in self._jobs if self._jobs is not None else every:
                     build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
@@ -115,9 +117,11 @@ class FedbratsBuilder(Builder):
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+        facts = server.get_prop(FACTS) or {}
         if all(register.values()):
-            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register})
-        storage = (server.get_prop(FACTS) or {}).get("storage_dir")
+            tracking = {MLFLOW: facts[MLFLOW]} if facts.get(MLFLOW) else {}
+            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register, **tracking})
+        storage = facts.get("storage_dir")
         if storage is not None:
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")

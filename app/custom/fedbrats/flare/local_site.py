@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
+from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, common_spacing, prepare_cases
 from fedbrats.data.datalist import DATALIST_NAME, read_datalist
 from fedbrats.errors import DataError
 from fedbrats.flare.site import SiteFacts, read_site_facts
@@ -31,6 +31,7 @@ class LocalSite:
     rejected: Sequence[RejectedCase]
     trainer: Trainer
     manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
+    spacing_mm: float | None  # of its prepared training cases, where it is one
     preparing_seconds: float
     validating_seconds: float = 0.0
 
@@ -59,6 +60,7 @@ class LocalSite:
             "validation_cases": len(self.validation),
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
+            "spacing_mm": self.spacing_mm,
             "steps": outcome.steps,
             "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
             "seconds": {
@@ -123,7 +125,9 @@ def open_local_site(
         threads=facts.threads,
     )
     manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
-    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, time.perf_counter() - began)
+    spacing_mm = common_spacing(training_cases)
+    seconds = time.perf_counter() - began
+    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, spacing_mm, seconds)
 
 
 def seed_of_site(seed: int, site: str) -> int:

@@ -8,22 +8,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import from_shareable
+from nvflare.apis.dxo import DXO, from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
-from fedbrats.rows import FINAL_ROUND, ROWS_FILE, ROWS_FOLDER, metric_rows
+from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
+FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
 
 def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:
@@ -40,6 +42,7 @@ class Recorder(FLComponent):
         self._path: Path | None = None
         self._began = self._round_began = time.time()
         self._answered: list[str] = []
+        self._bytes_down = 0
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Turn FLARE's events into rows."""
@@ -65,20 +68,26 @@ class Recorder(FLComponent):
             [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}]
         )
 
-    def _start_round(self, _fl_ctx: FLContext) -> None:
+    def _start_round(self, fl_ctx: FLContext) -> None:
         self._round_began = time.time()
         self._answered = []
+        self._bytes_down = _count_bytes(
+            (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
+        )
 
     def _record_answer(self, fl_ctx: FLContext) -> None:
         site = fl_ctx.get_peer_context().get_identity_name()
         accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
         round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        report = _report_of(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        answer = _read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        report = _report_of(answer)
         if accepted:
             self._answered.append(site)
         metrics = report.pop("received", None), report.pop("trained", None)
         late = time.time() - self._round_began
+        traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
+        row["bytes"] = traffic
         cases = report.get("validation_cases", 0)
         rows = [row]
         for stage, values in zip(("received", "trained"), metrics, strict=True):
@@ -104,11 +113,16 @@ class Recorder(FLComponent):
         site = fl_ctx.get_prop(AppConstants.DATA_CLIENT)
         result: Shareable = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
         if result.get_return_code() not in (None, ReturnCode.OK):
-            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": owner}])
+            said = f"of {owner}; the log of {site} says why"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
         report = from_shareable(result).data
-        stage = STAGES.get(owner, owner)
-        self._write(metric_rows(FINAL_ROUND, site, stage, report["metrics"], report["validation_cases"]))
+        if owner in STAGES:
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], report["metrics"], report["validation_cases"]))
+            return
+        model, personal_of = _name_evaluated(owner)
+        own = bool(report.get(OWN_PERSONAL))
+        self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
         self._write(fl_ctx.get_prop(ROWS_EVENT) or [])
@@ -127,13 +141,31 @@ class Recorder(FLComponent):
             stream.write(text)
 
 
-def _report_of(result: Shareable) -> dict[str, Any]:
-    """What a site says of its round; nothing where its answer cannot be read (the aggregator then refuses it)."""
+def _read_answer(result: Shareable) -> DXO | None:
+    """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
     try:
-        report = from_shareable(result).get_meta_prop(REPORT_KEY)
+        return from_shareable(result)
     except ValueError:
-        return {}
+        return None
+
+
+def _report_of(answer: DXO | None) -> dict[str, Any]:
+    """What a site says of its round."""
+    report = answer.get_meta_prop(REPORT_KEY) if answer else None
     return dict(report) if isinstance(report, dict) else {}
+
+
+def _count_bytes(weights: Any) -> int:
+    """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
+    return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
+
+
+def _name_evaluated(owner: str) -> tuple[str, str | None]:
+    """(model, the site whose personal part is in it) of a name of FLARE's: `SRV_fedavg`, or `site-1.fedper`."""
+    if owner.startswith(FROM_SERVER):
+        return owner.removeprefix(FROM_SERVER), None
+    site, _, model = owner.rpartition(".")  # a host's name has dots, a model's has none
+    return model, site
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,7 +23,7 @@ from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 
 SUMMARY_FILE = "summary.json"
-MODEL_NAMES = ("global_model.pt", "model.pt")  # what a results folder stands for
+MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile)
 
 
@@ -94,7 +94,7 @@ def _find_file(path: Path) -> Path:
         return path
     found = next((path / name for name in MODEL_NAMES if (path / name).is_file()), None)
     if found is None:
-        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file or a results folder")
+        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file, a results folder or a bundle")
     return found
 
 
@@ -115,18 +115,22 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
     """What FLARE's persistor leaves out of a model: network and preparation, from the job's variables."""
     summary = path.parent / SUMMARY_FILE
     try:
-        variables = json.loads(summary.read_text(encoding="utf-8"))["variables"]
+        document = json.loads(summary.read_text(encoding="utf-8"))
+        variables = document["variables"]
+        preparation = CacheSettings.from_json(
+            {
+                "spacing_mm": variables["spacing_mm"],
+                "normalisation": variables["normalisation"],
+                "shape": variables["volume_shape"],
+            }
+        )
         return {
             "network": {
                 "preset": variables["network"],
                 "seed": variables["seed"],
                 **(variables.get("network_options") or {}),
             },
-            "preparation": {
-                "spacing_mm": variables["spacing_mm"],
-                "normalisation": variables["normalisation"],
-                "shape": variables["volume_shape"],
-            },
+            "preparation": asdict(preparation.at(document.get("spacing_mm"))),
             "settings": {name: variables.get(name) for name in ("inference_window", "component_share")},
         }
     except FileNotFoundError:
