@@ -13,6 +13,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
+from fedbrats.flare.sessions import pause_between_questions
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
 
 POLL_S = 0.5
@@ -113,8 +114,12 @@ def _follow(
 ) -> str:
     rows_path = poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE
     last: Progress | None = None
+    began = next_question = time.monotonic()
     while True:
-        status = str(session.get_job_meta(job_id).get("status", ""))
+        now = time.monotonic()
+        if now >= next_question:
+            status = str(session.get_job_meta(job_id).get("status", ""))
+            next_question = now + pause_between_questions(now - began, POLL_S)
         progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
         if on_progress and progress and progress != last:
             on_progress(progress)

@@ -54,6 +54,14 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
         raise FedbratsError(f"the server knows no such job: {error}") from error
 
 
+def pause_between_questions(waited_s: float, shortest_s: float) -> float:
+    """Seconds until a server is asked again about a job: a hundredth of the wait so far, half a minute at the most.
+
+    The server writes every question into its audit trail, which nobody may throw away: weeks must not fill it.
+    """
+    return min(30.0, max(shortest_s, waited_s / 100))
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep FLARE's prints off standard output, which belongs to --json."""
