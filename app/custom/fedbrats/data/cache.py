@@ -30,6 +30,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases import Case
 from fedbrats.data.preparation import CacheSettings, Geometry, PreparedCase, prepare
 from fedbrats.data.regions import LabelConvention
+from fedbrats.data.soundness import BrokenCaseError, check_files
 from fedbrats.errors import DataError
 
 __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
@@ -44,13 +45,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedCase:
-    """A prepared case: image float16 (4, X, Y, Z) and mask uint8 (3, X, Y, Z) or None, both memory-mapped read-only."""
+    """A prepared case: image float16 (4, X, Y, Z) and mask uint8 (3, X, Y, Z) or None, both memory-mapped read-only.
+
+    files: what is mapped, with its size: see `fedbrats.data.soundness`.
+    """
 
     name: str
     patient: str
     image: NDArray[np.float16]
     mask: NDArray[np.uint8] | None
     geometry: Geometry
+    files: tuple[tuple[Path, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, setti
     if folder.is_dir():
         try:
             return _open_entry(folder, case)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, BrokenCaseError) as error:
             logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, error)
             _discard(folder)
     prepared = prepare(case, convention, settings)
@@ -207,7 +212,7 @@ def _checksum(array: NDArray[Any]) -> int:
 def _open_entry(folder: Path, case: Case) -> CachedCase:
     """Map an entry's arrays and verify their checksums, which also brings them into the page cache for training.
 
-    Raises: OSError, ValueError, KeyError or TypeError if the entry is not sound.
+    Raises: OSError, ValueError, KeyError, TypeError or BrokenCaseError if the entry is not sound.
     """
     document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
     arrays = {}
@@ -215,9 +220,13 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
         arrays[name] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
         if _checksum(arrays[name]) != checksum:
             raise ValueError(f"{name} does not have the checksum it was stored with")
-    return CachedCase(
-        case.name, case.patient, arrays[_IMAGE], arrays.get(_MASK), Geometry.from_document(document["geometry"])
-    )
+    image, mask = arrays[_IMAGE], arrays.get(_MASK)
+    if image.dtype != np.float16 or image.ndim != 4 or (mask is not None and mask.dtype != np.uint8):
+        raise ValueError(f"{_IMAGE} or {_MASK} is not an array of a prepared case")
+    files = tuple((folder / name, (folder / name).stat().st_size) for name in arrays)
+    cached = CachedCase(case.name, case.patient, image, mask, Geometry.from_document(document["geometry"]), files)
+    check_files(cached)
+    return cached
 
 
 def _discard(folder: Path) -> None:

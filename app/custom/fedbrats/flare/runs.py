@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
-from fedbrats.flare.sessions import pause_between_questions
+from fedbrats.flare.sessions import job_status, pause_between_questions
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
 
 POLL_S = 0.5
@@ -51,7 +52,8 @@ def run_job(
     try:
         status = _follow(poc, session, job_dir.name, job_id, int(variables["num_rounds"]), on_progress)
     except BaseException:
-        session.abort_job(job_id)
+        with contextlib.suppress(Exception):  # the reason why we leave is what must be told
+            session.abort_job(job_id)
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
@@ -118,7 +120,7 @@ def _follow(
     while True:
         now = time.monotonic()
         if now >= next_question:
-            status = str(session.get_job_meta(job_id).get("status", ""))
+            status = job_status(session, job_id)
             next_question = now + pause_between_questions(now - began, POLL_S)
         progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
         if on_progress and progress and progress != last:

@@ -31,6 +31,7 @@ class SiteFacts:
     threads: CPU threads of training; None lets PyTorch decide.
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
+    max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
     misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
     """
 
@@ -41,6 +42,7 @@ class SiteFacts:
     threads: int | None = None
     workers: int = 1
     min_cases: int = 1
+    max_bad_share: float = 0.5
     misbehaviour: str | None = None
 
 
@@ -92,6 +94,9 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     device = document.get("device", "auto")
     if not isinstance(device, str):
         raise ConfigurationError(f"site {site}: {source}: device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    share = document.get("max_bad_share", SiteFacts.max_bad_share)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigurationError(f"site {site}: {source}: max_bad_share must be a number from 0 to 1, not {share!r}")
     return SiteFacts(
         data_dir=folder("data_dir"),
         cache_dir=folder("cache_dir"),
@@ -100,6 +105,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         threads=whole_number("threads", None),
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
+        max_bad_share=share,
         misbehaviour=_misbehaviour_of(site, document, source),
     )
 
