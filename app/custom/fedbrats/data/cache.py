@@ -7,6 +7,7 @@ counts. A small index remembers the content hash of files by their size and time
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -37,7 +38,7 @@ __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepa
 
 FORMAT_VERSION = 1  # part of every key: raise it whenever preparation gives other numbers
 _ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
-_TEMPORARY = ".unfinished-"
+_TEMPORARY, _LOCK = ".unfinished-", "lock"
 _ABANDONED_AFTER_S = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,9 @@ def _store_entry(folder: Path, prepared: PreparedCase) -> None:
     with _telling_a_full_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+        lock = (unfinished / _LOCK).open("wb")
         try:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # somebody is at work here, whatever the clock says
             checksums = {_IMAGE: _write_array(unfinished / _IMAGE, prepared.image)}
             if prepared.mask is not None:
                 checksums[_MASK] = _write_array(unfinished / _MASK, prepared.mask)
@@ -184,8 +187,10 @@ def _store_entry(folder: Path, prepared: PreparedCase) -> None:
                 unfinished / _ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()}
             )
             unfinished.chmod(0o755)
+            (unfinished / _LOCK).unlink()
             _move_into_place(unfinished, folder)
         finally:
+            lock.close()
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -198,8 +203,10 @@ def _move_into_place(unfinished: Path, folder: Path) -> None:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> int:
-    with path.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as stream:  # np.save would not say that the disk is full
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)
         stream.flush()
         os.fsync(stream.fileno())
     return _checksum(array)
@@ -238,13 +245,24 @@ def _discard(folder: Path) -> None:
 
 
 def _remove_abandoned(cache_dir: Path) -> None:
-    """Remove what killed processes left unfinished; young ones may belong to a process at work."""
+    """Remove what killed processes left unfinished; young ones and locked ones may belong to a process at work."""
     for path in cache_dir.glob(f"{_TEMPORARY}*"):
         try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S and not _is_locked(path / _LOCK):
                 shutil.rmtree(path, ignore_errors=True)
         except FileNotFoundError:
             continue
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from nvflare.apis.signal import Signal
 from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.app_constant import AppConstants
 
+from fedbrats.atomic import append_lines
 from fedbrats.errors import DataError, FedbratsError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
@@ -192,10 +193,7 @@ class SegmentationExecutor(Executor):
     def _record_cases(self, fl_ctx: FLContext, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows about single cases to a file in the site's own run folder; they never leave the site."""
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-        path = run_dir / ROWS_FOLDER / CASES_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(json.dumps(row) + "\n" for row in rows))
+        append_lines(run_dir / ROWS_FOLDER / CASES_FILE, map(json.dumps, rows))
 
     def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
         """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""
