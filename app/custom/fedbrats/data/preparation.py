@@ -132,7 +132,7 @@ def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) ->
     kept, matrices = _source_of(box, step, shape)
     prepared = [_normalise(_resample(image[kept].astype(np.float32), matrices), settings) for image in images]
     mask = None if labels is None else _resample_regions(_regions_of(case, labels[kept], convention), matrices)
-    return PreparedCase(np.stack(prepared).astype(np.float16), mask, geometry)
+    return PreparedCase(_as_stored(case, prepared), mask, geometry)
 
 
 def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
@@ -207,6 +207,19 @@ def _read_volume(case: Case, path: Path) -> tuple[NDArray[Any], NDArray[np.float
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"case {case.name}: {path.name} holds NaN or infinite values")
     return voxels, volume.affine
+
+
+def _as_stored(case: Case, images: list[NDArray[np.float32]]) -> NDArray[np.float16]:
+    """float16 (4, X, Y, Z). Raises: DataError where intensities are so far apart that they do not fit in."""
+    with np.errstate(over="ignore"):
+        stored = np.stack(images).astype(np.float16)
+    for modality, image in zip(MODALITIES, stored, strict=True):
+        if not np.isfinite(image).all():
+            raise DataError(
+                f"case {case.name}: {case.images[modality].name} holds intensities that cannot be normalised; "
+                f"are there a few absurdly bright voxels in it?"
+            )
+    return stored
 
 
 def _reorient(volume: NDArray[Any], transform: NDArray[np.float64]) -> NDArray[Any]:

@@ -34,8 +34,8 @@ SITE_LOG_STREAMER = "site_log_streamer"
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
-      code with a job, whoever submits it; the consortium's versions;
+    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs, and
+      none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
     - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
       training curves go besides TensorBoard, from `mlflow_uri`;
@@ -62,6 +62,7 @@ class FedbratsBuilder(Builder):
         for participant in (server, *project.get_clients()):
             local_dir = Path(ctx.get_local_dir(participant))
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
+            quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
@@ -155,6 +156,13 @@ def restrict_resources(resources: Path) -> None:
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [*kept, RULES_COMPONENT]
     write_json_atomic(resources, document)
+
+
+def quieten_console(log_config: Path) -> None:
+    """Leave only warnings and errors on the console: FLARE rotates its log files, but nobody rotates a console."""
+    document = _read(log_config)
+    document["handlers"]["consoleHandler"]["level"] = "WARNING"
+    write_json_atomic(log_config, document)
 
 
 def move_storage(resources: Path, storage: Path) -> None:

@@ -19,6 +19,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
+from fedbrats.atomic import append_lines
 from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
@@ -40,7 +41,8 @@ class Recorder(FLComponent):
     def __init__(self) -> None:
         super().__init__()
         self._path: Path | None = None
-        self._began = self._round_began = time.time()
+        self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
+        self._unwritten: list[str] = []
         self._answered: list[str] = []
         self._bytes_down = 0
 
@@ -62,14 +64,13 @@ class Recorder(FLComponent):
     def _start(self, fl_ctx: FLContext) -> None:
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         self._path = run_dir / ROWS_FOLDER / ROWS_FILE
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._began = time.time()
+        self._began = time.monotonic()
         self._write(
-            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}]
+            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
         )
 
     def _start_round(self, fl_ctx: FLContext) -> None:
-        self._round_began = time.time()
+        self._round_began = time.monotonic()
         self._answered = []
         self._bytes_down = _count_bytes(
             (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
@@ -84,7 +85,7 @@ class Recorder(FLComponent):
         if accepted:
             self._answered.append(site)
         metrics = report.pop("received", None), report.pop("trained", None)
-        late = time.time() - self._round_began
+        late = time.monotonic() - self._round_began
         traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
         row["bytes"] = traffic
@@ -101,7 +102,7 @@ class Recorder(FLComponent):
             "round": fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
             "answered": sorted(self._answered),
             "silent": sorted(clients - set(self._answered)),
-            "seconds": time.time() - self._round_began,
+            "seconds": time.monotonic() - self._round_began,
             "ended_at": time.time(),
         }
         if row["silent"]:
@@ -130,15 +131,22 @@ class Recorder(FLComponent):
     def _end(self, fl_ctx: FLContext) -> None:
         signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered
         status = "aborted" if signal is not None and signal.triggered else "ended"
-        self._write([{"kind": "end", "status": status, "seconds": time.time() - self._began}])
+        self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append whole lines in one write, so that a reader of a running job sees only whole ones."""
+        """Append whole lines; what a full disk does not take is kept and written when it takes more."""
         if self._path is None:
             return
-        text = "".join(json.dumps(row, default=_plain) + "\n" for row in rows)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(text)
+        self._unwritten += [json.dumps(row, default=_plain) for row in rows]
+        try:
+            append_lines(self._path, self._unwritten)
+        except OSError as error:
+            self.logger.error(
+                f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free space "
+                f"there: they are kept until the end of the job"
+            )
+        else:
+            self._unwritten = []
 
 
 def _read_answer(result: Shareable) -> DXO | None:

@@ -14,7 +14,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import META, read_variables
 from fedbrats.flare.runs import finish_results
-from fedbrats.flare.sessions import quiet
+from fedbrats.flare.sessions import job_status, pause_between_questions, quiet
 from fedbrats.rows import ROWS_FILE, read_rows
 
 POLL_S = 2.0
@@ -40,11 +40,12 @@ def submit(session: Any, job_dir: Path) -> str:
 
 def wait_for_end(session: Any, job_id: str) -> str:
     """Wait until a job has ended, however long that takes; returns its status."""
+    began = time.monotonic()
     while True:
-        status = str(session.get_job_meta(job_id).get("status", ""))
+        status = job_status(session, job_id)
         if status.startswith(("FINISHED", "FAILED")):
             return status
-        time.sleep(POLL_S)
+        time.sleep(pause_between_questions(time.monotonic() - began, POLL_S))
 
 
 def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:

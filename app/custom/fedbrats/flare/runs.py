@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
+from fedbrats.flare.sessions import job_status, pause_between_questions
 from fedbrats.rows import (
     CASES_FILE,
     ROWS_FILE,
@@ -60,7 +62,8 @@ def run_job(
         rounds = int(variables.get("num_rounds", 0))
         status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
     except BaseException:
-        session.abort_job(job_id)
+        with contextlib.suppress(Exception):  # the reason why we leave is what must be told
+            session.abort_job(job_id)
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
@@ -132,8 +135,12 @@ def _follow(
     """Wait for the job's end; meanwhile the rows so far stand in its results folder, where a live report finds them."""
     rows_path = poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE
     last: Progress | None = None
+    began = next_question = time.monotonic()
     while True:
-        status = str(session.get_job_meta(job_id).get("status", ""))
+        now = time.monotonic()
+        if now >= next_question:
+            status = job_status(session, job_id)
+            next_question = now + pause_between_questions(now - began, POLL_S)
         _mirror(rows_path, results_dir / ROWS_FILE)
         progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
         if on_progress and progress and progress != last:

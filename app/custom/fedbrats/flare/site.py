@@ -32,6 +32,7 @@ class SiteFacts:
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
     share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
+    max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
     misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
     """
 
@@ -43,6 +44,7 @@ class SiteFacts:
     workers: int = 1
     min_cases: int = 1
     share_personal_models: bool = False
+    max_bad_share: float = 0.5
     misbehaviour: str | None = None
 
 
@@ -96,6 +98,9 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     shares = document.get("share_personal_models", False)
     if not isinstance(shares, bool):
         raise ConfigurationError(f"site {site}: {source}: share_personal_models must be true or false, not {shares!r}")
+    share = document.get("max_bad_share", SiteFacts.max_bad_share)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigurationError(f"site {site}: {source}: max_bad_share must be a number from 0 to 1, not {share!r}")
     return SiteFacts(
         data_dir=folder("data_dir"),
         cache_dir=folder("cache_dir"),
@@ -105,6 +110,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
         share_personal_models=shares,
+        max_bad_share=share,
         misbehaviour=_misbehaviour_of(site, document, source),
     )
 
