@@ -121,7 +121,10 @@ def execute(run: Run, args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write the results file from the runs that are done."""
-    command = " ".join(["python experiments/real.py DATA", *sys.argv[2:]])
+    words = [["--methods", *args.methods]] if args.methods else []
+    words += [["--corrupted"]] if args.corrupted else [["--splits", *args.splits]]
+    words += [["--set", setting] for setting in args.settings]
+    command = " ".join(["python experiments/real.py DATA", *(word for group in words for word in group)])
     if args.corrupted:
         write_corrupted(args.runs, args.results / "corrupted.json", args.bad_site, command)
     else:

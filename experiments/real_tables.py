@@ -1,0 +1,160 @@
+"""Make docs/results.md and its picture from the results files.
+
+python experiments/real_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
+PICTURE = "bad-site-weights.svg"
+
+
+def main() -> None:
+    """Write the page and the picture."""
+    summary = json.loads((RESULTS / "summary.json").read_text())
+    parts = ["# Results on real cases\n", INTRODUCTION.format(**summary), *summary_parts(summary)]
+    corrupted_path = RESULTS / "corrupted.json"
+    if corrupted_path.exists():
+        corrupted = json.loads(corrupted_path.read_text())
+        parts += corrupted_parts(corrupted)
+        draw_weights(corrupted["rows"], DOCS / PICTURE)
+    (DOCS / "results.md").write_text("\n".join(parts))
+
+
+INTRODUCTION = """Made by `python experiments/real_tables.py` from `experiments/results/`. 39 patients of BraTS 2018/2019
+at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
+
+Every patient is tested once, by the model of the fold that did not train on it. Intervals are 95 % bootstrap intervals
+over patients; there is one seed, so they say nothing of training's own chance.
+"""
+
+
+def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
+    """Tables of every split: all methods, every site, and what serves each site best."""
+    for split in sorted({row["split"] for row in summary["rows"]}):
+        rows = sorted((r for r in summary["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
+        sites = list(rows[0]["per_site"])
+        yield f"## Split by {split}\n"
+        yield table(
+            ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "worst site", "of centralised"),
+            [
+                (
+                    row["method"],
+                    row["patients"],
+                    row["dice_mean"],
+                    f"{row['dice_low']:.3f} to {row['dice_high']:.3f}",
+                    *(row[f"dice_{region}"] for region in ("WT", "TC", "ET")),
+                    row["iou_mean"],
+                    row["worst_site_dice"],
+                    row["ratio_to_centralised"],
+                )
+                for row in rows
+            ],
+        )
+        yield "Dice at each site:\n"
+        yield table(("trained by", *sites), [(row["method"], *row["per_site"].values()) for row in rows])
+        yield "Differences on the same patients, with a paired bootstrap interval:\n"
+        yield table(
+            ("trained by", "to FedAvg", "95 %", "tie", "to each site alone", "95 %", "tie"),
+            [
+                (row["method"], *difference(row["against_fedavg"]), *difference(row["against_local_only"]))
+                for row in rows
+                if row["method"] not in ("fedavg", "local_only")
+            ],
+        )
+        best = summary["best_for_each_site"].get(split, {})
+        yield "What serves each site best, as found on these very patients (so a little flattered):\n"
+        yield table(
+            ("site", "best", "alone", "federated", "personal"),
+            [(site, each["serves_best"], *(choice(each, k) for k in ("local", "federated", "personal")))
+             for site, each in best.items()],
+        )  # fmt: skip
+
+
+def corrupted_parts(corrupted: dict[str, Any]) -> Iterable[str]:
+    """The table of one bad site."""
+    rows = corrupted["rows"]
+    bad = rows[0]["bad_site"]
+    yield f"## One bad site\n\n{bad} harms the others. Command: `{corrupted['command']}`.\n"
+    yield "Dice of the honest sites' patients, fold 0:\n"
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    kinds = list(dict.fromkeys(row["corruption"] for row in rows))
+    found = {(row["corruption"], row["method"]): row for row in rows}
+    yield table(
+        ("what it does", *methods),
+        [(kind, *(found.get((kind, m), {}).get("honest_dice_mean") for m in methods)) for kind in kinds],
+    )
+    yield f"Weight of {bad} in the last round, over its prior:\n"
+    weighing = [
+        m for m in methods if any(found[k, m]["bad_site_weights"][-1] is not None for k in kinds if (k, m) in found)
+    ]
+    yield table(
+        ("what it does", *weighing), [(kind, *(last_weight(found.get((kind, m))) for m in weighing)) for kind in kinds]
+    )
+    yield f"![Weight of the bad site over the rounds]({PICTURE})\n"
+
+
+def difference(found: dict[str, Any] | None) -> tuple[Any, ...]:
+    """A paired difference as cells."""
+    if not found:
+        return None, None, None
+    return found["mean"], f"{found['low']:+.3f} to {found['high']:+.3f}", "yes" if found["tie"] else "no"
+
+
+def choice(each: dict[str, Any], kind: str) -> str | None:
+    """The best of a kind, as a cell."""
+    return f"{each[kind]['dice']:.3f} ({each[kind]['method']})" if kind in each else None
+
+
+def last_weight(row: dict[str, Any] | None) -> float | None:
+    """The last weight over the prior."""
+    if not row or not row["bad_site_weights"] or row["bad_site_weights"][-1] is None:
+        return None
+    return float(row["bad_site_weights"][-1] / row["bad_site_prior"])
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    lines += [f"| {' | '.join(cell(value) for value in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cell(value: Any) -> str:
+    """Three digits behind the point are what 39 patients can tell."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def draw_weights(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The bad site's weight over its prior, round by round: a panel for each way to do harm."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "fedbrats"  # the same numbers make the same file
+    from matplotlib import pyplot as plt
+
+    kinds = [kind for kind in dict.fromkeys(row["corruption"] for row in rows) if kind != "none"]
+    figure, panels = plt.subplots(1, len(kinds), figsize=(3 * len(kinds), 3), sharey=True, squeeze=False)
+    for panel, kind in zip(panels[0], kinds, strict=True):
+        for row in rows:
+            weights = row["bad_site_weights"]
+            if row["corruption"] == kind and weights and None not in weights:
+                panel.plot([weight / row["bad_site_prior"] for weight in weights], marker=".", label=row["method"])
+        panel.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        panel.set(title=kind, xlabel="round", ylim=(0, None))
+    panels[0][0].set_ylabel("weight of the bad site / prior")
+    panels[0][0].legend(frameon=False, fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
