@@ -27,8 +27,9 @@ def main() -> None:
     (DOCS / "results.md").write_text("\n".join(parts))
 
 
-INTRODUCTION = """Made by `python experiments/real_tables.py` from `experiments/results/`. 39 patients of BraTS 2018/2019
-at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
+INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in `experiments/results`.
+
+39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
 
 Every patient is tested once, by the model of the fold that did not train on it. Intervals are 95 % bootstrap intervals
 over patients; there is one seed, so they say nothing of training's own chance.
