@@ -14,7 +14,7 @@ from fedbrats.data.sites import new_sites_folder, write_record
 from fedbrats.flare.processes import find_processes
 from fedbrats.model.network import SegmentationNetwork
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 QUICK = ("--set", "network=tiny", "--set", "num_rounds=2", "--set", "local_steps=2")
 PERSONAL = SegmentationNetwork("tiny").personal_names("head")
@@ -22,7 +22,7 @@ SHARING, SECRETIVE = "site-2", "site-3"  # one shares its personal models, one s
 
 
 def fedbrats(*words, cwd):
-    done = subprocess.run([FEDBRATS, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=500)
+    done = subprocess.run([FEDBRATS, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -59,7 +59,7 @@ def trained(folder):
             pages.add((folder / "live.html").read_text())
         time.sleep(0.2)
     assert report.returncode == 0, report.stderr.read()
-    documents = [json.loads(line) for line in jobs.communicate(timeout=500)[0].splitlines()]
+    documents = [json.loads(line) for line in jobs.communicate(timeout=1500)[0].splitlines()]
     return [folder / document["results"] for document in documents], pages
 
 
@@ -133,7 +133,7 @@ def test_models_are_asked_for_where_they_are_needed_and_only_there(folder, train
         (("evaluate", "--models", "sites"), "holds no global_model.pt"),
     ):
         done = subprocess.run(
-            [FEDBRATS, "job", "build", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=100
+            [FEDBRATS, "job", "build", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 1
         assert said in done.stderr

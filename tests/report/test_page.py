@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
 import pytest
@@ -148,11 +150,16 @@ def test_a_folder_without_rows_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browse(page, tmp_path_factory):
-    """A function that opens the page in a real browser: what it measures, its console, and a screenshot."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
         pytest.skip(f"no browser found; install one of {', '.join(BROWSERS)} to look at the page")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browse(page, browser, tmp_path_factory):
+    """A function that opens the page in a real browser: what it measures, its console, and a screenshot."""
     folder = tmp_path_factory.mktemp("browser")
     (folder / "page.html").write_text(page.replace("</body>", MEASURE))
 
@@ -160,9 +167,9 @@ def browse(page, tmp_path_factory):
         start = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *flags]
         start += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
         url = (folder / "page.html").as_uri()
-        shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=240, check=True)
+        shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=600, check=True)
         picture = folder / f"{width}.png"
-        subprocess.run([*start, f"--screenshot={picture}", url], capture_output=True, timeout=240, check=True)
+        subprocess.run([*start, f"--screenshot={picture}", url], capture_output=True, timeout=600, check=True)
         seen = re.search(r"data-seen=\"(.*?)\"", shown.stdout).group(1).replace("&quot;", '"')
         return json.loads(seen), shown.stderr, imread(picture)
 
@@ -187,3 +194,27 @@ def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
     is_dark = sum(map(int, re.findall(r"\d+", seen["ground"]))) < 150
     assert is_dark == bool(flags)
     assert picture[..., :3].std() > 0.03
+
+
+def test_a_browser_follows_a_live_page_by_itself(browser, federated, tmp_path):
+    """It was opened once, while the job ran, and shows the end."""
+    runs = read_results(federated)
+    pages = iter((write_page(runs, "The job runs", is_live=True), write_page(runs, "The job has ended")))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(next(pages).encode())
+
+        def log_message(self, *_words):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        start = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+        start += ["--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/"]
+        shown = subprocess.run(start, capture_output=True, text=True, timeout=600, check=True).stdout
+        server.shutdown()
+    assert "<h1>The job has ended</h1>" in shown

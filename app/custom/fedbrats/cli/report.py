@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING
 
 from fedbrats.cli.output import print_json
 from fedbrats.cli.progress import say
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from fedbrats.report.gallery import GalleryItem
     from fedbrats.report.results import Results
 
 POLL_S = 2.0
+PATIENCE = 5  # polls in which nothing could be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,22 +63,35 @@ def run(args: argparse.Namespace) -> int:
 
 def _follow(args: argparse.Namespace) -> None:
     """Write the page anew until every run has ended."""
-    from fedbrats.report.results import has_begun, read_results
-
-    said = ""
+    said, failures = "", 0
     while True:
-        if waiting := [str(folder) for folder in args.results if not has_begun(folder)]:
-            saying = f"report: waiting for {', '.join(waiting)} to begin"
-        else:
-            runs = read_results(args.results)
-            if not any(results.is_running for results in runs):
-                return
+        try:
+            runs = _read_begun(args.results)
+            failures = 0
+        except (OSError, DataError):  # a job that ends packs its folder up, for which a second poll waits
+            failures += 1
+            if failures == PATIENCE:
+                raise
+            time.sleep(POLL_S)
+            continue
+        if runs and not any(results.is_running for results in runs):
+            return
+        if runs:
             _write(args, runs, [])
             saying = f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds"
+        else:
+            saying = f"report: waiting for {', '.join(map(str, args.results))} to begin"
         if saying != said:
             say(saying)
             said = saying
         time.sleep(POLL_S)
+
+
+def _read_begun(folders: list[Path]) -> list[Results]:
+    """The runs, once all of them have begun; until then none."""
+    from fedbrats.report.results import has_begun, read_results
+
+    return read_results(folders) if all(map(has_begun, folders)) else []
 
 
 def _write(args: argparse.Namespace, runs: list[Results], gallery: list[GalleryItem]) -> None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.progress import print_documents, say
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or count_cores()
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
-    rows: Rows = [{"kind": "job", "job_id": job_id, "variables": variables}]
+    variables.setdefault("seed", plan.seed)
+    rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
 
     def keep(round_number: int, added: Rows) -> None:
         rows.extend(added)
