@@ -13,7 +13,7 @@ import argparse
 import time
 from pathlib import Path
 
-from fedbrats.cli.job import add_set_argument, add_trouble_argument, read_misbehaviour
+from fedbrats.cli.job import add_set_argument, add_trouble_argument, check_jobs, read_misbehaviour
 from fedbrats.cli.progress import print_documents, show_progress
 
 
@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.flare.simulator import simulate_job
 
     results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
-    job_dir = build_job(args.job, results / "job", parse_settings(args.settings))
+    settings = parse_settings(args.settings)
+    check_jobs([args.job], settings)
     facts = read_misbehaviour(args.misbehave, args.data)
+    job_dir = build_job(args.job, results / "job", settings)
     document = simulate_job(
         job_dir, args.data, results, cache_dir=args.cache, site_facts=facts, on_progress=show_progress
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ class LocalSite:
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
             "steps": outcome.steps,
-            "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
+            "loss": outcome.loss if outcome.cases >= self.facts.min_cases and math.isfinite(outcome.loss) else None,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,

@@ -141,7 +141,18 @@ def _report_of(result: Shareable) -> dict[str, Any]:
         report = from_shareable(result).get_meta_prop(REPORT_KEY)
     except ValueError:
         return {}
-    return dict(report) if isinstance(report, dict) else {}
+    return dict(report) if isinstance(report, dict) and _can_be_recorded(report) else {}
+
+
+def _can_be_recorded(report: Mapping[str, Any]) -> bool:
+    """Whether a site's report has what its rows need and nothing that JSON cannot hold."""
+    try:
+        json.dumps(report, default=_plain, allow_nan=False)
+        for stage in ("received", "trained"):
+            metric_rows(0, "", stage, report.get(stage), 0)
+        return isinstance(report.get("validation_cases", 0), int)
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        return False
 
 
 def _plain(value: Any) -> Any:
