@@ -54,6 +54,8 @@ def read_volume(path: Path) -> Volume:
     Raises: DataError saying what is wrong with the file.
     """
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nibabel.load(path)
@@ -62,7 +64,7 @@ def read_volume(path: Path) -> Volume:
         volume = Volume(np.asanyarray(image.dataobj), affine)
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
-    except (*_UNREADABLE, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
+    except (*_UNREADABLE, HeaderDataError, ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")

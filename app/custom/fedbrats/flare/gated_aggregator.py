@@ -71,7 +71,7 @@ class GatedAggregator(Aggregator):
         expectation = self._expect(fl_ctx)
         try:
             contribution = read_contribution(site, shareable)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
             refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
         else:
@@ -146,6 +146,6 @@ def usefulness(report: dict[str, Any]) -> float | None:
     """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
     try:
         gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
     return gain if np.isfinite(gain) else None

@@ -19,6 +19,7 @@ from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
 from fedbrats.atomic import append_lines
+from fedbrats.flare import cycles
 from fedbrats.rows import FINAL_ROUND, ROWS_FILE, ROWS_FOLDER, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
@@ -62,6 +63,7 @@ class Recorder(FLComponent):
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         self._path = run_dir / ROWS_FOLDER / ROWS_FILE
         self._began = time.monotonic()
+        cycles.set_aside()
         self._write(
             [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
         )
@@ -99,6 +101,7 @@ class Recorder(FLComponent):
         if row["silent"]:
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
         self._write([row])
+        cycles.collect()
 
     def _record_evaluation(self, fl_ctx: FLContext) -> None:
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
@@ -151,7 +154,7 @@ def _can_be_recorded(report: Mapping[str, Any]) -> bool:
         for stage in ("received", "trained"):
             metric_rows(0, "", stage, report.get(stage), 0)
         return isinstance(report.get("validation_cases", 0), int)
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
         return False
 
 
