@@ -1,7 +1,7 @@
 """Collect what reference cycles keep alive, once a round.
 
-FLARE's messages hold each other in cycles, and Python looks at its old objects only after very many new ones: memory and
-threads rise for a hundred rounds before they fall (300 rounds with five sites, FLARE 2.9.0).
+FLARE's messages hold each other in cycles, and Python looks at its old objects only after very many new ones: memory
+and threads rise for a hundred rounds before they fall (300 rounds with five sites, FLARE 2.9.0).
 """
 
 from __future__ import annotations
