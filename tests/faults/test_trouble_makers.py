@@ -117,7 +117,7 @@ def _spoil(case: Case, kind: str, other: Case) -> None:
     if kind == "shuffled-labels":
         shutil.copyfile(other.files[SEGMENTATION], case.files[SEGMENTATION])
     elif kind == "swapped-labels":
-        rewrite(case, SEGMENTATION, lambda v: np.select([v == 1, v == 4], [4, 1], v))
+        rewrite(case, SEGMENTATION, lambda v: np.select([v == 1, v == 4], [4, 1], v).astype(v.dtype))
     elif kind == "missing-modality":
         rewrite(case, "flair", np.zeros_like)
     elif kind == "exchanged-modalities":
