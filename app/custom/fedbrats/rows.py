@@ -109,7 +109,7 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
     rows = list(rows)
     rounds = [row["round"] for row in rows if row["kind"] == "round"]
     spacings = {row.get("spacing_mm") for row in rows if row["kind"] == "site"}
-    training_cases = {row["site"]: row["training_cases"] for row in rows if row["kind"] == "site"}
+    training_cases = {row["site"]: row.get("training_cases") for row in rows if row["kind"] == "site"}
     found = [row for row in rows if row["kind"] == "metrics" and row["stage"] == stage]
     per_site: dict[str, dict[str, Any]] = {
         site: {"cases": None, "training_cases": cases, "dice": None, "iou": None}

@@ -13,7 +13,9 @@ example:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fedbrats.cli.output import print_json, print_table
 
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     settings = parse_settings(args.settings)
     names = args.names or [job.name for job in list_jobs() if not job.needs_models]
+    check_jobs(names, settings)
     folders = {
         name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models) for name in names
     }
@@ -79,6 +82,15 @@ def run(args: argparse.Namespace) -> int:
         for folder in folders.values():
             print(folder)
     return 0
+
+
+def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse, before anything starts, what --set cannot mean. Raises: ConfigurationError."""
+    if settings:
+        from fedbrats.flare.plan import check_settings
+
+        for name in names:
+            check_settings(name, settings)
 
 
 def add_trouble_argument(parser: argparse.ArgumentParser) -> None:

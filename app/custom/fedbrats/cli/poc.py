@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, read_misbehaviour
+from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, check_jobs, read_misbehaviour
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 
@@ -138,6 +138,7 @@ def _build_jobs(args: argparse.Namespace) -> list[Path]:
     from fedbrats.flare.jobs import build_job, parse_settings
 
     settings = parse_settings(args.settings)
+    check_jobs(args.jobs, settings)
     return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
 
 

@@ -13,7 +13,7 @@ import argparse
 import time
 from pathlib import Path
 
-from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, read_misbehaviour
+from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, check_jobs, read_misbehaviour
 from fedbrats.cli.progress import print_documents, say, show_progress
 
 
@@ -35,9 +35,11 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.flare.simulator import simulate_job
 
     results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
-    job_dir = build_job(args.job, results / "job", parse_settings(args.settings), models=args.models)
-    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
+    settings = parse_settings(args.settings)
+    check_jobs([args.job], settings)
     facts = read_misbehaviour(args.misbehave, args.data)
+    job_dir = build_job(args.job, results / "job", settings, models=args.models)
+    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
     document = simulate_job(
         job_dir,
         args.data,

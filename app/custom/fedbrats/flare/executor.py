@@ -22,6 +22,7 @@ from fedbrats.atomic import append_lines
 from fedbrats.errors import DataError, FedbratsError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
+from fedbrats.flare import cycles
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
@@ -109,6 +110,7 @@ class SegmentationExecutor(Executor):
         self._leave_out_bad_cases(site, None, fl_ctx)
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
+        cycles.set_aside()
         return site
 
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
@@ -142,6 +144,7 @@ class SegmentationExecutor(Executor):
         if report["received"]:
             meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
+        cycles.collect()
         return DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
 
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:

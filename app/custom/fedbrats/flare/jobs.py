@@ -7,6 +7,7 @@ be read in two folders.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -152,10 +153,20 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ConfigurationError(f"--set takes name=value, for example --set num_rounds=5, not {assignment!r}")
         try:
-            settings[name] = json.loads(text)
-        except ValueError:
+            settings[name] = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        except (ValueError, RecursionError):
             settings[name] = text
     return settings
+
+
+def _refuse_constant(word: str) -> None:
+    raise ConfigurationError(f"--set: {word} is not a number that can be set")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        _refuse_constant(text)
+    return number
 
 
 def _check_type(name: str, default: Any, value: Any, source: str) -> None:
@@ -181,7 +192,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must be a JSON object, not {type(document).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ class LocalSite:
             "manifest": self.manifest,
             "spacing_mm": self.spacing_mm,
             "steps": outcome.steps,
-            "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
+            "loss": outcome.loss if outcome.cases >= self.facts.min_cases and math.isfinite(outcome.loss) else None,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,

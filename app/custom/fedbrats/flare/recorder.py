@@ -20,6 +20,7 @@ from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
 from fedbrats.atomic import append_lines
+from fedbrats.flare import cycles
 from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
@@ -65,6 +66,7 @@ class Recorder(FLComponent):
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         self._path = run_dir / ROWS_FOLDER / ROWS_FILE
         self._began = time.monotonic()
+        cycles.set_aside()
         self._write(
             [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
         )
@@ -108,6 +110,7 @@ class Recorder(FLComponent):
         if row["silent"]:
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
         self._write([row])
+        cycles.collect()
 
     def _record_evaluation(self, fl_ctx: FLContext) -> None:
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
@@ -160,7 +163,18 @@ def _read_answer(result: Shareable) -> DXO | None:
 def _report_of(answer: DXO | None) -> dict[str, Any]:
     """What a site says of its round."""
     report = answer.get_meta_prop(REPORT_KEY) if answer else None
-    return dict(report) if isinstance(report, dict) else {}
+    return dict(report) if isinstance(report, dict) and _can_be_recorded(report) else {}
+
+
+def _can_be_recorded(report: Mapping[str, Any]) -> bool:
+    """Whether a site's report has what its rows need and nothing that JSON cannot hold."""
+    try:
+        json.dumps(report, default=_plain, allow_nan=False)
+        for stage in ("received", "trained"):
+            metric_rows(0, "", stage, report.get(stage), 0)
+        return isinstance(report.get("validation_cases", 0), int)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
+        return False
 
 
 def _count_bytes(weights: Any) -> int:

@@ -20,6 +20,9 @@ SITE_FILE = "fedbrats.json"
 REGISTER, MLFLOW = "registered_cases", "mlflow_uri"  # the server's entries in its own site file
 
 
+MOST = 100_000  # threads, workers, cases: more is a slip of the finger
+
+
 @dataclass(frozen=True)
 class SiteFacts:
     """The facts of one site.
@@ -63,7 +66,7 @@ def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
             f"site {site} has no {SITE_FILE} in its kit's local folder ({local_dir}), so its data folder is unknown: "
             f"write one with `fedbrats site KIT --data FOLDER`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"site {site}: cannot read {path}: {error}") from None
     return parse_site_facts(document, site, base=local_dir.parent, source=str(path))
 
@@ -82,14 +85,16 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
 
     def folder(name: str) -> Path:
         value = document.get(name)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():
             raise ConfigurationError(f"site {site}: {source} needs {name}, the path of a folder, but has {value!r}")
         return (base / value.replace("{site}", site)).expanduser()
 
     def whole_number(name: str, default: int | None) -> int | None:
         value = document.get(name, default)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ConfigurationError(f"site {site}: {source}: {name} must be a whole number from 1, not {value!r}")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST):
+            raise ConfigurationError(
+                f"site {site}: {source}: {name} must be a whole number from 1 to {MOST}, not {value!r:.100}"
+            )
         return value
 
     device = document.get("device", "auto")
@@ -121,6 +126,8 @@ def _misbehaviour_of(site: str, document: Mapping[str, Any], source: str) -> str
         raise ConfigurationError(f"site {site}: {source}: misbehaviour must map names of sites to what they do")
     kind = kinds.get(site)
     if kind is not None:
+        if not isinstance(kind, str):
+            raise ConfigurationError(f"site {site}: {source}: misbehaviour of {site} must be a text, not {kind!r}")
         check_misbehaviour(kind, site)
     return kind
 

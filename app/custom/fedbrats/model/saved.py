@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,8 @@ from fedbrats.model.network import SegmentationNetwork
 
 SUMMARY_FILE = "summary.json"
 MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
-_READING = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile)
+_READING = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, EOFError)
+_READING += (MemoryError, AssertionError, struct.error, UnpicklingError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
             f"{path} does not say what network it is of, and there is no {SUMMARY_FILE} beside it; "
             f"keep models in the results folder of their job"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{summary} does not say which network {path.name} is of: {error!r}") from None
 
 
