@@ -8,7 +8,7 @@ Kinds of rows, told apart by `kind`:
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
-  manifest (SHA-256 of the site's datalist)
+  manifest (SHA-256 of the site's datalist), version (of the package at the site)
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at

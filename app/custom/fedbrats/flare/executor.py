@@ -18,6 +18,7 @@ from nvflare.apis.signal import Signal
 from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.app_constant import AppConstants
 
+import fedbrats
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
@@ -25,6 +26,7 @@ from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.house import PACKAGE_DIR
 from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
 from fedbrats.trouble import corrupt_update
 
@@ -103,6 +105,7 @@ class SegmentationExecutor(Executor):
             self.log_warning(
                 fl_ctx, f"{len(site.rejected)} cases are left out; {CASES_FILE} and `fedbrats check` say why"
             )
+        self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
         return site

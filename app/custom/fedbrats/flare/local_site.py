@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fedbrats
 from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
 from fedbrats.data.datalist import DATALIST_NAME, read_datalist
 from fedbrats.errors import DataError
@@ -59,6 +60,7 @@ class LocalSite:
             "validation_cases": len(self.validation),
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
+            "version": fedbrats.__version__,
             "steps": outcome.steps,
             "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
             "seconds": {
