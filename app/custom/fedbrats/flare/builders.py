@@ -29,6 +29,7 @@ CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
+REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
 class FedbratsBuilder(Builder):
@@ -37,7 +38,8 @@ class FedbratsBuilder(Builder):
     - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
       code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
-    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`;
+    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; a log
+      of who asks for what;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -122,6 +124,7 @@ class FedbratsBuilder(Builder):
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
+        log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
 
 class StartupSigner(Builder):
@@ -161,6 +164,13 @@ def move_storage(resources: Path, storage: Path) -> None:
         if entry["id"] == "job_manager":
             entry["args"]["uri_root"] = str(storage / "jobs")
     write_json_atomic(resources, document)
+
+
+def log_requests(log_config: Path) -> None:
+    """Have the server log who asked for what; the audit trail of FLARE 2.9.0 leaves out what was refused."""
+    document = _read(log_config)
+    document["loggers"][REQUESTS_LOGGER] = {"level": "DEBUG"}
+    write_json_atomic(log_config, document)
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:
