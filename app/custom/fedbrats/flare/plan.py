@@ -19,13 +19,17 @@ CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The training of a job. network: the arguments of SegmentationNetwork, its seed among them."""
+    """The training of a job.
+
+    network: the arguments of SegmentationNetwork, its seed among them. variables: the job's, server's and client's.
+    """
 
     rounds: int
     seed: int
     network: dict[str, Any]
     training: TrainingSettings
     preparation: CacheSettings
+    variables: dict[str, Any]
 
 
 def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
@@ -47,6 +51,7 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
         network={"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})},
         training=TrainingSettings.from_json(args["training"]),
         preparation=CacheSettings.from_json(args["preparation"]),
+        variables=variables,
     )
 
 
