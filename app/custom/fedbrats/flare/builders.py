@@ -29,6 +29,7 @@ CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
+START_TIMEOUT_S = 300.0
 REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
@@ -145,7 +146,8 @@ class StartupSigner(Builder):
 def restrict_resources(resources: Path) -> None:
     """Make a kit's resources accept the components of our jobs and no others, and keep a site's logs at the site.
 
-    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server.
+    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server. It gives a site 30 s to
+    load what it needs; a busy machine needs longer, and the site then waits for ever without a word.
     """
     document = _read(resources)
     document["class_list_enforcement_mode"] = "enforce"
@@ -153,6 +155,8 @@ def restrict_resources(resources: Path) -> None:
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [*kept, RULES_COMPONENT]
+    if "client" in document:
+        document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)
 
 
