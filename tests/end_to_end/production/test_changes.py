@@ -104,26 +104,26 @@ def test_a_renewed_certificate_takes_the_place_of_the_old_one(consortium):
 def test_a_hospital_leaves_in_the_middle_of_a_job_and_the_others_finish(consortium):
     """By its own stop script; the rows say from which round on it is missing. Then it comes back."""
     waits = dict.fromkeys(("wait_for_the_others_s", "first_deadline_s", "deadline_floor_s"), WAIT_S)
-    job = consortium.job(sites=consortium.sites, num_rounds=10, local_steps=10, min_clients=3)
+    job = consortium.job(sites=consortium.sites, num_rounds=6, local_steps=40, min_clients=4)
     known = set(json.loads((job / "app" / "config" / "config_fed_server.json").read_text()))
     change(job, "server", lambda document: document.update({k: v for k, v in waits.items() if k in known}))
     change(job, "server", _evaluate_in_time)
     with admin_session(consortium.kit(LEAD)) as session:
         job_id = submit(session, job)
         rows = consortium.kit(SERVER) / job_id / "fedbrats" / "rows.jsonl"
-        wait_for(lambda: rows.exists() and '"kind": "round"' in rows.read_text())
+        wait_for(lambda: rows.exists() and f'"site": "{WEST}", "accepted": true' in rows.read_text())
         leave(consortium.kit(WEST))
         assert wait_for_end(session, job_id) == "FINISHED:COMPLETED"
     start_kit(consortium.kit(WEST))
     found = _fetch(consortium, job_id)
     rounds = [row for row in found if row["kind"] == "round"]
-    assert rounds[0]["silent"] == []
+    assert [row for row in rounds if WEST in row["answered"]]
     assert rounds[-1]["silent"] == [WEST]
     assert sorted(rounds[-1]["answered"]) == sorted(set(consortium.sites) - {WEST})
     evaluated = {row["site"] for row in found if row["kind"] == "metrics" and row["stage"] == "final"}
     assert evaluated == set(consortium.sites) - {WEST}
     summary = json.loads((consortium.folder / "results" / job_id / "summary.json").read_text())
-    assert list(summary["silent_rounds"]) == [WEST]
+    assert summary["silent_rounds"][WEST] < len(rounds)
     consortium.wait_until_connected()
 
 
