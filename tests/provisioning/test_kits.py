@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import yaml
 
+from fedbrats.flare.builders import REQUESTS_LOGGER
 from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.policy import ALLOWED_CLASSES
@@ -94,6 +95,12 @@ def test_the_server_keeps_its_jobs_and_the_register(kits):
         "hospital-west": 40,
         "hospital-central": 30,
     }
+
+
+def test_the_server_logs_who_asked_for_what(kits):
+    log = read(kits / SERVER / "local" / "log_config.json.default")
+    assert log["loggers"][REQUESTS_LOGGER]["level"] == "DEBUG"
+    assert REQUESTS_LOGGER not in read(kits / SITES[0] / "local" / "log_config.json.default")["loggers"]
 
 
 @pytest.mark.parametrize(("name", "role"), PEOPLE.items())

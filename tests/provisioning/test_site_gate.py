@@ -14,7 +14,7 @@ from fedbrats.data.datalist import read_datalist
 from fedbrats.errors import FedbratsError, UpdateError
 from fedbrats.flare.personal import save_personal
 from fedbrats.flare.recorder import REPORT_KEY
-from fedbrats.flare.site_gate import SiteGate
+from fedbrats.flare.site_gate import SiteGate, names_in
 
 JOB = "a-job"
 METRICS = {"dice": {"mean": 0.5}, "iou": {"mean": 0.4}}
@@ -125,6 +125,16 @@ def test_personal_models_leave_only_where_the_hospital_shares_them(site):
 def test_a_result_that_is_no_dxo_does_not_leave(site):
     with pytest.raises(UpdateError, match="nothing is sent"):
         SiteGate().process(Shareable({"x": 1}), site.context)
+
+
+def test_a_short_name_is_not_found_inside_a_checksum():
+    """A patient called 017 would stop every result whose manifest has these three signs in a row."""
+    case = SimpleNamespace(name="BRATS_017", patient="017")
+    secrets = names_in(SimpleNamespace(cases=[case, SimpleNamespace(name="a", patient="1")]))
+    assert not secrets.search("f3017ac9")
+    assert not secrets.search("version 1 of 0.1.0")
+    assert secrets.search("patient 017, worst")
+    assert secrets.search("of BRATS_017")
 
 
 def test_a_path_a_case_or_a_patient_in_any_text_stops_the_result(site):

@@ -8,8 +8,8 @@ Kinds of rows, told apart by `kind`:
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
-  manifest (SHA-256 of the site's datalist), spacing_mm (of its prepared cases, where it is one), bytes: `down` (the
-  model sent to it) and `up` (its answer), arrays only
+  manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its prepared cases,
+  where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in

@@ -29,6 +29,8 @@ CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
+START_TIMEOUT_S = 300.0
+REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
 class FedbratsBuilder(Builder):
@@ -38,7 +40,7 @@ class FedbratsBuilder(Builder):
       none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
     - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
-      training curves go besides TensorBoard, from `mlflow_uri`;
+      training curves go besides TensorBoard, from `mlflow_uri`; a log of who asks for what;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -127,6 +129,7 @@ class FedbratsBuilder(Builder):
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
+        log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
 
 class StartupSigner(Builder):
@@ -147,7 +150,8 @@ class StartupSigner(Builder):
 def restrict_resources(resources: Path) -> None:
     """Make a kit's resources accept the components of our jobs and no others, and keep a site's logs at the site.
 
-    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server.
+    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server. It gives a site 30 s to
+    load what it needs; a busy machine needs longer, and the site then waits for ever without a word.
     """
     document = _read(resources)
     document["class_list_enforcement_mode"] = "enforce"
@@ -155,6 +159,8 @@ def restrict_resources(resources: Path) -> None:
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [*kept, RULES_COMPONENT]
+    if "client" in document:
+        document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)
 
 
@@ -173,6 +179,13 @@ def move_storage(resources: Path, storage: Path) -> None:
         if entry["id"] == "job_manager":
             entry["args"]["uri_root"] = str(storage / "jobs")
     write_json_atomic(resources, document)
+
+
+def log_requests(log_config: Path) -> None:
+    """Have the server log who asked for what; the audit trail of FLARE 2.9.0 leaves out what was refused."""
+    document = _read(log_config)
+    document["loggers"][REQUESTS_LOGGER] = {"level": "DEBUG"}
+    write_json_atomic(log_config, document)
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:

@@ -18,6 +18,7 @@ from nvflare.apis.signal import Signal
 from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.app_constant import AppConstants
 
+import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.errors import DataError, FedbratsError
 from fedbrats.federation.sharing import merge, split_names
@@ -27,6 +28,7 @@ from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.house import PACKAGE_DIR
 from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
 from fedbrats.trouble import corrupt_update
 
@@ -108,6 +110,7 @@ class SegmentationExecutor(Executor):
         if site.facts.misbehaviour:
             self.log_warning(fl_ctx, f"this site misbehaves on purpose: {site.facts.misbehaviour}")
         self._leave_out_bad_cases(site, None, fl_ctx)
+        self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
         cycles.set_aside()

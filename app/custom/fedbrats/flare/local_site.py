@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fedbrats
 from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, common_spacing, prepare_cases
 from fedbrats.data.datalist import DATALIST_NAME, read_datalist
 from fedbrats.errors import DataError
@@ -86,6 +87,7 @@ class LocalSite:
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
             "spacing_mm": self.spacing_mm,
+            "version": fedbrats.__version__,
             "steps": outcome.steps,
             "loss": outcome.loss if outcome.cases >= self.facts.min_cases and math.isfinite(outcome.loss) else None,
             "seconds": {

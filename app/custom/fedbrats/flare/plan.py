@@ -27,7 +27,10 @@ CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The training of a job. network: the arguments of SegmentationNetwork, its seed among them."""
+    """The training of a job.
+
+    network: the arguments of SegmentationNetwork, its seed among them. variables: the job's, server's and client's.
+    """
 
     rounds: int
     seed: int
@@ -35,6 +38,7 @@ class TrainingPlan:
     personal: str
     training: TrainingSettings
     preparation: CacheSettings
+    variables: dict[str, Any]
 
 
 def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
@@ -60,6 +64,7 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
         personal=str(args["personal"]),
         training=TrainingSettings.from_json(args["training"]),
         preparation=CacheSettings.from_json(args["preparation"]),
+        variables=variables,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fedbrats.flare.recorder import REPORT_KEY
 from fedbrats.flare.site import SiteFacts, read_site_facts
 
 SEPARATORS = ("/", "\\")
+SHORTEST_NAME = 3
 
 
 class SiteGate(Filter):
@@ -38,7 +40,7 @@ class SiteGate(Filter):
     def __init__(self, keep: Sequence[str] = ()):
         super().__init__()
         self._keep = tuple(keep)
-        self._secrets: frozenset[str] | None = None
+        self._secrets: re.Pattern[str] | None = None
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return what may leave; raises UpdateError, upon which FLARE sends nothing."""
@@ -87,7 +89,7 @@ class SiteGate(Filter):
             self._secrets = names_in(read_datalist(facts.data_dir))
         words = [*find_texts(dxo.meta), *(find_texts(dxo.data))]
         for word in words:
-            if any(separator in word for separator in SEPARATORS) or any(secret in word for secret in self._secrets):
+            if any(separator in word for separator in SEPARATORS) or self._secrets.search(word):
                 raise UpdateError("nothing is sent: a text in the result names a path, a case or a patient")
 
 
@@ -103,9 +105,15 @@ def suppress_report(dxo: DXO, min_cases: int) -> None:
         report["loss"] = None
 
 
-def names_in(datalist: Datalist) -> frozenset[str]:
-    """The names of a site's cases and patients."""
-    return frozenset(name for case in datalist.cases for name in (case.name, case.patient) if name)
+def names_in(datalist: Datalist) -> re.Pattern[str]:
+    """What finds the names of a site's cases and patients in a text.
+
+    As whole words, for a patient called 017 must not be found in a checksum; and not those of one or two signs, which
+    are found in every number and tell nobody.
+    """
+    names = {name for case in datalist.cases for name in (case.name, case.patient) if len(name) >= SHORTEST_NAME}
+    words = "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+    return re.compile(rf"(?<![0-9A-Za-z])(?:{words})(?![0-9A-Za-z])")
 
 
 def find_texts(value: Any) -> Iterator[str]:
