@@ -56,22 +56,37 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     path = _find_file(path)
     document = _read_document(path)
     described = document if "network" in document else _describe_by_summary(path)
-    options = dict(described["network"])
-    network = SegmentationNetwork(**options)
+    options, settings = _entry(described, "network", path), _entry(described, "settings", path)
+    preparation = CacheSettings.from_json(_entry(described, "preparation", path))
+    try:
+        network = SegmentationNetwork(**options)
+    except _READING as error:
+        raise DataError(f"{path} names a network that cannot be built: {_first_line(error)}") from None
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
-    settings = described.get("settings") or {}
-    window = settings.get("inference_window")
-    model = SavedModel(
-        path,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        network,
-        options,
-        CacheSettings.from_json(described["preparation"]),
-        tuple(window) if window else None,
-        component_share=float(settings.get("component_share") or 0.0),
-    )
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    window, share = _read_settings(settings, path)
+    model = SavedModel(path, checksum, network, options, preparation, window, component_share=share)
     return lay_over(model, personal) if personal else model
+
+
+def _entry(described: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """What a model says of itself under a name. Raises: DataError where that is no table."""
+    value = described.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise DataError(f"{path} says {value!r} under {name!r}, expected a table of settings")
+    return dict(value)
+
+
+def _read_settings(settings: Mapping[str, Any], path: Path) -> tuple[tuple[int, int, int] | None, float]:
+    """(window, component_share). Raises: DataError for values that cannot be."""
+    window, share = settings.get("inference_window"), settings.get("component_share") or 0.0
+    sides = tuple(window) if isinstance(window, list | tuple) else None
+    if window and (sides is None or len(sides) != 3 or not all(type(side) is int and side > 0 for side in sides)):
+        raise DataError(f"{path} says inference_window is {window!r}, expected three sides or nothing")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise DataError(f"{path} says component_share is {share!r}, expected a number from 0 to 1")
+    return (sides or None), float(share)  # type: ignore[return-value]
 
 
 def lay_over(model: SavedModel, personal: Path) -> SavedModel:
