@@ -20,7 +20,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
-from fedbrats.flare.site import REGISTER, SITE_FILE, parse_site_facts, write_site_facts
+from fedbrats.flare.site import REGISTER, SITE_FILE, STATE_DIR, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
@@ -115,9 +115,12 @@ class FedbratsBuilder(Builder):
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
-        if all(register.values()):
-            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register})
         storage = (server.get_prop(FACTS) or {}).get("storage_dir")
+        document: dict[str, Any] = {REGISTER: register} if all(register.values()) else {}
+        if storage is not None:
+            document[STATE_DIR] = str(Path(storage) / "state")
+        if document:
+            write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")

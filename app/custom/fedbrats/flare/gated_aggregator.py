@@ -102,6 +102,14 @@ class GatedAggregator(Aggregator):
         fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
         return DXO(DataKind.WEIGHT_DIFF, data=dict(combined.update), meta=combined.meta).to_shareable()
 
+    def counted_cases(self) -> dict[str, int]:
+        """The cases of each site that is counted in the present round."""
+        return {site: int(each.cases) for site, each in list(self._contributions.items())}
+
+    def registered_cases(self) -> dict[str, int]:
+        """The cases of each site of the consortium; empty where this server keeps no register."""
+        return dict(self._registered or {})
+
     def reset(self, fl_ctx: FLContext) -> None:
         """Forget the round; FLARE calls it after each."""
         self._contributions = {}

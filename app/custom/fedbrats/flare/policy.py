@@ -10,7 +10,6 @@ FLARE_CLASSES = (
     "nvflare.app_common.widgets.convert_to_fed_event.ConvertToFedEvent",
     "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
     "nvflare.app_common.workflows.global_model_eval.GlobalModelEval",
-    "nvflare.app_common.workflows.scatter_and_gather.ScatterAndGather",
     "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
     "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
     # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
@@ -24,6 +23,7 @@ OUR_CLASSES = (
     "fedbrats.flare.aggregators.CoordinateMedian",
     "fedbrats.flare.aggregators.TrimmedMean",
     "fedbrats.flare.aggregators.WeightedFedAvg",
+    "fedbrats.flare.controller.PatientScatterAndGather",
     "fedbrats.flare.executor.SegmentationExecutor",
     "fedbrats.flare.fedce.FedCE",
     "fedbrats.flare.filters.KeepShared",

@@ -17,7 +17,8 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.trouble import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
-REGISTER = "registered_cases"  # the server's entry in its own site file
+REGISTER = "registered_cases"  # the server's entries in its own site file
+STATE_DIR = "state_dir"
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     """Check the entries of a site file and resolve its paths against `base`."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    known = {field.name for field in fields(SiteFacts)} | {
-        REGISTER
-    }  # in FLARE's simulator, sites and server share a file
+    # In FLARE's simulator, sites and server share a file.
+    known = {field.name for field in fields(SiteFacts)} | {REGISTER, STATE_DIR}
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(
@@ -121,14 +121,28 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
     """
     path = local_dir / SITE_FILE
     try:
-        register = json.loads(path.read_text(encoding="utf-8"))[REGISTER]
+        register = json.loads(path.read_text(encoding="utf-8")).get(REGISTER)
+        if register is None:
+            return None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"the server's {path} has no readable registered_cases: {error!r}") from None
     if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
         raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
     return register
+
+
+def read_state_dir(local_dir: Path) -> Path:
+    """Where this server keeps the state of its jobs: `state_dir` of its own site file, else `state` in its kit."""
+    path = local_dir / SITE_FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")).get(STATE_DIR, "state")
+        return local_dir.parent / value
+    except FileNotFoundError:
+        return local_dir.parent / "state"
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigurationError(f"the server's {path} has no readable {STATE_DIR}: {error}") from None
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:
