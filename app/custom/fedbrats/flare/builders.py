@@ -19,7 +19,7 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
-from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
+from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT
 from fedbrats.flare.site import REGISTER, SITE_FILE, STATE_DIR, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
 
@@ -37,7 +37,8 @@ class FedbratsBuilder(Builder):
     - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
       code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
-    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`;
+    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; the
+      component that gives running jobs to sites that come back;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -67,6 +68,7 @@ class FedbratsBuilder(Builder):
             if "misbehaviour" in (site.get_prop(FACTS) or {}) and ctx.get_provision_mode() != ProvisionMode.POC:
                 raise ConfigurationError(f"site {site.name} must not misbehave on purpose outside POC")
             self._write_site(site, Path(ctx.get_local_dir(site)))
+        add_component(Path(ctx.get_local_dir(server)) / ProvFileName.RESOURCES_JSON_DEFAULT, REJOIN_COMPONENT)
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
@@ -153,6 +155,13 @@ def restrict_resources(resources: Path) -> None:
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [*kept, RULES_COMPONENT]
+    write_json_atomic(resources, document)
+
+
+def add_component(resources: Path, component: dict[str, Any]) -> None:
+    """Let a kit's own process have one more component."""
+    document = _read(resources)
+    document["components"].append(component)
     write_json_atomic(resources, document)
 
 

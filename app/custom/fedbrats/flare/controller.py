@@ -30,6 +30,7 @@ from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_
 from fedbrats.flare.site import read_state_dir
 from fedbrats.settings import read_settings
 
+MEET_S = 5.0  # how often the job asks the server's own process which sites take part now
 MEASURED_ROUNDS = 5  # a site is as slow as in the slowest of its last rounds
 
 
@@ -80,7 +81,8 @@ class PatientScatterAndGather(ScatterAndGather):
         self._good: Model | None = None
         self._best: Model | None = None
         self._rolls_back = False
-        self._state_dir: Path | None = None
+        self._state_dir = Path()
+        self._met = 0.0
 
     # ---- the beginning of a job
 
@@ -119,7 +121,7 @@ class PatientScatterAndGather(ScatterAndGather):
             raise FedbratsError(f"job {job_id} trained another network than this one; resume it with its own settings")
         self._best, self._good = state.models.get("best"), state.models.get("good")
         if self._best:
-            self._restore_best(fl_ctx)
+            self._restore_best(self._best, fl_ctx)
         self._adopt(state.models["global"], fl_ctx)
         set_optimiser(self.shareable_gen, state.optimiser)
         if state.memory:
@@ -138,11 +140,11 @@ class PatientScatterAndGather(ScatterAndGather):
         fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, self._global_weights, private=True, sticky=True)
         set_network(fl_ctx.get_engine().get_component(self._network_id), weights)
 
-    def _restore_best(self, fl_ctx: FLContext) -> None:
+    def _restore_best(self, model: Model, fl_ctx: FLContext) -> None:
         selector = fl_ctx.get_engine().get_component(self._model_selector_id)
         if selector is not None:
-            selector.best_val_metric = self._best.about["score"]
-        best = make_model_learnable(dict(self._best.weights), {})
+            selector.best_val_metric = model.about["score"]
+        best = make_model_learnable(dict(model.weights), {})
         fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, best, private=True, sticky=True)
         self.persistor.handle_event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE, fl_ctx)
 
@@ -172,7 +174,9 @@ class PatientScatterAndGather(ScatterAndGather):
                 if sites and all(each.completion_status is not None for each in standing.values()):
                     break
                 time.sleep(self._task_check_period)
-                sites = sites | self._ask_newcomers(task, standing, sites, fl_ctx)
+                self._meet(fl_ctx)
+                if not self._present() <= sites:
+                    sites |= self._ask(task, standing, fl_ctx)
             lack = self._end_attempt(attempt, sites, standing, deadline_s, fl_ctx)
             if lack is None or (abort_signal and abort_signal.triggered):
                 break
@@ -191,7 +195,7 @@ class PatientScatterAndGather(ScatterAndGather):
 
     def _ask(self, task: Task, standing: dict[str, Task], fl_ctx: FLContext) -> set[str]:
         """Send the round's task to every connected site that is neither counted nor at work; returns all of them."""
-        sites = {client.name for client in self._engine.get_clients()}
+        sites = self._present()
         busy = {site for site, each in standing.items() if each.completion_status is None}
         with self._lock:
             missing = sorted(sites - self._counted - busy)
@@ -209,11 +213,27 @@ class PatientScatterAndGather(ScatterAndGather):
             standing.update(dict.fromkeys(missing, fresh))
         return sites
 
-    def _ask_newcomers(self, task: Task, standing: dict[str, Task], sites: set[str], fl_ctx: FLContext) -> set[str]:
-        """A site that joins while a round is open takes part in it."""
-        if {client.name for client in self._engine.get_clients()} <= sites:
-            return set()
-        return self._ask(task, standing, fl_ctx)
+    def _present(self) -> set[str]:
+        """The sites of the job, but for those whose process has been dead for a minute: nobody waits for them."""
+        names = {client.name for client in self._engine.get_clients()}
+        return {name for name in names if self.get_client_disconnect_time(name) is None}
+
+    def _meet(self, fl_ctx: FLContext) -> None:
+        """Learn which sites have joined or come back; each is a row."""
+        if time.monotonic() - self._met < MEET_S:
+            return
+        before = {client.name: client.token for client in self._engine.get_clients()}
+        try:
+            self._engine.sync_clients_from_main_process()
+        except RuntimeError as error:
+            self.log_warning(fl_ctx, f"the server's own process does not say which sites there are: {error}")
+        self._met = time.monotonic()
+        for client in self._engine.get_clients():
+            if before.get(client.name) != client.token:
+                again = client.name in before
+                self.log_info(fl_ctx, f"{client.name} {'is back' if again else 'joins'} in round {self._current_round}")
+                row = {"kind": "joined", "round": self._current_round, "site": client.name, "again": again}
+                fire_rows(self, [row], fl_ctx)
 
     def _end_attempt(
         self, attempt: int, sites: set[str], standing: Mapping[str, Task], deadline_s: float, fl_ctx: FLContext
@@ -229,6 +249,7 @@ class PatientScatterAndGather(ScatterAndGather):
             "round": number,
             "attempt": attempt,
             "asked": sorted(sites),
+            "absent": sorted({client.name for client in self._engine.get_clients()} - sites),
             "counted": sorted(counted),
             "failed": sorted(self._failed),
             "waiting": waiting,
@@ -309,7 +330,7 @@ class PatientScatterAndGather(ScatterAndGather):
         super().fire_event(event_type, fl_ctx)
         if event_type == AppEventType.BEFORE_AGGREGATION:
             self._judge(fl_ctx)
-        elif event_type == AppEventType.AFTER_SHAREABLE_TO_LEARNABLE and self._rolls_back:
+        elif event_type == AppEventType.AFTER_SHAREABLE_TO_LEARNABLE and self._rolls_back and self._good:
             self._adopt(self._good, fl_ctx)
         elif event_type == AppEventType.ROUND_DONE:
             self._keep_state(fl_ctx, self._current_round)
@@ -328,7 +349,7 @@ class PatientScatterAndGather(ScatterAndGather):
             return
         number = self._current_round
         lost = drop(self._scores, self._good.about["scores"]) if self._good else 0.0
-        if lost <= self._rollback_drop:
+        if self._good is None or lost <= self._rollback_drop:
             about = {"scores": dict(self._scores), "round": number, "meta": self._meta()}
             self._good = Model(self._copy_of_global(), about)
             return

@@ -123,14 +123,16 @@ def open_poc(workspace: Path) -> Poc:
     return Poc(workspace, Path(state["kits"]), tuple(state["sites"]))
 
 
-def start(poc: Poc) -> None:
-    """Start the server and every site, and wait until all sites are connected.
+def start(poc: Poc, names: Sequence[str] = ()) -> None:
+    """Start the server and every site, or those of `names` alone, and wait until all sites are connected.
 
     Raises: FedbratsError where a process ends early or a site does not connect in time; everything started is stopped.
     """
-    processes: list[dict[str, Any]] = []
+    names = names or (SERVER, *poc.sites)
+    known = (_read_state(poc.workspace) or {"processes": []})["processes"]
+    processes: list[dict[str, Any]] = [entry for entry in known if entry["name"] not in names]
     try:
-        for name in (SERVER, *poc.sites):
+        for name in names:
             processes.append({"name": name, **_start_participant(poc, name)})
             state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": processes}
             write_json_atomic(poc.workspace / STATE_FILE, state)

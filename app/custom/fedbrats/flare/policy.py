@@ -74,4 +74,5 @@ PRIVACY = {
     ],
     "default_scope": "hospital",
 }
+REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.rejoin.Rejoin", "args": {}}
 RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.job_rules.NoPaths", "args": {}}

@@ -1,0 +1,58 @@
+"""What breaks a FLARE process from within, at a chosen event of a chosen round: stands in the kits of tests alone.
+
+An order is a file `NAME.json` in the folder that FEDBRATS_SABOTAGE names: identity, event, round, signal, and what to
+hit: `job` (the process of the job) or `all` (the participant's own process first, then the job's). It is carried out
+once: the file is renamed before.
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.app_common.app_constant import AppConstants
+
+
+class Saboteur(FLComponent):
+    """Listens to every event."""
+
+    def handle_event(self, event_type, fl_ctx):
+        """Carry out what is ordered for this event."""
+        folder = os.environ.get("FEDBRATS_SABOTAGE")
+        for path in Path(folder).glob("*.json") if folder else ():
+            order = json.loads(path.read_text())
+            identity = fl_ctx.get_identity_name()
+            if (order["identity"], order["event"]) != (identity, event_type) or order["round"] != _round_of(fl_ctx):
+                continue
+            try:
+                path.rename(path.with_suffix(".done"))
+            except FileNotFoundError:
+                continue  # another process was first
+            if order.get("delay_s"):
+                threading.Timer(order["delay_s"], _hit, [order]).start()
+            else:
+                _hit(order)
+
+
+def _round_of(fl_ctx):
+    number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+    if number is None:
+        task = fl_ctx.get_prop(FLContextKey.TASK_DATA)
+        number = task.get_header(AppConstants.CURRENT_ROUND) if task is not None else None
+    return number
+
+
+def _hit(order):
+    how = getattr(signal, order["signal"])
+    if order["what"] == "all":
+        for parent in psutil.Process().parents():
+            words = " ".join(parent.cmdline())
+            if "server_train" in words or "client_train" in words:
+                os.kill(parent.pid, how)
+    os.kill(os.getpid(), how)
+    time.sleep(60)  # a killed process ends here; a stopped one goes on when it is told to
