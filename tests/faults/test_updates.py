@@ -81,7 +81,7 @@ def test_what_can_be_counted_is_heard_for_what_it_is_worth(federation, kind):
         federation.round(number, answers)
     last = {row["site"]: row for row in federation.rows("weight") if row["round"] == ROUNDS - 1}
     if kind == "scaled":
-        assert last["bad"]["clipped"] < 0.05
+        assert [site for site in SITES if last[site]["clipped"]] == ["bad"]
     elif kind == "copy":
         assert last["bad"]["weight"] + last["a"]["weight"] < 1.5 * last["b"]["weight"]
     else:

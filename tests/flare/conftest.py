@@ -28,14 +28,15 @@ class Room:
 
     root: Path
     identity: str = "server"
+    job_id: str = JOB_ID
     components: dict[str, Any] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        for folder in (WorkspaceConstants.STARTUP_FOLDER_NAME, WorkspaceConstants.SITE_FOLDER_NAME, JOB_ID):
+        for folder in (WorkspaceConstants.STARTUP_FOLDER_NAME, WorkspaceConstants.SITE_FOLDER_NAME, self.job_id):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         self.workspace = Workspace(str(self.root), site_name=self.identity)
-        self.contexts = FLContextManager(engine=self, identity_name=self.identity, job_id=JOB_ID)
+        self.contexts = FLContextManager(engine=self, identity_name=self.identity, job_id=self.job_id)
 
     def new_context(self) -> FLContext:
         return self.contexts.new_context()

@@ -1,4 +1,4 @@
-"""Every reason to refuse an update has a row with the site, the round and a sentence, and leaves the model as it was."""
+"""Every reason to refuse an update has a row with the site, the round and a sentence, and a test that sees it."""
 
 import json
 

@@ -196,9 +196,8 @@ class PatientScatterAndGather(ScatterAndGather):
     def _ask(self, task: Task, standing: dict[str, Task], fl_ctx: FLContext) -> set[str]:
         """Send the round's task to every connected site that is neither counted nor at work; returns all of them."""
         sites = self._present()
-        busy = {site for site, each in standing.items() if each.completion_status is None}
         with self._lock:
-            missing = sorted(sites - self._counted - busy)
+            missing = sorted(sites - self._counted - self._waiting(standing))
             for site in missing:
                 self._failed.pop(site, None)
         if missing:
@@ -212,6 +211,11 @@ class PatientScatterAndGather(ScatterAndGather):
             self.broadcast(task=fresh, fl_ctx=fl_ctx, targets=missing, min_responses=len(missing))
             standing.update(dict.fromkeys(missing, fresh))
         return sites
+
+    def _waiting(self, standing: Mapping[str, Task]) -> set[str]:
+        """The sites that are still at work on this round."""
+        asked = {site for site, each in standing.items() if each.completion_status is None}
+        return asked - self._counted - self._failed.keys()
 
     def _present(self) -> set[str]:
         """The sites of the job, but for those whose process has been dead for a minute: nobody waits for them."""
@@ -243,7 +247,7 @@ class PatientScatterAndGather(ScatterAndGather):
         counted = self.aggregator.counted_cases()
         known = self.aggregator.registered_cases() or self._declared
         lack = self._rule.shortfall(counted, known)
-        waiting = sorted(site for site, each in standing.items() if each.completion_status is None)
+        waiting = sorted(self._waiting(standing))
         row = {
             "kind": "participation",
             "round": number,
