@@ -5,6 +5,7 @@ Sites are threads that ask for tasks and answer as FLARE's own clients do.
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 import zlib
@@ -57,6 +58,10 @@ class ServerRoom(Room):
 
     def sync_clients_from_main_process(self):
         pass
+
+    def build_component(self, config):
+        module, _, name = config["path"].rpartition(".")
+        return getattr(importlib.import_module(module), name)(**config["args"])
 
     def persist_components(self, fl_ctx, completed):
         pass

@@ -121,13 +121,13 @@ def test_the_order_of_arrival_does_not_change_a_bit(tmp_path):
     assert one.controller.aggregator.get_persist_state(None) == other.controller.aggregator.get_persist_state(None)
 
 
-PHASES = [
+PHASES = (
     "_round_started",
     "_before_train_task",
     "_after_contribution_accept",
     "_before_aggregation",
     "_before_save_model",
-]
+)
 METHODS = {
     "contribution": lambda: {"aggregator": ContributionFactor()},
     "fedce": lambda: {"aggregator": FedCE()},

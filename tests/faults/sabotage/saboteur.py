@@ -40,11 +40,14 @@ class Saboteur(FLComponent):
 
 
 def _round_of(fl_ctx):
+    """The round of the server, or of the task that a site does or has just done."""
     number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-    if number is None:
-        task = fl_ctx.get_prop(FLContextKey.TASK_DATA)
-        number = task.get_header(AppConstants.CURRENT_ROUND) if task is not None else None
-    return number
+    if number is not None:
+        return number
+    task, result = fl_ctx.get_prop(FLContextKey.TASK_DATA), fl_ctx.get_prop(FLContextKey.TASK_RESULT)
+    if task is not None:
+        return task.get_header(AppConstants.CURRENT_ROUND)
+    return result.get_cookie(AppConstants.CONTRIBUTION_ROUND) if result is not None else None
 
 
 def _hit(order):

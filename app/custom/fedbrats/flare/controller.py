@@ -144,7 +144,7 @@ class PatientScatterAndGather(ScatterAndGather):
         selector = fl_ctx.get_engine().get_component(self._model_selector_id)
         if selector is not None:
             selector.best_val_metric = model.about["score"]
-        best = make_model_learnable(dict(model.weights), {})
+        best = make_model_learnable(dict(model.weights), dict(model.about["meta"]))
         fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, best, private=True, sticky=True)
         self.persistor.handle_event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE, fl_ctx)
 
@@ -344,7 +344,8 @@ class PatientScatterAndGather(ScatterAndGather):
         super().handle_event(event_type, fl_ctx)
         if event_type == AppEventType.GLOBAL_BEST_MODEL_AVAILABLE:
             score = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
-            self._best = Model(self._copy_of_global(), {"score": float(score), "round": self._current_round})
+            about = {"score": float(score), "round": self._current_round, "meta": self._meta()}
+            self._best = Model(self._copy_of_global(), about)
 
     def _judge(self, fl_ctx: FLContext) -> None:
         """Decide whether the model that this round began with is kept."""
