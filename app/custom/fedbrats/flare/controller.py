@@ -171,7 +171,7 @@ class PatientScatterAndGather(ScatterAndGather):
             began = time.time()
             deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._seconds.items() if past})
             while not (abort_signal and abort_signal.triggered) and time.time() - began < deadline_s:
-                if sites and all(each.completion_status is not None for each in standing.values()):
+                if self._all_have_answered(sites, standing):
                     break
                 time.sleep(self._task_check_period)
                 self._meet(fl_ctx)
@@ -212,6 +212,18 @@ class PatientScatterAndGather(ScatterAndGather):
             standing.update(dict.fromkeys(missing, fresh))
         return sites
 
+    def _all_have_answered(self, sites: set[str], standing: Mapping[str, Task]) -> bool:
+        """Whether waiting longer is of no use; while too few sites are there, others may come back."""
+        if not sites or any(each.completion_status is None for each in standing.values()):
+            return False
+        return bool(self._failed) or self._lack() is None
+
+    def _lack(self) -> str | None:
+        return self._rule.shortfall(self.aggregator.counted_cases(), self._known_cases())
+
+    def _known_cases(self) -> dict[str, int]:
+        return self.aggregator.registered_cases() or self._declared
+
     def _waiting(self, standing: Mapping[str, Task]) -> set[str]:
         """The sites that are still at work on this round."""
         asked = {site for site, each in standing.items() if each.completion_status is None}
@@ -245,8 +257,7 @@ class PatientScatterAndGather(ScatterAndGather):
         """Judge the round so far; a row says what it waited for. Returns what it lacks."""
         number = self._current_round
         counted = self.aggregator.counted_cases()
-        known = self.aggregator.registered_cases() or self._declared
-        lack = self._rule.shortfall(counted, known)
+        lack = self._lack()
         waiting = sorted(self._waiting(standing))
         row = {
             "kind": "participation",
@@ -257,7 +268,7 @@ class PatientScatterAndGather(ScatterAndGather):
             "counted": sorted(counted),
             "failed": sorted(self._failed),
             "waiting": waiting,
-            "case_share": case_share(counted, known),
+            "case_share": case_share(counted, self._known_cases()),
             "deadline_s": deadline_s,
             "seconds": time.time() - self._began[number],
             "lacks": lack,

@@ -1,4 +1,4 @@
-"""A site that was restarted, or that joins late, is given the jobs that are running.
+"""A site that was restarted, or that joins late, is given the jobs that are running; a restarted server tidies up.
 
 FLARE 2.9.0 sends a job to the sites that are connected when it starts, and to nobody after: a hospital that reboots
 is lost to a study of weeks. This component stands in the server's kit, asks every site every few seconds which jobs it
@@ -13,9 +13,9 @@ from typing import Any
 
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import RunProcessKey
+from nvflare.apis.fl_constant import RunProcessKey, SystemComponents
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey
+from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, RunStatus
 from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 from nvflare.private.defs import ERROR_MSG_PREFIX, ClientStatusKey, TrainingTopic
@@ -42,6 +42,10 @@ class Rejoin(Widget):
         """Begin with the server and end with it."""
         engine = fl_ctx.get_engine()
         if event_type == EventType.SYSTEM_START and getattr(engine, "job_runner", None) is not None:
+            try:
+                _put_away(engine, fl_ctx)
+            except Exception:  # a server that cannot tidy up must still start
+                self.logger.exception("the jobs that ran when this server ended could not be put away")
             threading.Thread(target=self._watch, args=(engine,), name="rejoin", daemon=True).start()
         elif event_type == EventType.SYSTEM_END:
             self._stopped.set()
@@ -55,7 +59,8 @@ class Rejoin(Widget):
                 self.logger.exception("could not look after the sites of the running jobs")
 
     def _look_after(self, job: Job, engine: Any) -> None:
-        if job.run_aborted or job.job_id not in engine.run_processes:
+        process = engine.run_processes.get(job.job_id)
+        if job.run_aborted or process is None or process.get(RunProcessKey.PROCESS_FINISHED):
             return
         running = _ask_what_runs(engine)
         for site in (client.name for client in engine.get_clients()):
@@ -90,6 +95,17 @@ class Rejoin(Widget):
                 error = _deploy(job, app, client, engine, fl_ctx)
                 said = f"it could not be deployed, {error}" if error else _launch(job, app, site, needs, engine, fl_ctx)
         return said
+
+
+def _put_away(engine: Any, fl_ctx: FLContext) -> None:
+    """End the jobs that ran when the server was killed, and archive what they left, so that they can be resumed.
+
+    FLARE 2.9.0 has a method for it that nobody calls: such a job stays RUNNING for ever, and cannot be downloaded.
+    """
+    manager = engine.get_component(SystemComponents.JOB_MANAGER)
+    for job in manager.get_jobs_by_status([RunStatus.RUNNING, RunStatus.DISPATCHED], fl_ctx):
+        engine.job_runner._save_workspace(fl_ctx, None, job.job_id)
+        manager.set_status(job.job_id, RunStatus.ABANDONED, fl_ctx)
 
 
 def _ask_what_runs(engine: Any) -> dict[str, set[str]]:

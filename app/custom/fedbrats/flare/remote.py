@@ -19,7 +19,7 @@ from fedbrats.flare.sessions import quiet
 from fedbrats.rows import ROWS_FILE, read_rows
 
 POLL_S = 2.0
-ENDED = ("FINISHED", "FAILED", "ABANDONED")
+ENDED = ("FINISHED", "FAILED")
 SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
 PROVENANCE_FILE = "provenance.json"
 
