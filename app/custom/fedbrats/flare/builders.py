@@ -161,7 +161,7 @@ def restrict_resources(resources: Path) -> None:
 def add_component(resources: Path, component: dict[str, Any]) -> None:
     """Let a kit's own process have one more component."""
     document = _read(resources)
-    document["components"].append(component)
+    document["components"].insert(-1, component)  # the rule that judges components stays the last
     write_json_atomic(resources, document)
 
 
