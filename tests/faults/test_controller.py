@@ -11,6 +11,7 @@ from nvflare.app_opt.pt.fedopt import PTFedOptModelShareableGenerator
 
 from fedbrats.flare.aggregators import ContributionFactor, WeightedFedAvg
 from fedbrats.flare.fedce import FedCE
+from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.flare.server import Server, answer, honest, train
 
 FIRST, SECOND, THIRD = (f"{n}a1b2c3d-4e5f-6789-abcd-ef0123456789" for n in "123")
@@ -28,6 +29,12 @@ def test_a_job_runs_all_its_rounds_and_says_who_was_counted(tmp_path):
         assert (row["attempt"], row["counted"], row["lacks"], row["waiting"]) == (1, ["a", "b", "c"], None, [])
 
 
+@fault(
+    "answer after the deadline",
+    injected="a site holds its answer back until the round is closed",
+    detected="`participation` row `waiting`, `late` row with the seconds, server's log",
+    outcome=f"{SURVIVED}: not counted and said so; the next deadline knows how slow the site is",
+)
 def test_a_site_past_the_deadline_is_late_by_a_number_and_heard_in_the_next_round(tmp_path):
     gate = threading.Event()
 
@@ -53,6 +60,12 @@ def test_a_site_past_the_deadline_is_late_by_a_number_and_heard_in_the_next_roun
     assert server.rows("participation")[3]["deadline_s"] >= late["took_s"]  # the next deadline knows how slow it is
 
 
+@fault(
+    "round without enough cases",
+    injected="the site with most of the cases fails in every attempt",
+    detected="`participation` rows `lacks`, `refusal` rows `failed`",
+    outcome=f"{ENDED}: after the attempts, in one sentence that names the site and how to go on; resumed to the end",
+)
 def test_a_round_that_lacks_cases_is_tried_again_and_then_ends_the_job_with_a_sentence(tmp_path):
     def behave(server, site, number, weights):
         update, score = train(site, number, weights)
@@ -74,6 +87,12 @@ def test_a_round_that_lacks_cases_is_tried_again_and_then_ends_the_job_with_a_se
     assert [row["round"] for row in again.rows("round")] == [0, 1, 2]
 
 
+@fault(
+    "site that fails once",
+    injected="a site answers with an execution error",
+    detected="`refusal` row `failed`",
+    outcome=f"{SURVIVED}: asked again in the same round; the same bits as if nothing had happened",
+)
 def test_a_site_that_failed_is_asked_again_and_the_others_are_not(tmp_path):
     asked = []
 
@@ -91,6 +110,12 @@ def test_a_site_that_failed_is_asked_again_and_the_others_are_not(tmp_path):
     assert same(server.weights, undisturbed.weights)
 
 
+@fault(
+    "site that appears while a round is open",
+    injected="a third site asks for work in round 2",
+    detected="`participation` row",
+    outcome=f"{SURVIVED}: asked and counted in the same round",
+)
 def test_a_site_that_joins_takes_part_in_the_round_that_is_open(tmp_path):
     def behave(server, site, number, weights):
         if site == "a" and number == 2:
@@ -104,6 +129,12 @@ def test_a_site_that_joins_takes_part_in_the_round_that_is_open(tmp_path):
     assert [row["counted"] for row in server.rows("participation")] == [["a", "b"]] * 2 + [["a", "b", "c"]] * 2
 
 
+@fault(
+    "answers in another order",
+    injected="sites answer in the opposite order",
+    detected="nothing to detect",
+    outcome=f"{SURVIVED}: model and memory are the same bits",
+)
 def test_the_order_of_arrival_does_not_change_a_bit(tmp_path):
     def behave(order):
         def late(server, site, number, weights):
@@ -140,6 +171,14 @@ def fedopt():
     return PTFedOptModelShareableGenerator(source_model="network", device="cpu", optimizer_args=options)
 
 
+@fault(
+    "state of the server thrown away in every phase",
+    injected="the job's components are dropped at an event: round started, task sent, answer accepted, before "
+    "aggregation, before saving",
+    detected="`resume` rows",
+    outcome=f"{SURVIVED}: resumed five times; model, best model, memory, server's optimiser and rows are the same bits, "
+    "for the Contribution Factor, FedCE and FedOpt",
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_server_killed_in_every_phase_comes_to_the_same_bits(tmp_path, method):
     undisturbed = Server(tmp_path / "one", FIRST, rounds=6, rollback_drop=0.5, **METHODS[method]()).run()
@@ -166,6 +205,12 @@ def key(server, kind):
     return sorted(map(str, server.rows(kind)))
 
 
+@fault(
+    "resumed job dies before its first round",
+    injected="a job that was resumed is dropped before it finishes a round",
+    detected="`resume` row",
+    outcome=f"{SURVIVED}: the third job goes on from where the first was",
+)
 def test_a_job_resumed_before_it_finished_a_round_of_its_own_goes_on_from_the_first(tmp_path):
     Server(tmp_path, FIRST, rounds=4).run(kill_at=("_round_started", 2))
     Server(tmp_path, SECOND, rounds=4, resume=[FIRST]).run(kill_at=("_round_started", 2))
@@ -173,6 +218,12 @@ def test_a_job_resumed_before_it_finished_a_round_of_its_own_goes_on_from_the_fi
     assert [row["round"] for row in server.rows("round")] == [0, 1, 2, 3]
 
 
+@fault(
+    "corrupt state of the server",
+    injected="the newest state is cut short; then all are emptied",
+    detected="server's log, one sentence that names the file",
+    outcome=f"{SURVIVED}: goes on from the round before, to the same bits; where none can be read, ends loudly",
+)
 def test_a_corrupt_state_is_said_and_the_round_before_it_is_taken(tmp_path, caplog):
     undisturbed = Server(tmp_path / "one", FIRST, rounds=4).run()
     Server(tmp_path, FIRST, rounds=4).run(kill_at=("_round_started", 3))
@@ -187,11 +238,23 @@ def test_a_corrupt_state_is_said_and_the_round_before_it_is_taken(tmp_path, capl
     assert "restore the folder" in said
 
 
+@fault(
+    "no state to resume from",
+    injected="a job is resumed that this server never ran",
+    detected="the job's error",
+    outcome=f"{ENDED}: one sentence that says where it looked and what to do",
+)
 def test_what_cannot_be_resumed_is_said_in_one_sentence(tmp_path):
     (said,) = Server(tmp_path, SECOND, resume=[FIRST]).run().room.said
     assert said.startswith(f"this server has no state of job {FIRST}")
 
 
+@fault(
+    "state of the server cannot be written",
+    injected="writing the state raises `No space left on device`",
+    detected="`trouble` row, error in the server's log",
+    outcome=f"{SURVIVED}: the job goes on, and says that a server killed now repeats the round",
+)
 def test_a_state_that_cannot_be_written_is_said_and_the_job_goes_on(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -203,6 +266,12 @@ def test_a_state_that_cannot_be_written_is_said_and_the_job_goes_on(tmp_path, mo
     assert "No space left on device" in server.rows("trouble")[0]["message"]
 
 
+@fault(
+    "global model that got worse",
+    injected="updates of one round spoil the model; the sites' Dice falls by 0.5",
+    detected="`rollback` row, server's log",
+    outcome=f"{SURVIVED}: with `rollback_drop`, the next round begins with the last good model, bit for bit",
+)
 def test_a_model_that_got_worse_is_given_up_for_the_last_good_one(tmp_path):
     def behave(server, site, number, weights):
         update, _ = train(site, number, weights)
