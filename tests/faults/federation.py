@@ -46,7 +46,8 @@ class Federation:
         os.environ["PYTHONPATH"] = str(SABOTAGE)
         self.poc = poc.prepare(folder / "poc", sites_dir, site_facts={"threads": 1})
         for name in (poc.SERVER, *self.poc.sites):
-            path = self.poc.kits / name / "local" / "resources.json.default"
+            own = self.poc.kits / name / "local" / "resources.json"
+            path = own if own.exists() else own.with_suffix(".json.default")
             document = json.loads(path.read_text())
             document["components"].append({"id": "saboteur", "path": "saboteur.Saboteur", "args": {}})
             path.write_text(json.dumps(document))

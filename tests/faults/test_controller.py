@@ -176,8 +176,8 @@ def fedopt():
     injected="the job's components are dropped at an event: round started, task sent, answer accepted, before "
     "aggregation, before saving",
     detected="`resume` rows",
-    outcome=f"{SURVIVED}: resumed five times; model, best model, memory, server's optimiser and rows are the same bits, "
-    "for the Contribution Factor, FedCE and FedOpt",
+    outcome=f"{SURVIVED}: resumed five times; model, best model, memory, server's optimiser and rows are the same "
+    "bits, for the Contribution Factor, FedCE and FedOpt",
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_a_server_killed_in_every_phase_comes_to_the_same_bits(tmp_path, method):

@@ -19,24 +19,36 @@ from nvflare.app_common.app_constant import AppConstants
 
 
 class Saboteur(FLComponent):
-    """Listens to every event."""
+    """Stands in the kit so that every process of the participant imports this module."""
 
-    def handle_event(self, event_type, fl_ctx):
-        """Carry out what is ordered for this event."""
-        folder = os.environ.get("FEDBRATS_SABOTAGE")
-        for path in Path(folder).glob("*.json") if folder else ():
+
+def _carry_out(event_type, fl_ctx):
+    """Do what is ordered for this event."""
+    folder = os.environ.get("FEDBRATS_SABOTAGE")
+    for path in Path(folder).glob("*.json") if folder else ():
+        try:
             order = json.loads(path.read_text())
             identity = fl_ctx.get_identity_name()
             if (order["identity"], order["event"]) != (identity, event_type) or order["round"] != _round_of(fl_ctx):
                 continue
-            try:
-                path.rename(path.with_suffix(".done"))
-            except FileNotFoundError:
-                continue  # another process was first
-            if order.get("delay_s"):
-                threading.Timer(order["delay_s"], _hit, [order]).start()
-            else:
-                _hit(order)
+            path.rename(path.with_suffix(".done"))
+        except FileNotFoundError:
+            continue  # another process was first
+        if order.get("delay_s"):
+            threading.Timer(order["delay_s"], _hit, [order]).start()
+        else:
+            _hit(order)
+
+
+_fire_event = FLComponent.fire_event
+
+
+def _fire_sabotaged(self, event_type, fl_ctx):
+    _carry_out(event_type, fl_ctx)
+    return _fire_event(self, event_type, fl_ctx)
+
+
+FLComponent.fire_event = _fire_sabotaged  # a kit's components hear of no event in the process of a job
 
 
 def _round_of(fl_ctx):
