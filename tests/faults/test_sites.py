@@ -15,12 +15,12 @@ JOB = "fedper"
 REJOINED = f"{SURVIVED}: given the job again, with its personal weights and optimiser as they were before the round"
 # (round, site, phase, event in the site's job process, how)
 KILLS = [
-    (1, "site-1", "before the task", "_before_task_data_filter", {}),
-    (1, "site-2", "in training", "_before_task_execution", {"delay_s": 0.2}),
-    (2, "site-1", "after training", "_after_task_execution", {}),
-    (2, "site-2", "while sending", "_before_send_task_result", {}),
-    (3, "site-1", "in training, with the whole site", "_before_task_execution", {"what": "all"}),
-    (3, "site-2", "in training, and its machine emptied", "_before_task_execution", {"what": "all"}),
+    (2, "site-1", "before the task", "_before_task_data_filter", {}),
+    (2, "site-2", "in training", "_before_task_execution", {"delay_s": 0.2}),
+    (3, "site-1", "after training", "_after_task_execution", {}),
+    (3, "site-2", "while sending", "_before_send_task_result", {}),
+    (4, "site-1", "in training, with the whole site", "_before_task_execution", {"what": "all"}),
+    (4, "site-2", "in training, and its machine emptied", "_before_task_execution", {"what": "all"}),
 ]
 
 
@@ -39,9 +39,13 @@ def federation(tmp_path_factory):
 def rows(federation: Federation):
     """The rows of one job in which all of it happens."""
     hits = [federation.order(site, event, number, **how) for number, site, _, event, how in KILLS]
-    job_id = federation.submit(JOB, num_rounds=5, min_case_share=0.3, first_deadline_s=900, deadline_floor_s=900)
-    federation.wait_for_row(job_id, "round", round=0)
+    hold = federation.order("site-1", "_before_task_execution", 1, signal="SIGSTOP")
+    job_id = federation.submit(JOB, num_rounds=6, min_case_share=0.3, first_deadline_s=900, deadline_floor_s=900)
+    wait_for(hold.exists, "round 1")
     federation.start("site-3")
+    federation.wait_for_row(job_id, "joined", site="site-3")
+    for process in federation.processes("site-1", job_id):
+        process.send_signal(signal.SIGCONT)
     for hit in hits:
         wait_for(hit.exists, str(hit))
     shutil.rmtree(federation.poc.workspace / "personal" / job_id / "site-2")
@@ -72,7 +76,7 @@ def site_rows(rows, site):
 )
 def test_a_killed_site_does_the_round_again_from_where_it_was(rows, number, site):
     assert site_rows(rows, site)[number]["begins"] == "stored"
-    assert [row["lacks"] for row in rows if row["kind"] == "participation"] == [None] * 5
+    assert [row["lacks"] for row in rows if row["kind"] == "participation"] == [None] * 6
 
 
 @fault(
@@ -82,8 +86,8 @@ def test_a_killed_site_does_the_round_again_from_where_it_was(rows, number, site
     outcome=f"{SURVIVED}: takes part again, and says that its optimiser and personal weights begin anew",
 )
 def test_an_emptied_site_says_what_it_lost(rows):
-    assert [(row["site"], row["round"]) for row in rows if row["kind"] == "lost"] == [("site-2", 3)]
-    assert site_rows(rows, "site-2")[3]["begins"] == "fresh"
+    assert [(row["site"], row["round"]) for row in rows if row["kind"] == "lost"] == [("site-2", 4)]
+    assert site_rows(rows, "site-2")[4]["begins"] == "fresh"
 
 
 @fault(
@@ -95,7 +99,7 @@ def test_an_emptied_site_says_what_it_lost(rows):
 def test_a_site_that_joins_late_is_counted_from_then_on(rows):
     joined = [row for row in rows if row["kind"] == "joined" and row["site"] == "site-3"]
     assert [row["again"] for row in joined] == [False]
-    assert max(site_rows(rows, "site-3")) == 4
+    assert max(site_rows(rows, "site-3")) == 5
     assert 0 not in site_rows(rows, "site-3")
 
 

@@ -1,8 +1,9 @@
 """A site that was restarted, or that joins late, is given the jobs that are running; a restarted server tidies up.
 
 FLARE 2.9.0 sends a job to the sites that are connected when it starts, and to nobody after: a hospital that reboots
-is lost to a study of weeks. This component stands in the server's kit, asks every site every few seconds which jobs it
-runs, and starts those that it does not. It uses what FLARE's own job runner uses to start a job.
+is lost to a study of weeks. And when the job's process dies at one site, of a full memory say, it ends the job for
+everybody. This component stands in the server's kit, asks every site every few seconds which jobs it runs, and starts
+those that it does not. It uses what FLARE's own job runner uses to start a job.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, RunStatus
 from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 from nvflare.private.defs import ERROR_MSG_PREFIX, ClientStatusKey, TrainingTopic
+from nvflare.private.fed.client.client_status import ClientStatus, get_status_message
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from nvflare.widgets.widget import Widget
 
-INTERVAL_S = 5.0
-PATIENCE = 3  # a job that is starting or ending is missing for a moment, a job that was lost for longer
+INTERVAL_S = 3.0
+PATIENCE = 4  # a job that is starting or ending is missing for a moment, a job that was lost for longer
 MOST_STARTS = 10  # a site whose job dies again and again is left alone, aloud
 DEPLOY_TIMEOUT_S = 30.0
 STARTED = "started again"
+RUNNING = get_status_message(ClientStatus.STARTED)  # the job's process at the site has found everything it needs
 
 
 class Rejoin(Widget):
@@ -67,6 +70,10 @@ class Rejoin(Widget):
             key = (job.job_id, site)
             if site not in running or job.job_id in running[site]:
                 self._missing[key] = 0
+                if running.get(site, {}).get(job.job_id) == RUNNING:
+                    # FLARE drops the report of a job's death at a site whose outcome nobody waits for. What cannot be
+                    # configured dies before it runs, and still ends the job.
+                    engine.job_runner.resolve_client_outcome(job.job_id, site)
                 continue
             self._missing[key] = self._missing.get(key, 0) + 1
             if self._missing[key] >= PATIENCE and self._starts.get(key, 0) < MOST_STARTS:
@@ -108,8 +115,8 @@ def _put_away(engine: Any, fl_ctx: FLContext) -> None:
         manager.set_status(job.job_id, RunStatus.ABANDONED, fl_ctx)
 
 
-def _ask_what_runs(engine: Any) -> dict[str, set[str]]:
-    """The ids of the jobs that each site runs, by its own word; a site that does not answer is not in it."""
+def _ask_what_runs(engine: Any) -> dict[str, dict[str, str]]:
+    """How each job at each site is, by the site's own word; a site that does not answer is not in it."""
     names = {client.token: client.name for client in engine.get_clients()}
     requests = {token: Message(topic=TrainingTopic.CHECK_STATUS, body="") for token in names}
     replies = engine.server.admin_server.send_requests_and_get_reply_dict(requests, timeout_secs=INTERVAL_S)
@@ -117,7 +124,8 @@ def _ask_what_runs(engine: Any) -> dict[str, set[str]]:
     for token, reply in replies.items():
         if reply is not None and reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) == ReturnCode.OK:
             status = json.loads(reply.body)
-            running[names[token]] = {each[ClientStatusKey.JOB_ID] for each in status[ClientStatusKey.RUNNING_JOBS]}
+            jobs = status[ClientStatusKey.RUNNING_JOBS]
+            running[names[token]] = {each[ClientStatusKey.JOB_ID]: each[ClientStatusKey.STATUS] for each in jobs}
     return running
 
 
