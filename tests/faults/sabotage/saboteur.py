@@ -26,11 +26,12 @@ class Saboteur(FLComponent):
 
 def _carry_out(event_type, fl_ctx):
     """Do what is ordered for this event."""
+    number = _round_of(fl_ctx)
     folder = os.environ.get("FEDBRATS_SABOTAGE")
     for path in Path(folder).glob("*.json") if folder else ():
         try:
             order = json.loads(path.read_text())
-            if (order["event"], order["round"]) != (event_type, _round_of(fl_ctx)) or order["identity"] != _who():
+            if (order["event"], order["round"]) != (event_type, number) or order["identity"] != _who():
                 continue
             path.rename(path.with_suffix(".done"))
         except FileNotFoundError:
@@ -57,15 +58,18 @@ def _who():
     return next((Path(word).name for flag, word in itertools.pairwise(sys.argv) if flag == "-m"), None)
 
 
+_seen = {"round": None}
+
+
 def _round_of(fl_ctx):
     """The round of the server, or of the task that a site does or has just done."""
+    task = fl_ctx.get_prop(FLContextKey.TASK_DATA)
     number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+    if number is None and task is not None:
+        number = task.get_header(AppConstants.CURRENT_ROUND)
     if number is not None:
-        return number
-    task, result = fl_ctx.get_prop(FLContextKey.TASK_DATA), fl_ctx.get_prop(FLContextKey.TASK_RESULT)
-    if task is not None:
-        return task.get_header(AppConstants.CURRENT_ROUND)
-    return result.get_cookie(AppConstants.CONTRIBUTION_ROUND) if result is not None else None
+        _seen["round"] = number
+    return _seen["round"]
 
 
 def _hit(order):
