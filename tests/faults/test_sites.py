@@ -40,7 +40,9 @@ def rows(federation: Federation):
     """The rows of one job in which all of it happens."""
     hits = [federation.order(site, event, number, **how) for number, site, _, event, how in KILLS]
     hold = federation.order("site-1", "_before_task_execution", 1, signal="SIGSTOP")
-    job_id = federation.submit(JOB, num_rounds=6, min_case_share=0.3, first_deadline_s=900, deadline_floor_s=900)
+    job_id = federation.submit(
+        JOB, num_rounds=6, local_steps=60, min_case_share=0.3, first_deadline_s=900, deadline_floor_s=900
+    )
     wait_for(hold.exists, "round 1")
     federation.start("site-3")
     federation.wait_for_row(job_id, "joined", site="site-3")
