@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED)  ## five synthetic hospitals in FLARE POC: centralised, alone, federated; a table at the end
+demo: $(INSTALLED)  ## five synthetic hospitals in FLARE POC: five ways to train, one bad hospital, a report
 	$(BIN)/python poc/demo.py
 
 test: $(INSTALLED)  ## run every test, real FLARE processes included
