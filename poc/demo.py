@@ -17,10 +17,10 @@ from typing import Any
 from fedbrats.cli.output import print_table
 
 SITES, CASES_PER_SITE, SEED = 5, 10, 1
-ROUNDS, LOCAL_STEPS = 10, 20
+ROUNDS, LOCAL_STEPS = 8, 16
 FEDERATED = ("local_only", "fedavg", "fedper", "contribution")
 WITH_A_BAD_SITE = ("fedavg", "contribution")
-BAD_SITE, HARM = "site-2", "sign-flip"
+BAD_SITE, HARM = "site-2", "scaled"
 NAMES = {
     "train": "all data in one place",
     "local_only": "every site alone",
@@ -73,7 +73,7 @@ def show_harm(honest: dict[str, dict[str, Any]], harmed: list[dict[str, Any]]) -
         others = [site for site in document["per_site"] if site != BAD_SITE]
         before, after = (over_cases(each, others) for each in (honest[document["job"]], document))
         rows.append((NAMES[document["job"]], before, after, after - before))
-    title = f"Validation Dice at the other sites when {BAD_SITE} sends every update with its sign flipped"
+    title = f"Validation Dice at the other sites when {BAD_SITE} sends every update a hundred times too large"
     print_table(("trained on", "all honest", f"{BAD_SITE} bad", "difference"), rows, title=title)
 
 
