@@ -18,7 +18,8 @@ PICTURE = "bad-site-weights.svg"
 def main() -> None:
     """Write the page and the picture."""
     summary = json.loads((RESULTS / "summary.json").read_text())
-    parts = ["# Results on real cases\n", INTRODUCTION.format(**summary), *summary_parts(summary)]
+    tested = max(row["patients"] for row in summary["rows"])
+    parts = ["# Results on real cases\n", INTRODUCTION.format(tested=tested, **summary), *summary_parts(summary)]
     corrupted_path = RESULTS / "corrupted.json"
     if corrupted_path.exists():
         corrupted = json.loads(corrupted_path.read_text())
@@ -29,9 +30,10 @@ def main() -> None:
 
 INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in `experiments/results`.
 
-39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
+{tested} of 39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
 
-Every patient is tested once, by the model of the fold that did not train on it. Intervals are 95 % bootstrap intervals
+Every one of them is tested once, by the model of the fold that did not train on it; a method with fewer patients has
+folds still to run, and is not compared. Intervals are 95 % bootstrap intervals
 over patients; there is one seed, so they say nothing of training's own chance.
 """
 
