@@ -30,11 +30,12 @@ def main() -> None:
 
 INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in `experiments/results`.
 
-{tested} of 39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}. Command: `{command}`.
+{tested} of 39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}.
+Command: `{command}`.
 
 Every one of them is tested once, by the model of the fold that did not train on it; a method with fewer patients has
-folds still to run, and is not compared. Intervals are 95 % bootstrap intervals
-over patients; there is one seed, so they say nothing of training's own chance.
+folds still to run, and is not compared. Intervals are 95 % bootstrap intervals over patients; there is one seed, so
+they say nothing of training's own chance.
 """
 
 
