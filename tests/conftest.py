@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fedbrats.cli.main import main
 from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
 from fedbrats.data.sites import new_sites_folder, write_record
+from fedbrats.flare.jobs import build_job, find_job
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +35,16 @@ def trained_results(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactor
     with redirect_stdout(StringIO()):
         assert main(["train", str(phantom_sites), *map(str, words), *(f"--set={word}" for word in settings)]) == 0
     return folder / "results"
+
+
+@pytest.fixture
+def build_any_job(trained_results: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Build a job of the house by name; one that evaluates models gets some."""
+
+    def build(name: str) -> Path:
+        return build_job(name, tmp_path / "jobs", models=[trained_results] if find_job(name).needs_models else ())
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def test_the_bundle_says_what_it_is(bundle, trained_results):
 
 
 def test_a_bundle_is_a_model_again(bundle, trained_results):
-    model, original = load_model(bundle / "models" / "model.pt"), load_model(trained_results)
+    model, original = load_model(bundle), load_model(trained_results)
     assert model.preparation == original.preparation
     for name, value in original.network.state_dict().items():
         assert torch.equal(model.network.state_dict()[name], value)

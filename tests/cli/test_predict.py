@@ -2,16 +2,21 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 
 from fedbrats.cli.main import main
 from fedbrats.data.cases import find_cases
 from fedbrats.data.regions import BRATS_2018, BRATS_2023, labels_to_regions
+from fedbrats.model.network import SegmentationNetwork
 
 
 def predict(capsys, *words, status=0) -> tuple[dict, str]:
@@ -123,3 +128,21 @@ def test_cases_without_segmentation_are_what_it_is_for(trained_results, folder, 
 def test_a_folder_without_cases_is_refused(trained_results, tmp_path, capsys):
     assert main(["predict", str(trained_results), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no BraTS case" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_a_full_size_case_stays_within_3_gib_and_on_its_grid(real_data, tmp_path):
+    """With a network that learned nothing; benchmarks/predict.py has the Dice of one that did."""
+    network = SegmentationNetwork("fast")
+    about = {"network": {"preset": "fast"}, "preparation": {"spacing_mm": 2.0}, "settings": {}}
+    torch.save({"model": network.state_dict(), **about}, tmp_path / "model.pt")
+    case = find_cases(real_data / "brats-full")[0]
+    command = [sys.executable, "-m", "fedbrats.cli.main", "predict", tmp_path / "model.pt"]
+    command += [case.label.parent, "--out", tmp_path / "out", "--device", "cpu"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    assert usage.ru_maxrss < 3 * 2**20  # KiB
+    t1, mask = nibabel.load(case.images["t1"]), nibabel.load(tmp_path / "out" / f"{case.name}_prediction.nii.gz")
+    assert mask.shape == t1.shape
+    np.testing.assert_array_equal(mask.affine, t1.affine)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedbrats.data.cache import CacheSettings, prepare_case, prepare_cases
+from fedbrats.data.cache import CacheSettings, common_spacing, prepare_case, prepare_cases
 from fedbrats.data.cases import Case
 from fedbrats.data.datalist import read_datalist
 from fedbrats.data.regions import BRATS_2018, BRATS_2023
@@ -52,6 +52,16 @@ def test_content_and_settings_make_the_key_and_names_do_not(cases, tmp_path):
     prepare_case(cases[0], BRATS_2018, tmp_path, CacheSettings(normalisation="minmax"))
     prepare_case(replace(cases[0], label=None), BRATS_2018, tmp_path, SETTINGS)
     assert len(entries(tmp_path)) == 3
+
+
+def test_the_voxel_size_of_several_cases_is_known_where_it_is_one(cases, tmp_path):
+    at_own, at_8 = (
+        [prepare_case(case, BRATS_2018, tmp_path, CacheSettings(spacing_mm)) for case in cases[:2]]
+        for spacing_mm in (None, 8.0)
+    )
+    assert (common_spacing(at_own), common_spacing(at_8)) == (4.0, 8.0)
+    assert common_spacing([*at_own, *at_8]) is None
+    assert common_spacing([]) is None
 
 
 def test_a_changed_file_is_prepared_anew(cases, tmp_path):

@@ -2,6 +2,8 @@
 
 import gc
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,5 +128,17 @@ def test_a_case_without_segmentation_cannot_be_trained_on(cases):
 
 def test_an_error_while_reading_reaches_the_consumer(cases):
     broken = CachedCase("broken", "patient", cases[0].image, cases[0].mask[0], cases[0].geometry)
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(DataError, match="none of the 1 training cases can be read any more: its mask lies on a grid"):
         list(loader([broken]).batches(0, 2))
+
+
+def test_a_broken_case_changes_no_batch_that_it_is_not_in(cases):
+    whole = loader(cases, batch_size=1)
+    first = whole._index(0, 0)
+    broken = [replace(case, files=((Path("/nowhere"), 1),)) if i == first else case for i, case in enumerate(cases)]
+    mending = loader(broken, batch_size=1)
+    expected, found = [[one.draw(0, step).images for step in range(len(cases))] for one in (whole, mending)]
+    same = [np.array_equal(mine, theirs) for mine, theirs in zip(found, expected, strict=True)]
+    assert same == [False] + [True] * (len(cases) - 1)
+    assert [case.name for case in mending.rejected] == [cases[first].name]
+    assert len(list(mending.batches(1, 2 * len(cases)))) == 2 * len(cases)

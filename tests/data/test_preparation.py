@@ -106,7 +106,7 @@ def test_files_on_different_grids_are_refused_by_name(case, tmp_path):
     image = nibabel.load(case.images["flair"])
     nibabel.save(image.slicer[:-2], cut)
     broken = replace(case, images={**case.images, "flair": cut})
-    with pytest.raises(DataError, match=rf"{case.name}: {cut.name} has shape .* one grid"):
+    with pytest.raises(DataError, match=rf"{case.name}: {cut.name}: .* one grid"):
         prepare(broken, BRATS_2018, CacheSettings())
 
 

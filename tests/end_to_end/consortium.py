@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +13,19 @@ from pathlib import Path
 import yaml
 
 from fedbrats.flare.jobs import build_job
-from fedbrats.flare.processes import free_port, participant_environment, stop
+from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
+from fedbrats.flare.remote import submit, wait_for_end
 from fedbrats.flare.sessions import admin_session
 from fedbrats.house import house_dir
 
 SERVER = "fl.brain-consortium.example"
 ADMIN, LEAD = "admin@university.example", "lead@university.example"
 MEMBER, HOSPITAL_IT = "statistician@university.example", "it@north.example"
+NORTH, SOUTH, EAST, WEST, CENTRAL = (f"hospital-{side}" for side in ("north", "south", "east", "west", "central"))
 QUICK = {"network": "tiny", "num_rounds": 2, "local_steps": 2}
+SETTINGS = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 
 
 class Consortium:
@@ -49,7 +55,7 @@ class Consortium:
         for name in names or (SERVER, *self.sites):
             start_kit(self.kit(name))
 
-    def wait_until_connected(self, timeout_s: float = 90) -> None:
+    def wait_until_connected(self, timeout_s: float = 300) -> None:
         def all_here() -> bool:
             try:
                 with admin_session(self.kit(ADMIN), timeout_s=5) as session:
@@ -59,11 +65,39 @@ class Consortium:
 
         wait_for(all_here, timeout_s)
 
+    def connected(self) -> set[str]:
+        """The sites that the server says are there."""
+        with admin_session(self.kit(ADMIN)) as session:
+            return {client.name for client in session.get_system_info().client_info}
+
+    def jobs(self) -> set[str]:
+        """The ids of the jobs that the server knows."""
+        with admin_session(self.kit(ADMIN)) as session:
+            return {job["job_id"] for job in session.list_jobs()}
+
+    def write_project(self) -> None:
+        """Write `project.yml`, for `fedbrats provision`."""
+        people = textwrap.indent(yaml.safe_dump(self.project["participants"], sort_keys=False), "  ")
+        rest = {name: value for name, value in self.project.items() if name != "participants"}
+        text = f"{yaml.safe_dump(rest, sort_keys=False)}participants:\n{people}"
+        (self.folder / "project.yml").write_text(text)
+
+    def submit(self, jobs: dict[str, Path]) -> dict[str, tuple[str, str]]:
+        """Submit jobs as the lead and wait for all of them: name -> (job id, status)."""
+        with admin_session(self.kit(LEAD)) as session:
+            ids = {name: submit(session, job) for name, job in jobs.items()}
+            return {name: (job_id, wait_for_end(session, job_id)) for name, job_id in ids.items()}
+
     def stop(self) -> None:
         stop(self.folder)
 
     def log(self, name: str) -> str:
-        return (self.kit(name) / "log.txt").read_text(errors="replace") + console(self.kit(name))
+        return kit_log(self.kit(name))
+
+    def job_log(self, name: str, job_id: str) -> str:
+        """What a participant logged of a job: its own log, and that of the job's process."""
+        path = self.kit(name) / job_id / "log.txt"
+        return self.log(name) + (path.read_text(errors="replace") if path.exists() else "")
 
     def job(self, name: str = "fedavg", sites: list[str] | None = None, **settings) -> Path:
         """A built job in a folder of its own; for some sites only where `sites` says so."""
@@ -94,7 +128,27 @@ def console(kit: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
+def kit_log(kit: Path) -> str:
+    """What a participant logged, and what its processes said on their console."""
+    path = kit / "log.txt"
+    return (path.read_text(errors="replace") if path.exists() else "") + console(kit)
+
+
+def leave(kit: Path) -> None:
+    """Run a kit's own stop_fl.sh, as its hospital does, and wait until nothing of it runs."""
+    words = ["bash", str(kit.resolve() / "startup" / "stop_fl.sh")]
+    subprocess.run(words, input=b"y", capture_output=True, env=participant_environment(), check=True)
+    wait_for(lambda: not find_processes(kit), 120)
+
+
+def fedbrats(*words: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([FEDBRATS, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=600)
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 180) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

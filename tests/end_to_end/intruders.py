@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -24,6 +25,7 @@ from fedbrats.flare.provisioning import state_dir
 from tests.end_to_end.consortium import Consortium
 
 SIGNATURE = "signature.json"
+SITE_APP = "app_of_the_site"
 
 
 def copy_kit(kit: Path, target: Path) -> Path:
@@ -38,6 +40,15 @@ def copy_kit_as(kit: Path, target: Path, name: str) -> Path:
     copy_kit(kit, target)
     script = target / "startup" / "sub_start.sh"
     script.write_text(re.sub(r"uid=\S+", f"uid={name}", script.read_text()))
+    return target
+
+
+def trust_ours(foreign: Path, kit: Path, target: Path) -> Path:
+    """A kit with the key and certificate of a foreign root that believes in our server."""
+    startup = copy_kit(kit, target) / "startup"
+    for name in ("client.crt", "client.key"):
+        shutil.copyfile(foreign / "startup" / name, startup / name)
+    (startup / SIGNATURE).unlink()
     return target
 
 
@@ -71,17 +82,46 @@ def expire(consortium: Consortium, site: str, target: Path) -> Path:
     return target
 
 
-def sign_nothing(monkeypatch) -> None:
-    """A console that sends jobs without signing them."""
-    monkeypatch.setattr(file_transfer, "sign_folders", lambda *args, **kwargs: None)
+def sign_not(monkeypatch, app: str) -> None:
+    """A console, or somebody on the way, that leaves or takes the signature off one app of a job."""
+    _after_signing(monkeypatch, lambda job: [path.unlink() for path in (job / app).rglob(".__nvfl_*")])
 
 
-def sign_then_alter(monkeypatch) -> None:
-    """A console, or somebody on the way, that changes a job after it was signed."""
+def sign_then_alter(monkeypatch, app: str) -> None:
+    """A console, or somebody on the way, that changes one app of a job after it was signed."""
 
-    def alter(folder, *args, **kwargs):
-        sign_folders(folder, *args, **kwargs)
-        path = Path(folder) / "app" / "config" / "config_fed_client.json"
+    def alter(job: Path) -> None:
+        path = job / app / "config" / "config_fed_client.json"
         path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
 
-    monkeypatch.setattr(file_transfer, "sign_folders", alter)
+    _after_signing(monkeypatch, alter)
+
+
+def _after_signing(monkeypatch, change: Callable[[Path], object]) -> None:
+    def sign(folder, *args, **kwargs):
+        sign_folders(folder, *args, **kwargs)
+        change(Path(folder))
+
+    monkeypatch.setattr(file_transfer, "sign_folders", sign)
+
+
+def change(job: Path, side: str, edit: Callable[[dict], object], app: str = "app") -> Path:
+    """A built job with its server's or client's configuration changed."""
+    path = job / app / "config" / f"config_fed_{side}.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+    return job
+
+
+def change_meta(job: Path, **entries: object) -> Path:
+    """A built job with entries of its meta.json changed."""
+    path = job / "meta.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    return job
+
+
+def give_site_its_own_app(job: Path, site: str) -> Path:
+    """A job whose site runs another app than the server: what is wrong in it meets the site alone."""
+    shutil.copytree(job / "app", job / SITE_APP)
+    return change_meta(job, deploy_map={"app": ["server"], SITE_APP: [site]})

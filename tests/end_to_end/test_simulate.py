@@ -48,6 +48,18 @@ def test_the_global_model_moved_in_its_shared_names_only(results):
     assert not moved & personal
 
 
+def test_its_model_is_evaluated_across_sites_with_the_personal_parts_that_they_kept(results, phantom_sites, tmp_path):
+    words = ["evaluate", "--data", str(phantom_sites), "--results", str(tmp_path / "results"), "--models", str(results)]
+    assert main(["simulate", *words, "--cache", str(results.parents[1] / "cache")]) == 0
+    (found,) = (tmp_path / "results").iterdir()
+    document = json.loads((found / "summary.json").read_text())
+    (entry,) = document["evaluation"]
+    assert (entry["model"], entry["personal_of"], entry["own_personal"]) == ("contribution_fedper", None, True)
+    trained = json.loads((results / "summary.json").read_text())["per_site"]
+    for site, numbers in entry["sites"].items():
+        assert numbers["dice"] == pytest.approx(trained[site]["dice"], abs=1e-6)
+
+
 def test_every_site_keeps_its_own_scores(results):
     for site in ("site-1", "site-2"):
         lines = (results / "sites" / site / "cases.jsonl").read_text().splitlines()

@@ -28,8 +28,8 @@ def component_paths(node) -> list[str]:
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_every_job_builds_into_a_submittable_folder(name, tmp_path):
-    job_dir = build_job(name, tmp_path)
+def test_every_job_builds_into_a_submittable_folder(name, build_any_job):
+    job_dir = build_any_job(name)
     meta = json.loads((job_dir / "meta.json").read_text())
     assert meta["name"] == name
     assert meta["deploy_map"] == {"app": ["@ALL"]}
@@ -38,10 +38,10 @@ def test_every_job_builds_into_a_submittable_folder(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, tmp_path):
+def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, build_any_job):
     from importlib import import_module
 
-    job_dir = build_job(name, tmp_path)
+    job_dir = build_any_job(name)
     for side in ("server", "client"):
         document = configuration(job_dir, side)
         for path in component_paths(document):
@@ -53,11 +53,11 @@ def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, tmp_path
 
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_every_variable_a_configuration_uses_is_defined_in_it(name, side, tmp_path):
+def test_every_variable_a_configuration_uses_is_defined_in_it(name, side, build_any_job):
     """FLARE resolves an undefined {variable} to None without a word (seen in 2.9.0)."""
     import re
 
-    document = configuration(build_job(name, tmp_path), side)
+    document = configuration(build_any_job(name), side)
     used = set(re.findall(r'"\{(\w+)\}"', json.dumps(document)))
     assert used <= set(document) - FLARE_KEYS
 
@@ -89,6 +89,18 @@ def test_a_value_of_another_type_is_refused(tmp_path, value):
 def test_an_unknown_job_is_refused_with_the_names_there_are(tmp_path):
     with pytest.raises(ConfigurationError, match=r"no job named 'fedavgg'.*fedavg"):
         build_job("fedavgg", tmp_path)
+
+
+def test_models_go_where_they_are_needed_and_only_there(tmp_path, trained_results):
+    with pytest.raises(ConfigurationError, match="name them with --models"):
+        build_job("evaluate", tmp_path)
+    with pytest.raises(ConfigurationError, match="fedavg takes no models"):
+        build_job("fedavg", tmp_path, models=[trained_results])
+    assert list(tmp_path.iterdir()) == []
+    job_dir = build_job("evaluate", tmp_path, models=[trained_results])
+    assert read_variables(job_dir)["models"] == ["train"]
+    assert read_variables(job_dir)["spacing_mm"] == 8.0
+    assert (job_dir / "app" / "models" / "train.safetensors").is_file()
 
 
 def test_an_older_build_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -143,10 +155,10 @@ DIFFERENCES = {
 
 
 def test_every_job_says_in_which_keys_it_differs():
-    assert set(DIFFERENCES) == set(JOBS)
+    assert set(DIFFERENCES) == {job.name for job in list_jobs() if not job.needs_models}
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", DIFFERENCES)
 def test_a_job_differs_from_the_app_only_in_what_its_method_is(name, tmp_path):
     job, app = build_job(name, tmp_path), build_job("fedavg", tmp_path / "app")
     for side in ("server", "client"):

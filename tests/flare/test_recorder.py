@@ -1,11 +1,39 @@
-"""The last row of a run says how it ended."""
+"""Rows that the recorder writes by itself: how a run ended, and what a round moved."""
 
 import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.model import make_model_learnable
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
 
 from fedbrats.flare.aggregators import WeightedFedAvg
+
+
+def test_a_round_says_what_it_moved(new_federation):
+    """The model as sent down, and what came back: a site that keeps a part sends less."""
+    federation = new_federation(WeightedFedAvg(personal="head"))
+    update = federation.random_update(0)
+    personal = federation.network.personal_names("head")
+    shared = {name: value for name, value in update.items() if name not in personal}
+    with federation.room.new_context() as fl_ctx:
+        model = make_model_learnable(federation.weights, {})
+        fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, model, private=True, sticky=True)
+        federation.room.fire_event(AppEventType.ROUND_STARTED, fl_ctx)
+        for site, answer in (("a", federation.answer("a", 0, shared)), ("b", Shareable({"no": "DXO"}))):
+            peer = FLContext()
+            peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
+            fl_ctx.set_peer_context(peer)
+            fl_ctx.set_prop(AppConstants.TRAINING_RESULT, answer, private=True, sticky=False)
+            federation.room.fire_event(AppEventType.AFTER_CONTRIBUTION_ACCEPT, fl_ctx)
+    rows = {row["site"]: row["bytes"] for row in federation.rows("site")}
+    whole = sum(value.nbytes for value in federation.weights.values())
+    assert rows["a"] == {"down": whole, "up": sum(value.nbytes for value in shared.values())}
+    assert rows["b"] == {"down": whole, "up": 0}
+    assert rows["a"]["up"] < whole
 
 
 @pytest.mark.parametrize(("triggered", "status"), [(False, "ended"), (True, "aborted")])

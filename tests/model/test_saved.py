@@ -42,6 +42,14 @@ def test_a_model_of_a_job_takes_its_settings_from_the_summary(results):
     assert load_model(results).sha256 == model.sha256
 
 
+@pytest.mark.parametrize(("shape", "expected"), [(None, 2.0), ([64, 64, 64], None)])
+def test_a_model_trained_at_the_scans_own_size_knows_what_that_was(results, shape, expected):
+    """Else a scan of another voxel size would be segmented at the wrong scale, without a word."""
+    variables = {**VARIABLES, "spacing_mm": None, "volume_shape": shape}
+    (results / "summary.json").write_text(json.dumps({"variables": variables, "spacing_mm": 2.0}))
+    assert load_model(results).preparation.spacing_mm == expected
+
+
 def test_personal_weights_lie_over_the_model(results):
     network = SegmentationNetwork("tiny")
     names = network.personal_names("head")

@@ -11,7 +11,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedbrats.flare.job_rules import NoPaths, find_places
-from fedbrats.flare.jobs import build_job, list_jobs
+from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.plan import _resolve
 
 
@@ -54,8 +54,8 @@ def test_what_cannot_be_judged_is_refused(config):
 
 
 @pytest.mark.parametrize("name", [job.name for job in list_jobs()])
-def test_our_own_jobs_pass(name, tmp_path):
-    for path in (build_job(name, tmp_path) / "app" / "config").glob("*.json"):
+def test_our_own_jobs_pass(name, build_any_job):
+    for path in (build_any_job(name) / "app" / "config").glob("*.json"):
         document = json.loads(path.read_text())
         for component in _components(_resolve_all(document)):
             judge(component)

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import yaml
 
+from fedbrats.flare.builders import REQUESTS_LOGGER
 from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.policy import ALLOWED_CLASSES
@@ -96,11 +97,19 @@ def test_the_server_keeps_its_jobs_and_the_register(kits):
     }
 
 
+def test_the_server_logs_who_asked_for_what(kits):
+    log = read(kits / SERVER / "local" / "log_config.json.default")
+    assert log["loggers"][REQUESTS_LOGGER]["level"] == "DEBUG"
+    assert REQUESTS_LOGGER not in read(kits / SITES[0] / "local" / "log_config.json.default")["loggers"]
+
+
 @pytest.mark.parametrize(("name", "role"), PEOPLE.items())
 def test_who_may_submit_finds_the_jobs_in_the_console(kits, name, role):
     assert open_kit(kits / name).role == role
     jobs = {path.name for path in (kits / name / "transfer").iterdir()}
-    assert jobs == ({job.name for job in list_jobs()} if role in ("project_admin", "lead") else set())
+    assert jobs == (
+        {job.name for job in list_jobs() if not job.needs_models} if role in ("project_admin", "lead") else set()
+    )
 
 
 def test_every_kit_says_to_its_reader_what_to_do(kits):

@@ -14,7 +14,7 @@ from fedbrats.data.datalist import read_datalist
 from fedbrats.errors import FedbratsError, UpdateError
 from fedbrats.flare.personal import save_personal
 from fedbrats.flare.recorder import REPORT_KEY
-from fedbrats.flare.site_gate import SiteGate
+from fedbrats.flare.site_gate import SiteGate, names_in
 
 JOB = "a-job"
 METRICS = {"dice": {"mean": 0.5}, "iou": {"mean": 0.4}}
@@ -100,9 +100,41 @@ def test_other_kinds_of_results_do_not_leave(site, kind):
         sent(site, DXO(kind, {"x": 1}).to_shareable())
 
 
+def submission(weights=("head.weight",), **meta):
+    part = DXO(DataKind.WEIGHTS, {name: np.ones(1, "f4") for name in weights}, {"model": "fedper", **meta})
+    return DXO(DataKind.COLLECTION, {"fedper": part}).to_shareable()
+
+
+def share(site):
+    path = site.folder / "local" / "fedbrats.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "share_personal_models": True}))
+
+
+def test_personal_models_leave_only_where_the_hospital_shares_them(site):
+    with pytest.raises(UpdateError, match="does not share its personal models"):
+        sent(site, submission())
+    assert sent(site, DXO(DataKind.COLLECTION, {}).to_shareable()).data == {}
+    share(site)
+    assert set(sent(site, submission()).data["fedper"].data) == {"head.weight"}
+    with pytest.raises(UpdateError, match=r"keeps head\.weight"):
+        sent(site, submission(), keep=["head."])
+    with pytest.raises(UpdateError, match="names a path, a case or a patient"):
+        sent(site, submission(note="/data/brats"))
+
+
 def test_a_result_that_is_no_dxo_does_not_leave(site):
     with pytest.raises(UpdateError, match="nothing is sent"):
         SiteGate().process(Shareable({"x": 1}), site.context)
+
+
+def test_a_short_name_is_not_found_inside_a_checksum():
+    """A patient called 017 would stop every result whose manifest has these three signs in a row."""
+    case = SimpleNamespace(name="BRATS_017", patient="017")
+    secrets = names_in(SimpleNamespace(cases=[case, SimpleNamespace(name="a", patient="1")]))
+    assert not secrets.search("f3017ac9")
+    assert not secrets.search("version 1 of 0.1.0")
+    assert secrets.search("patient 017, worst")
+    assert secrets.search("of BRATS_017")
 
 
 def test_a_path_a_case_or_a_patient_in_any_text_stops_the_result(site):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedbrats.model.metrics import CaseScore
-from fedbrats.rows import case_rows, metric_rows, summarise_rows
+from fedbrats.rows import case_rows, evaluation_rows, metric_rows, summarise_rows
 
 SITES = ("north", "south", "west")
 ROUNDS = 3
@@ -33,7 +33,9 @@ def make_results():
                 rows += metric_rows(number, site, "received", metrics, 4)
                 seconds = {"training": 2.0 + k, "validating": 1.0}
                 known = {"kind": "site", "round": number, "site": site, "training_cases": 9}
-                rows.append({**known, "accepted": site != "west" or number != 1, "seconds": seconds})
+                traffic = {"down": 1_000_000, "up": 500_000}
+                accepted = site != "west" or number != 1
+                rows.append({**known, "accepted": accepted, "seconds": seconds, "bytes": traffic})
                 rows.append({"kind": "weight", "round": number, "site": site, "weight": 1 / 3, "factor": 1 - 0.2 * k})
             rows.append({"kind": "round", "round": number, "silent": ["late"] if number == 2 else [], "seconds": 5.0})
         refusal = {"kind": "refusal", "round": 1, "site": "west", "reason": "not-finite", "message": HOSTILE}
@@ -59,6 +61,22 @@ def federated(make_results, tmp_path_factory) -> list[Path]:
     """Two finished jobs on the same patients, the second one better."""
     parent = tmp_path_factory.mktemp("results")
     return [make_results(parent / name, name, gain) for name, gain in (("fedavg", 0.1), ("fedper", 0.2))]
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory) -> Path:
+    """A finished job `evaluate`: three models at three sites, one of which says nothing."""
+    rows = [{"kind": "job", "job_id": "e", "version": "0.1.0", "at": 0.0}]
+    for number, (model, of, own) in enumerate((("fedavg", None, 0), ("fedper", None, 1), ("fedper", "south", 0))):
+        for k, site in enumerate(SITES):
+            dice = dict.fromkeys(("mean", "WT", "TC", "ET"), 0.4 + 0.1 * number + 0.05 * k)
+            report = {"metrics": None if site == "west" else {"dice": dice, "iou": dice}, "validation_cases": 4}
+            rows += evaluation_rows(model, of, site, report, own_personal=bool(own))
+    folder = tmp_path_factory.mktemp("evaluated")
+    write_lines(folder / "rows.jsonl", rows)
+    summary = {"job": "evaluate", "job_id": "e", "status": "FINISHED:COMPLETED", **summarise_rows(rows), "seconds": 9.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
 
 
 def write_lines(path: Path, rows: list[dict]) -> None:

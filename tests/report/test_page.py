@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
 import pytest
@@ -24,6 +26,7 @@ addEventListener("load", () => { document.body.dataset.seen = JSON.stringify({
     title: svg.closest("figure").querySelector("figcaption").textContent,
     width: svg.getBoundingClientRect().width, height: svg.getBoundingClientRect().height,
     marks: svg.querySelectorAll("[id*=line2d] path, [id*=PathCollection] use, [id*=patch] path").length})),
+  heat: [...document.querySelectorAll("td.heat")].map(cell => getComputedStyle(cell).backgroundColor),
   broken: [...document.images].filter(image => !image.naturalWidth).length})});
 </script></body>"""
 
@@ -55,8 +58,8 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(federated) -> str:
-    return write_page(read_results(federated), "A report")
+def page(federated, evaluated) -> str:
+    return write_page(read_results([*federated, evaluated]), "A report")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_headings_descend_and_everything_seen_has_words(page, outline):
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert next(attributes for tag, attributes in outline if tag == "html")["lang"] == "en"
     pictures = [attributes for tag, attributes in outline if tag == "svg"]
-    assert len(pictures) == 2 * 6 + 1
+    assert len(pictures) == 2 * 7 + 1
     assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 40 for attributes in pictures)
     assert all(attributes["alt"] for tag, attributes in outline if tag == "img")
 
@@ -115,6 +118,19 @@ def test_refusals_versions_seeds_and_checksums_are_there(page, federated):
     assert read_results(federated)[0].checksums["global_model.pt"] in page
 
 
+def test_a_cross_site_evaluation_is_a_heat_map_and_no_method(page):
+    section = page.split('<h2 id="cross-site-evaluation">')[1].split("</section>")[0]
+    for said in ("fedavg", "fedper with each site's own personal part", "fedper with the personal part of south"):
+        assert said.replace("'", "&#x27;") in section
+    assert section.count("&ndash;") == 3  # west says nothing
+    results = page.split('<h2 id="results">')[1].split("</section>")[0]
+    assert "evaluate" not in results
+
+
+def test_bytes_are_said_in_words_too(page):
+    assert "In all 9.0 MB of models went to the sites and 4.5 MB came back." in page
+
+
 def test_a_running_job_is_followed_and_a_finished_one_is_not(federated, tmp_path):
     rows = (federated[0] / "rows.jsonl").read_text().splitlines(keepends=True)
     deeper = tmp_path / "simulator" / "server" / "fedbrats"
@@ -134,11 +150,16 @@ def test_a_folder_without_rows_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browse(page, tmp_path_factory):
-    """A function that opens the page in a real browser: what it measures, its console, and a screenshot."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
         pytest.skip(f"no browser found; install one of {', '.join(BROWSERS)} to look at the page")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browse(page, browser, tmp_path_factory):
+    """A function that opens the page in a real browser: what it measures, its console, and a screenshot."""
     folder = tmp_path_factory.mktemp("browser")
     (folder / "page.html").write_text(page.replace("</body>", MEASURE))
 
@@ -146,9 +167,9 @@ def browse(page, tmp_path_factory):
         start = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *flags]
         start += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
         url = (folder / "page.html").as_uri()
-        shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=240, check=True)
+        shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=600, check=True)
         picture = folder / f"{width}.png"
-        subprocess.run([*start, f"--screenshot={picture}", url], capture_output=True, timeout=240, check=True)
+        subprocess.run([*start, f"--screenshot={picture}", url], capture_output=True, timeout=600, check=True)
         seen = re.search(r"data-seen=\"(.*?)\"", shown.stdout).group(1).replace("&quot;", '"')
         return json.loads(seen), shown.stderr, imread(picture)
 
@@ -163,7 +184,9 @@ def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
     assert "CONSOLE" not in console
     assert seen["overflow"] <= 0
     assert seen["broken"] == 0
-    assert len(seen["charts"]) == 13
+    assert len(seen["charts"]) == 15
+    assert len(seen["heat"]) == 2 * 3 + 3 * 2  # sites by methods, and models by those sites that said something
+    assert len(set(seen["heat"])) > 5  # as many shades as there are values
     for chart in seen["charts"]:
         assert chart["marks"] > 5, f"{chart['title']} is empty"
         assert chart["width"] > 300
@@ -171,3 +194,27 @@ def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
     is_dark = sum(map(int, re.findall(r"\d+", seen["ground"]))) < 150
     assert is_dark == bool(flags)
     assert picture[..., :3].std() > 0.03
+
+
+def test_a_browser_follows_a_live_page_by_itself(browser, federated, tmp_path):
+    """It was opened once, while the job ran, and shows the end."""
+    runs = read_results(federated)
+    pages = iter((write_page(runs, "The job runs", is_live=True), write_page(runs, "The job has ended")))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(next(pages).encode())
+
+        def log_message(self, *_words):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        start = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+        start += ["--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/"]
+        shown = subprocess.run(start, capture_output=True, text=True, timeout=600, check=True).stdout
+        server.shutdown()
+    assert "<h1>The job has ended</h1>" in shown

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +45,25 @@ def write_json_atomic(path: Path, document: Any) -> None:
     write_text_atomic(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append whole lines in one write, so that a reader meanwhile sees only whole ones.
+
+    Half a line, which a crash may leave at the end, is cut off first. Not flushed to the disk: a power cut may take the
+    last seconds of lines. Raises: OSError of the file system; the file is then as long as it was.
+    """
+    content = "".join(f"{line}\n" for line in lines).encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+", buffering=0) as stream:
+        length = _length_of_whole_lines(stream)
+        stream.truncate(length)
+        try:
+            if stream.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            stream.truncate(length)
+            raise
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill, which becomes `path` when the block ends and vanishes when it fails.
@@ -54,13 +76,52 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if path.exists():
+        _sync_tree(temporary)
+        if path.exists() and not _exchange(temporary, path):
             path.rename(retired)
-        temporary.rename(path)
+            temporary.rename(path)
+        elif not path.exists():
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+def _length_of_whole_lines(stream: FileIO) -> int:
+    """The length of a file up to and with its last line end."""
+    end = stream.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - 4096)
+        stream.seek(begin)
+        found = stream.read(end - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two folders change places in one step; False where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc from 2.28 on; Python has no name for it
+    if renameat2 is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring every file below a folder to the disk, so that no rename can get there before its content."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        _sync_folder(Path(parent))
 
 
 def _umask() -> int:

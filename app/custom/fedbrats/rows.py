@@ -8,7 +8,11 @@ Kinds of rows, told apart by `kind`:
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
 - `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
-  manifest (SHA-256 of the site's datalist)
+  manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its prepared cases,
+  where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
+- `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
+  `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
+  its own part in
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at
@@ -34,6 +38,7 @@ ROWS_FOLDER = "fedbrats"
 ROWS_FILE = "rows.jsonl"
 CASES_FILE = "cases.jsonl"  # scores of single cases: a site's own, in its own run folder, never sent
 FINAL_ROUND = -1  # the round of what is evaluated after the last one
+OWN_PERSONAL = "own_personal"  # in an evaluation: the site put its own personal part into the model
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -69,6 +74,15 @@ def metric_rows(
     ]
 
 
+def evaluation_rows(
+    model: str, personal_of: str | None, site: str, report: Mapping[str, Any], *, own_personal: bool
+) -> list[dict[str, Any]]:
+    """One row a region of a given model at a site; report: `metrics`, as `metric_rows` has them, `validation_cases`."""
+    about = {"kind": "evaluation", "model": model, "personal_of": personal_of, OWN_PERSONAL: own_personal}
+    found = metric_rows(FINAL_ROUND, site, "", report["metrics"], report["validation_cases"])
+    return [{**about, **{key: row[key] for key in ("site", "region", "dice", "iou", "cases")}} for row in found]
+
+
 def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None) -> list[dict[str, Any]]:
     """One row a case, for the site's own file."""
     return [
@@ -85,15 +99,17 @@ def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None)
 
 
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
-    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, and how
-    often a site was silent (`silent_rounds`) or refused (`refusals`).
+    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, the voxel
+    size that all sites trained at, if it was one, and how often a site was silent (`silent_rounds`) or refused
+    (`refusals`).
 
     A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
     `sites` only. `dice` and `iou` are None where no site said anything.
     """
     rows = list(rows)
     rounds = [row["round"] for row in rows if row["kind"] == "round"]
-    training_cases = {row["site"]: row["training_cases"] for row in rows if row["kind"] == "site"}
+    spacings = {row.get("spacing_mm") for row in rows if row["kind"] == "site"}
+    training_cases = {row["site"]: row.get("training_cases") for row in rows if row["kind"] == "site"}
     found = [row for row in rows if row["kind"] == "metrics" and row["stage"] == stage]
     per_site: dict[str, dict[str, Any]] = {
         site: {"cases": None, "training_cases": cases, "dice": None, "iou": None}
@@ -112,11 +128,38 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
         "dice": _mean_over_cases(found, "dice"),
         "iou": _mean_over_cases(found, "iou"),
         "per_site": per_site,
+        "spacing_mm": spacings.pop() if len(spacings) == 1 else None,
         "silent_rounds": dict(
             Counter(site for row in rows if row["kind"] == "round" for site in row.get("silent", ()))
         ),
         "refusals": dict(Counter(row["site"] for row in rows if row["kind"] == "refusal")),
     }
+
+
+def summarise_evaluation(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The matrix of a cross-site evaluation, a model an entry: model, personal_of, own_personal, and `sites`.
+
+    `sites` is `{site: {"cases", "dice": {region: value} | None, "iou": ...}}`; None where the site said nothing.
+    """
+    entries: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for row in rows:
+        if row["kind"] != "evaluation":
+            continue
+        about = {"model": row["model"], "personal_of": row["personal_of"], OWN_PERSONAL: row[OWN_PERSONAL]}
+        entry = entries.setdefault((row["model"], row["personal_of"]), {**about, "sites": {}})
+        site = entry["sites"].setdefault(row["site"], {"cases": row["cases"], "dice": None, "iou": None})
+        if row["dice"] is not None:
+            for metric in ("dice", "iou"):
+                site[metric] = {**(site[metric] or {}), row["region"]: row[metric]}
+    ordered = sorted(entries.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    return [{**entry, "sites": dict(sorted(entry["sites"].items()))} for _, entry in ordered]
+
+
+def describe_model(entry: Mapping[str, Any]) -> str:
+    """An entry of the matrix in words: which model, with whose personal part."""
+    if entry["personal_of"]:
+        return f"{entry['model']} with the personal part of {entry['personal_of']}"
+    return f"{entry['model']} with each site's own personal part" if entry[OWN_PERSONAL] else entry["model"]
 
 
 def learning_curve(rows: Iterable[Row], stage: str = "received") -> dict[int, float]:

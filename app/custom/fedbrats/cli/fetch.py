@@ -1,7 +1,8 @@
 """Bring a finished job's result home: rows, models, TensorBoard events, and where all of it comes from.
 
 Only who submitted the job and the project admin may fetch it. `summary.json` holds the final model's scores,
-`provenance.json` who submitted what and when, the hash of the job and the versions that ran.
+`provenance.json` who submitted what and when, the job's hash and configuration, and which version and which data (by
+the hash of its datalist) each site ran it with.
 
 example:
   fedbrats fetch 18f294b6-815c-47c5-b35f-0d74ab09547e --kit lead@university.example

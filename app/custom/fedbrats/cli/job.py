@@ -1,4 +1,4 @@
-"""Build and list FLARE jobs.
+"""Build and list FLARE jobs, and say which timeouts fit them.
 
 A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin
 console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
@@ -7,27 +7,41 @@ example:
   fedbrats job list
   fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
+  fedbrats job build evaluate --models results/fedavg results/fedper
+  fedbrats job timeouts fedavg --mbit 20 --results results/fedavg-20260101-120000
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fedbrats.cli.output import print_json, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `job build` and `job list`."""
-    actions = parser.add_subparsers(dest="action", metavar="build|list", required=True)
+    """Declare `job build`, `job list` and `job timeouts`."""
+    actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts", required=True)
     build = actions.add_parser("build", help="write job folders, ready to be submitted")
     build.add_argument("names", nargs="*", metavar="JOB", help="names as `fedbrats job list` shows them; none for all")
     build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
     build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
     add_set_argument(build)
+    add_models_argument(build)
     build.add_argument("--json", action="store_true", help="print one JSON document")
     listing = actions.add_parser("list", help="show the jobs there are, and their variables")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
+    timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
+    timeouts.add_argument("name", metavar="JOB")
+    timeouts.add_argument("--mbit", type=float, required=True, help="Mbit/s of the slowest hospital's line")
+    round_time = timeouts.add_mutually_exclusive_group(required=True)
+    round_time.add_argument("--results", type=Path, help="results of a job whose slowest round counts")
+    round_time.add_argument("--round-seconds", type=float, help="the slowest hospital's round, where it is known")
+    add_set_argument(timeouts)
+    timeouts.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def add_set_argument(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +56,21 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_models_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --models, for the job that evaluates them."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="RESULTS",
+        help="of the job evaluate: results folders, or model files in them, that every site scores",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    """Build or list."""
+    """Build, list or advise."""
     from fedbrats.flare.jobs import build_job, list_jobs, parse_settings
 
     if args.action == "list":
@@ -54,13 +81,46 @@ def run(args: argparse.Namespace) -> int:
             print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
         return 0
     settings = parse_settings(args.settings)
-    names = args.names or [job.name for job in list_jobs()]
-    folders = {name: build_job(name, args.out, settings, with_code=args.with_code) for name in names}
+    if args.action == "timeouts":
+        return _advise(args, settings)
+    names = args.names or [job.name for job in list_jobs() if not job.needs_models]
+    check_jobs(names, settings)
+    folders = {
+        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models) for name in names
+    }
     if args.json:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:
         for folder in folders.values():
             print(folder)
+    return 0
+
+
+def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse, before anything starts, what --set cannot mean. Raises: ConfigurationError."""
+    if settings:
+        from fedbrats.flare.plan import check_settings
+
+        for name in names:
+            check_settings(name, settings)
+
+
+def _advise(args: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Print the table of timeouts for a job."""
+    from fedbrats.flare.plan import read_plan
+    from fedbrats.flare.timeouts import advise, measured_round
+    from fedbrats.model.network import SegmentationNetwork
+
+    plan = read_plan(args.name, settings)
+    model_bytes = sum(value.nbytes for value in SegmentationNetwork(**plan.network).state_dict().values())
+    round_s = measured_round(args.results) if args.results else args.round_seconds
+    table = list(advise(plan.variables, model_bytes, args.mbit, round_s))
+    if args.json:
+        print_json({"model_bytes": model_bytes, "round_s": round_s, "timeouts": [asdict(row) for row in table]})
+        return 0
+    rows = [(row.setting, row.where, row.now, row.advised, row.waits) for row in table]
+    title = f"{args.name}: {model_bytes / 1e6:.1f} MB at {args.mbit:g} Mbit/s, slowest round {round_s:.0f} s"
+    print_table(("setting", "where", "now, s", "advised, s", "waits for"), rows, title=title)
     return 0
 
 

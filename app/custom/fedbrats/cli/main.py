@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(module.run(args) or 0)
     except FedbratsError as error:
         return _fail(str(error), 1)
+    except MemoryError:
+        return _fail("the memory of this machine does not suffice", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away (`| head`): not an error of ours

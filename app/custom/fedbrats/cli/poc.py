@@ -8,6 +8,7 @@ example:
   fedbrats phantom sites --sites 3 --cases 6
   fedbrats poc run fedavg --data sites --set num_rounds=3
   fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
+  fedbrats poc run evaluate --data sites --models results/fedavg results/fedper
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.job import add_set_argument, add_trouble_argument, read_misbehaviour
+from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, check_jobs, read_misbehaviour
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 
@@ -39,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("jobs", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
+        add_models_argument(action)
     for action in (run, up):
         action.add_argument(
             "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
         )
         action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
         add_trouble_argument(action)
+        action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
         action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
     for action in (run, up, submit, status, down):
         action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
@@ -125,7 +128,7 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
     facts |= read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
-    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache)
+    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache, mlflow_uri=args.mlflow)
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
     federation.start(poc)
     return poc
@@ -135,7 +138,8 @@ def _build_jobs(args: argparse.Namespace) -> list[Path]:
     from fedbrats.flare.jobs import build_job, parse_settings
 
     settings = parse_settings(args.settings)
-    return [build_job(name, args.workspace.parent / "jobs", settings) for name in args.jobs]
+    check_jobs(args.jobs, settings)
+    return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
 
 
 def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
@@ -146,5 +150,6 @@ def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict
     with admin_session(poc.admin_kit) as session:
         for job_dir in jobs:
             results = args.results / f"{job_dir.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
             documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
     return documents

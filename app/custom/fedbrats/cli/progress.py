@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.output import print_table
+from fedbrats.rows import describe_model
 
 if TYPE_CHECKING:
     from fedbrats.flare.runs import Progress
@@ -21,7 +22,9 @@ def say(text: str) -> None:
 def show_progress(progress: Progress) -> None:
     """One line a change."""
     dice = "" if progress.dice is None else f", Dice {progress.dice:.3f}"
-    if progress.rounds_done == progress.rounds:
+    if not progress.rounds:
+        say(f"{progress.job}: {progress.sites} sites evaluate")
+    elif progress.rounds_done == progress.rounds:
         say(f"{progress.job}: {progress.rounds} rounds done, evaluating the final model{dice}")
     else:
         say(
@@ -37,17 +40,33 @@ def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> No
             print(json.dumps(document, allow_nan=False))
         return
     rows: list[tuple[Any, ...]] = []
-    for document in documents:
+    trained = [document for document in documents if document["dice"]]
+    for document in trained:
         rows.append((document["job"], "all", document["cases"], *_cells(document["dice"]), _mean(document["iou"])))
         for name, site in document["per_site"].items():
             rows.append(("", name, site["cases"], *_cells(site["dice"]), _mean(site["iou"])))
-    print_table(("job", "site", "cases", "Dice", "WT", "TC", "ET", "IoU"), rows, title="The final model, by validation")
+    if rows:
+        columns = ("job", "site", "cases", "Dice", "WT", "TC", "ET", "IoU")
+        print_table(columns, rows, title="The final model, by validation")
+    for document in documents:
+        if matrix := document.get("evaluation"):
+            _print_matrix(matrix)
     for document in documents:
         for site, rounds in document.get("silent_rounds", {}).items():
             print(f"{document['job']}: {site} counted for nothing in {rounds} of {document['rounds']} rounds")
         for site, count in document.get("refusals", {}).items():
             print(f"{document['job']}: {count} answers of {site} were refused; rows.jsonl says why")
         print(f"{document['job']}: {document['seconds']:.0f} s, results in {document['results']}")
+
+
+def _print_matrix(matrix: Sequence[dict[str, Any]]) -> None:
+    """Mean Dice of each model at each site."""
+    sites = sorted({site for entry in matrix for site in entry["sites"]})
+    rows = [
+        (describe_model(entry), *(_mean(entry["sites"].get(site, {}).get("dice")) for site in sites))
+        for entry in matrix
+    ]
+    print_table(("model", *sites), rows, title="Mean Dice of each model at each site")
 
 
 def _cells(values: dict[str, float] | None) -> tuple[float | None, ...]:

@@ -6,7 +6,8 @@ itself: no network, no script; it is light or dark as its reader's device, and p
 With --data, a sites folder, it also shows the best, the median and the worst validation case. That is done for phantoms
 only, unless --pictures says that whoever will see the page may see these scans.
 
---live writes the page anew while a job runs, and the browser follows; it ends with the job.
+--live writes the page anew while a job runs, and the browser follows; it ends with the job. `fedbrats poc run` and
+`fedbrats simulate` say the results folder of each job as it starts.
 
 example:
   fedbrats report results/fedavg results/fedper results/train --out report.html
@@ -22,13 +23,14 @@ from typing import TYPE_CHECKING
 
 from fedbrats.cli.output import print_json
 from fedbrats.cli.progress import say
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from fedbrats.report.gallery import GalleryItem
     from fedbrats.report.results import Results
 
 POLL_S = 2.0
+PATIENCE = 5  # polls in which nothing could be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +49,8 @@ def run(args: argparse.Namespace) -> int:
     _require_matplotlib()
     from fedbrats.report.results import read_results
 
-    while args.live:
-        runs = read_results(args.results)
-        if not any(results.is_running for results in runs):
-            break
-        _write(args, runs, [])
-        say(f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds")
-        time.sleep(POLL_S)
+    if args.live:
+        _follow(args)
     runs = read_results(args.results)
     gallery = _draw_gallery(args, runs[0]) if args.data else []
     _write(args, runs, gallery)
@@ -62,6 +59,39 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"wrote {args.out}")
     return 0
+
+
+def _follow(args: argparse.Namespace) -> None:
+    """Write the page anew until every run has ended."""
+    said, failures = "", 0
+    while True:
+        try:
+            runs = _read_begun(args.results)
+            failures = 0
+        except (OSError, DataError):  # a job that ends packs its folder up, for which a second poll waits
+            failures += 1
+            if failures == PATIENCE:
+                raise
+            time.sleep(POLL_S)
+            continue
+        if runs and not any(results.is_running for results in runs):
+            return
+        if runs:
+            _write(args, runs, [])
+            saying = f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds"
+        else:
+            saying = f"report: waiting for {', '.join(map(str, args.results))} to begin"
+        if saying != said:
+            say(saying)
+            said = saying
+        time.sleep(POLL_S)
+
+
+def _read_begun(folders: list[Path]) -> list[Results]:
+    """The runs, once all of them have begun; until then none."""
+    from fedbrats.report.results import has_begun, read_results
+
+    return read_results(folders) if all(map(has_begun, folders)) else []
 
 
 def _write(args: argparse.Namespace, runs: list[Results], gallery: list[GalleryItem]) -> None:

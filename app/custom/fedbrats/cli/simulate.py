@@ -13,8 +13,8 @@ import argparse
 import time
 from pathlib import Path
 
-from fedbrats.cli.job import add_set_argument, add_trouble_argument, read_misbehaviour
-from fedbrats.cli.progress import print_documents, show_progress
+from fedbrats.cli.job import add_models_argument, add_set_argument, add_trouble_argument, check_jobs, read_misbehaviour
+from fedbrats.cli.progress import print_documents, say, show_progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     add_set_argument(parser)
+    add_models_argument(parser)
     add_trouble_argument(parser)
     parser.add_argument("--json", action="store_true", help="end with one JSON document on standard output")
 
@@ -34,10 +35,19 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.flare.simulator import simulate_job
 
     results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
-    job_dir = build_job(args.job, results / "job", parse_settings(args.settings))
+    settings = parse_settings(args.settings)
+    check_jobs([args.job], settings)
     facts = read_misbehaviour(args.misbehave, args.data)
+    job_dir = build_job(args.job, results / "job", settings, models=args.models)
+    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
     document = simulate_job(
-        job_dir, args.data, results, cache_dir=args.cache, site_facts=facts, on_progress=show_progress
+        job_dir,
+        args.data,
+        results,
+        cache_dir=args.cache,
+        site_facts=facts,
+        models=args.models,
+        on_progress=show_progress,
     )
     print_documents([document], as_json=args.json)
     return 0

@@ -5,6 +5,7 @@ the command ends when the job has, and its status is that of the job. Prints the
 
 example:
   fedbrats submit fedavg --kit lead@university.example --set num_rounds=50
+  fedbrats submit evaluate --kit lead@university.example --models results/fedavg results/fedper
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fedbrats.cli.job import add_set_argument
+from fedbrats.cli.job import add_models_argument, add_set_argument
 from fedbrats.cli.output import print_json
 from fedbrats.cli.progress import say
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a project admin or lead")
     parser.add_argument("--wait", action="store_true", help="wait for the job's end")
     add_set_argument(parser)
+    add_models_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document: job_id, status")
 
 
@@ -37,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
 
     settings = parse_settings(args.settings)
     built = Path(args.job) if (Path(args.job) / META).is_file() else None
-    if built and settings:
-        raise ConfigurationError(f"{built} is built already; --set takes effect when a job is built")
+    if built and (settings or args.models):
+        raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")
     with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder, person_session(args.kit) as session:
-        job_id = submit(session, built or build_job(args.job, Path(folder), settings))
+        job_id = submit(session, built or build_job(args.job, Path(folder), settings, models=args.models))
         say(f"submitted {args.job} as {job_id}")
         status = wait_for_end(session, job_id) if args.wait else "SUBMITTED"
     if args.json:

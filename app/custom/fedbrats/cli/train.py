@@ -14,10 +14,11 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.progress import print_documents, say
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
+    from fedbrats.data.cache import common_spacing
     from fedbrats.data.parallel import count_cores
     from fedbrats.flare.jobs import parse_settings
     from fedbrats.flare.plan import read_plan
@@ -61,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or count_cores()
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
-    rows: Rows = [{"kind": "job", "job_id": job_id, "variables": variables}]
+    variables.setdefault("seed", plan.seed)
+    rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
 
     def keep(round_number: int, added: Rows) -> None:
         rows.extend(added)
@@ -73,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     rows += [*final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
     _write_rows(out / ROWS_FILE, rows)
     _write_rows(out / CASES_FILE, by_case)
-    _write_model(out / "model.pt", trainer, plan)
+    spacing_mm = common_spacing(case for site in sites for case in site.training)
+    _write_model(out / "model.pt", trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
     document = {
         "job": "train",
         "job_id": job_id,

@@ -7,6 +7,7 @@ counts. A small index remembers the content hash of files by their size and time
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -30,13 +31,14 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases import Case
 from fedbrats.data.preparation import CacheSettings, Geometry, PreparedCase, prepare
 from fedbrats.data.regions import LabelConvention
+from fedbrats.data.soundness import BrokenCaseError, check_files
 from fedbrats.errors import DataError
 
 __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
 
 FORMAT_VERSION = 1  # part of every key: raise it whenever preparation gives other numbers
 _ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
-_TEMPORARY = ".unfinished-"
+_TEMPORARY, _LOCK = ".unfinished-", "lock"
 _ABANDONED_AFTER_S = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedCase:
-    """A prepared case: image float16 (4, X, Y, Z) and mask uint8 (3, X, Y, Z) or None, both memory-mapped read-only."""
+    """A prepared case: image float16 (4, X, Y, Z) and mask uint8 (3, X, Y, Z) or None, both memory-mapped read-only.
+
+    files: what is mapped, with its size: see `fedbrats.data.soundness`.
+    """
 
     name: str
     patient: str
     image: NDArray[np.float16]
     mask: NDArray[np.uint8] | None
     geometry: Geometry
+    files: tuple[tuple[Path, int], ...] = ()
+
+
+def common_spacing(cases: Iterable[CachedCase]) -> float | None:
+    """The voxel size in mm at which all these cases were prepared; None where they differ, or voxels are no cubes.
+
+    A model that was trained at the scans' own size can then be asked about a scan of another.
+    """
+    sizes = np.array([case.geometry.spacing_mm for case in cases])
+    if not sizes.size or np.ptp(sizes) > 0.01 * sizes.min():
+        return None
+    return round(float(np.median(sizes)), 3)
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, setti
     if folder.is_dir():
         try:
             return _open_entry(folder, case)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, BrokenCaseError) as error:
             logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, error)
             _discard(folder)
     prepared = prepare(case, convention, settings)
@@ -171,7 +188,9 @@ def _store_entry(folder: Path, prepared: PreparedCase) -> None:
     with _telling_a_full_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+        lock = (unfinished / _LOCK).open("wb")
         try:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # somebody is at work here, whatever the clock says
             checksums = {_IMAGE: _write_array(unfinished / _IMAGE, prepared.image)}
             if prepared.mask is not None:
                 checksums[_MASK] = _write_array(unfinished / _MASK, prepared.mask)
@@ -179,8 +198,10 @@ def _store_entry(folder: Path, prepared: PreparedCase) -> None:
                 unfinished / _ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()}
             )
             unfinished.chmod(0o755)
+            (unfinished / _LOCK).unlink()
             _move_into_place(unfinished, folder)
         finally:
+            lock.close()
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -193,8 +214,10 @@ def _move_into_place(unfinished: Path, folder: Path) -> None:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> int:
-    with path.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as stream:  # np.save would not say that the disk is full
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(array.data)
         stream.flush()
         os.fsync(stream.fileno())
     return _checksum(array)
@@ -207,7 +230,7 @@ def _checksum(array: NDArray[Any]) -> int:
 def _open_entry(folder: Path, case: Case) -> CachedCase:
     """Map an entry's arrays and verify their checksums, which also brings them into the page cache for training.
 
-    Raises: OSError, ValueError, KeyError or TypeError if the entry is not sound.
+    Raises: OSError, ValueError, KeyError, TypeError or BrokenCaseError if the entry is not sound.
     """
     document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
     arrays = {}
@@ -215,9 +238,13 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
         arrays[name] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
         if _checksum(arrays[name]) != checksum:
             raise ValueError(f"{name} does not have the checksum it was stored with")
-    return CachedCase(
-        case.name, case.patient, arrays[_IMAGE], arrays.get(_MASK), Geometry.from_document(document["geometry"])
-    )
+    image, mask = arrays[_IMAGE], arrays.get(_MASK)
+    if image.dtype != np.float16 or image.ndim != 4 or (mask is not None and mask.dtype != np.uint8):
+        raise ValueError(f"{_IMAGE} or {_MASK} is not an array of a prepared case")
+    files = tuple((folder / name, (folder / name).stat().st_size) for name in arrays)
+    cached = CachedCase(case.name, case.patient, image, mask, Geometry.from_document(document["geometry"]), files)
+    check_files(cached)
+    return cached
 
 
 def _discard(folder: Path) -> None:
@@ -229,13 +256,24 @@ def _discard(folder: Path) -> None:
 
 
 def _remove_abandoned(cache_dir: Path) -> None:
-    """Remove what killed processes left unfinished; young ones may belong to a process at work."""
+    """Remove what killed processes left unfinished; young ones and locked ones may belong to a process at work."""
     for path in cache_dir.glob(f"{_TEMPORARY}*"):
         try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S and not _is_locked(path / _LOCK):
                 shutil.rmtree(path, ignore_errors=True)
         except FileNotFoundError:
             continue
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager

@@ -18,13 +18,12 @@ from fedbrats.data.cases import MODALITIES, SEGMENTATION, Case
 from fedbrats.data.problems import Problem, make_problem
 from fedbrats.data.regions import LabelConvention
 from fedbrats.data.segmentations import LabelVolumes, measure_labels
-from fedbrats.data.volumes import Volume, read_volume
+from fedbrats.data.volumes import Volume, grid_gap, read_volume
 from fedbrats.errors import DataError
 
 MIN_COVERAGE = 0.95  # of the brain; 0.979 is the lowest of the real modalities that are whole
 MAX_BRAIN_ML = 2300.0  # the largest real one has 1809 mL; a head has more than 3000
 MAX_OUTSIDE_SHARE = 0.1  # of the tumour; real cases have 0.0001
-GRID_TOLERANCE = 0.1  # voxels
 _ENOUGH_VOXELS = 1000  # for statistics
 
 
@@ -111,21 +110,10 @@ def _check_grids(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:
     """Against the grid that most files share, so that the odd one out is named and not the others."""
     if not volumes:
         return
-    usual = max(volumes.values(), key=lambda one: sum(_grid_gap(one, other) is None for other in volumes.values()))
+    usual = max(volumes.values(), key=lambda one: sum(grid_gap(one, other) is None for other in volumes.values()))
     for role, volume in volumes.items():
-        if gap := _grid_gap(usual, volume):
+        if gap := grid_gap(usual, volume):
             yield make_problem(case.name, case.files[role], "grid-mismatch", gap)
-
-
-def _grid_gap(usual: Volume, volume: Volume) -> str | None:
-    """In words, how the grid of `volume` differs from the usual one; None if it does not."""
-    if volume.voxels.shape != usual.voxels.shape:
-        return f"the shape is {_times(volume.voxels.shape)}, the case's other files have {_times(usual.voxels.shape)}"
-    ends = np.array(np.meshgrid(*[(0, n - 1) for n in usual.voxels.shape], [1], indexing="ij")).reshape(4, -1)
-    gap_mm = float(np.abs(((volume.affine - usual.affine) @ ends)[:3]).max())
-    if not gap_mm <= GRID_TOLERANCE * min(usual.spacing_mm):
-        return f"the affine places a corner {gap_mm:.1f} mm away from where the case's other files have it"
-    return None
 
 
 def _check_appearance(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:

@@ -49,13 +49,14 @@ def read_datalist(site_dir: Path) -> Datalist:
         raise DataError(
             f"{site_dir} holds no {DATALIST_NAME}; `fedbrats split` or `fedbrats phantom` writes one"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from None
     try:
         sections = {s: tuple(_read_item(item, site_dir) for item in document.get(s, [])) for s in SECTIONS}
         datalist = Datalist(str(document["name"]), get_convention(document["label_convention"]), **sections)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a datalist of fedbrats: {error!r}") from None
+    _refuse_doubled_cases(datalist, path)
     _refuse_shared_patients(datalist, path)
     return datalist
 
@@ -88,6 +89,11 @@ def find_sites(sites_dir: Path) -> tuple[Path, ...]:
 
 
 def _read_item(item: dict[str, Any], site_dir: Path) -> Case:
+    words = (item["case"], item["patient"], *item["image"], item.get("label") or "-")
+    if not isinstance(item["image"], list) or not all(isinstance(word, str) and word for word in words):
+        raise TypeError(f"an item needs texts under case, patient, image (a list) and label, not {words!r:.200}")
+    if "\0" in "".join(words) or not "".join(words).isprintable():
+        raise TypeError(f"an item has characters that cannot be in a file name: {words!r:.200}")
     images = [site_dir / path for path in item["image"]]
     if len(images) != len(MODALITIES):
         raise DataError(f"case {item['case']} in {site_dir / DATALIST_NAME} has {len(images)} images, not {MODALITIES}")
@@ -109,6 +115,15 @@ def _write_item(case: Case, site_dir: Path) -> dict[str, Any]:
     if case.label is not None:
         item["label"] = relpath(case.label, site_dir)
     return item
+
+
+def _refuse_doubled_cases(datalist: Datalist, path: Path) -> None:
+    """Two cases of one name would be taken for each other."""
+    seen: set[str] = set()
+    for case in datalist.cases:
+        if case.name in seen:
+            raise DataError(f"{path} lists case {case.name} twice; a name stands for one case")
+        seen.add(case.name)
 
 
 def _refuse_shared_patients(datalist: Datalist, path: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.data.augmentation import Augmentation, augment
-from fedbrats.data.cache import CachedCase
+from fedbrats.data.cache import CachedCase, RejectedCase
+from fedbrats.data.soundness import BrokenCaseError, check_files, check_values
 from fedbrats.errors import DataError
 
 BATCHES_AHEAD = 2
@@ -27,6 +28,9 @@ class Batch:
 
 class Loader:
     """Draws batches whose content depends on the seed, the round and the step alone, so a restart repeats them.
+
+    A case that breaks while it is read is left out from then on: the next one of the round's order takes its place, and
+    every other batch stays what it was. `rejected` says which and why.
 
     One thread reads ahead: numpy lets go of the interpreter while it copies, and several sites may share a machine, so
     no process is spent. `seconds_waiting` counts how long the consumer had to wait for it.
@@ -46,6 +50,8 @@ class Loader:
         if unlabelled:
             raise DataError(f"case {unlabelled[0]} has no segmentation and cannot be trained on")
         self._cases = list(cases)
+        self._broken: set[int] = set()
+        self.rejected: list[RejectedCase] = []
         # Whole volumes are patches as large as the largest of them, so that any of them make a batch; a patch that is
         # larger still would hold nothing more.
         whole = -(-np.max([case.image.shape[1:] for case in cases], axis=0) // 16) * 16
@@ -80,22 +86,38 @@ class Loader:
             self._requested.pop(key).cancel()
 
     def draw(self, round_number: int, step: int) -> Batch:
-        """The batch of one step."""
-        rng = np.random.default_rng([self._seed, round_number, 1 + step])
-        indices = [self._index(round_number, step * self._batch_size + i) for i in range(self._batch_size)]
-        pairs = [self._patch_of(self._cases[index], rng) for index in indices]
-        return Batch(np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]))
+        """The batch of one step. Raises: DataError where every case has broken."""
+        while True:
+            rng = np.random.default_rng([self._seed, round_number, 1 + step])
+            indices = [self._index(round_number, step * self._batch_size + i) for i in range(self._batch_size)]
+            pairs = []
+            for index in indices:
+                try:
+                    pairs.append(self._patch_of(self._cases[index], rng))
+                except BrokenCaseError as error:
+                    self._broken.add(index)
+                    self.rejected.append(RejectedCase(error.name, str(error)))
+                    break
+            else:
+                return Batch(np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]))
 
     def _index(self, round_number: int, position: int) -> int:
         """Which case stands at a position of the round's order: one shuffle after another, each case once in each."""
         epoch, place = divmod(position, len(self._cases))
         order = np.random.default_rng([self._seed, round_number, 0, epoch]).permutation(len(self._cases))
-        return int(order[place])
+        for index in (*order[place:], *order[:place]):
+            if index not in self._broken:
+                return int(index)
+        raise DataError(
+            f"none of the {len(self._cases)} training cases can be read any more: {self.rejected[-1].reason}"
+        )
 
     def _patch_of(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         assert case.mask is not None
+        check_files(case)
         start = self._draw_start(case.mask, rng)
         image, mask = _cut(case.image, start, self._patch), _cut(case.mask, start, self._patch)
+        check_values(case, image, mask)
         return augment(image, mask, self._augmentation, rng)
 
     def _draw_start(self, mask: NDArray[np.uint8], rng: np.random.Generator) -> list[int]:

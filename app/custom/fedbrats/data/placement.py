@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from fedbrats.data.volumes import check_edges
 from fedbrats.errors import DataError
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
-
-SPACING_MM = (0.2, 10.0)  # from the finest to the coarsest that a scanner of brains gives
 
 
 def open_placed(path: Path) -> Nifti1Image:
@@ -35,8 +32,5 @@ def open_placed(path: Path) -> Nifti1Image:
             f"{path} does not say how its voxels lie in the patient (qform_code and sform_code are 0); "
             f"convert the scan anew from DICOM, or set the code if its affine is known to be right"
         )
-    edges = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if not ((edges >= SPACING_MM[0]) & (edges <= SPACING_MM[1])).all():
-        shown = " x ".join(f"{edge:g}" for edge in edges)
-        raise DataError(f"{path} has voxels of {shown} mm, expected edges of {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm")
+    check_edges(path, image.affine)
     return image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedbrats.data.cases import MODALITIES, Case
 from fedbrats.data.regions import LabelConvention, labels_to_regions
 from fedbrats.data.resampling import grid_matrix, resample
-from fedbrats.data.volumes import read_volume
+from fedbrats.data.volumes import Volume, grid_gap, read_volume
 from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.settings import read_settings
 
@@ -46,6 +46,11 @@ class CacheSettings:
             raise ConfigurationError(f"spacing_mm is {self.spacing_mm}, expected 0.2 to 20")
         if self.shape is not None and (min(self.shape) < 8 or self.spacing_mm is not None):
             raise ConfigurationError("shape needs three numbers of at least 8, and excludes spacing_mm")
+
+    def at(self, spacing_mm: float | None) -> CacheSettings:
+        """These settings with the voxel size that "the scan's own" has turned out to be."""
+        settled = self.spacing_mm is not None or self.shape is not None
+        return self if settled else replace(self, spacing_mm=spacing_mm)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> CacheSettings:
@@ -115,7 +120,7 @@ class PreparedCase:
 def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) -> PreparedCase:
     """Read and prepare one case. Raises: DataError naming the case and the file that cannot be used."""
     images, affine = _read_images(case)
-    labels = _read_labels(case, images[0].shape)
+    labels = _read_labels(case, Volume(images[0], affine))
     whole = Geometry(_as_tuples(affine), images[0].shape, (1.0, 1.0, 1.0), _full_box(images[0].shape))
     images = [_reorient(image, whole.to_lps) for image in images]
     shown = images if labels is None else [*images, labels := _reorient(labels, whole.to_lps)]
@@ -127,7 +132,7 @@ def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) ->
     kept, matrices = _source_of(box, step, shape)
     prepared = [_normalise(_resample(image[kept].astype(np.float32), matrices), settings) for image in images]
     mask = None if labels is None else _resample_regions(_regions_of(case, labels[kept], convention), matrices)
-    return PreparedCase(np.stack(prepared).astype(np.float16), mask, geometry)
+    return PreparedCase(_as_stored(case, prepared), mask, geometry)
 
 
 def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
@@ -155,30 +160,24 @@ def restore_mask(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint
 
 
 def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
-    volumes: list[NDArray[Any]] = []
-    affine = np.eye(4)
+    volumes: list[Volume] = []
     for modality, path in zip(MODALITIES, case.image_paths, strict=True):
-        volume, own_affine = _read_volume(case, path)
-        if not volumes:
-            affine = own_affine
-        elif volume.shape != volumes[0].shape:
-            raise DataError(
-                f"case {case.name}: {path.name} has shape {volume.shape}, {MODALITIES[0]} has {volumes[0].shape}; "
-                f"the four images of a case must lie on one grid"
-            )
-        if not volume.any():
-            raise DataError(f"case {case.name}: {path.name} ({modality}) is empty")
+        volume = _read_volume(case, path)
         volumes.append(volume)
-    return volumes, affine
+        if gap := grid_gap(volumes[0], volume):
+            raise DataError(f"case {case.name}: {path.name}: {gap}; the images of a case must lie on one grid")
+        if (volume.voxels == volume.voxels.flat[0]).all():
+            raise DataError(f"case {case.name}: {path.name} ({modality}) is empty: every voxel is the same")
+    return [volume.voxels for volume in volumes], volumes[0].affine
 
 
-def _read_labels(case: Case, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _read_labels(case: Case, images: Volume) -> NDArray[Any] | None:
     if case.label is None:
         return None
-    labels, _ = _read_volume(case, case.label)
-    if labels.shape != shape:
-        raise DataError(f"case {case.name}: {case.label.name} has shape {labels.shape}, the images have {shape}")
-    return labels
+    labels = _read_volume(case, case.label)
+    if gap := grid_gap(images, labels):
+        raise DataError(f"case {case.name}: {case.label.name}: {gap}")
+    return labels.voxels
 
 
 def _regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
@@ -189,7 +188,7 @@ def _regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -
         raise DataError(f"case {case.name}: {case.label.name}: {error}") from None
 
 
-def _read_volume(case: Case, path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _read_volume(case: Case, path: Path) -> Volume:
     try:
         volume = read_volume(path)
     except DataError as error:
@@ -197,11 +196,24 @@ def _read_volume(case: Case, path: Path) -> tuple[NDArray[Any], NDArray[np.float
     voxels = volume.voxels
     if voxels.ndim == 4 and voxels.shape[3] == 1:
         voxels = voxels[..., 0]
-    if voxels.ndim != 3:
-        raise DataError(f"case {case.name}: {path.name} has {voxels.ndim} axes, expected a 3D volume")
+    if voxels.ndim != 3 or min(voxels.shape) < 2:
+        raise DataError(f"case {case.name}: {path.name} has the shape {voxels.shape}, expected a 3D volume")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"case {case.name}: {path.name} holds NaN or infinite values")
-    return voxels, volume.affine
+    return Volume(voxels, volume.affine)
+
+
+def _as_stored(case: Case, images: list[NDArray[np.float32]]) -> NDArray[np.float16]:
+    """float16 (4, X, Y, Z). Raises: DataError where intensities are so far apart that they do not fit in."""
+    with np.errstate(over="ignore"):
+        stored = np.stack(images).astype(np.float16)
+    for modality, image in zip(MODALITIES, stored, strict=True):
+        if not np.isfinite(image).all():
+            raise DataError(
+                f"case {case.name}: {case.images[modality].name} holds intensities that cannot be normalised; "
+                f"are there a few absurdly bright voxels in it?"
+            )
+    return stored
 
 
 def _reorient(volume: NDArray[Any], transform: NDArray[np.float64]) -> NDArray[Any]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import struct
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.errors import DataError
+
+SPACING_MM = (0.2, 10.0)  # from the finest to the coarsest that a scanner of brains gives
+MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
+GRID_TOLERANCE = 0.1  # voxels
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True)
@@ -41,21 +49,61 @@ class Volume:
 def read_volume(path: Path) -> Volume:
     """Read `path` to its last voxel, so that a truncated file is found here and not in the middle of a training.
 
+    Its header is believed in nothing: a file of some kilobytes may claim terabytes, or voxels as large as a house.
+
     Raises: DataError saying what is wrong with the file.
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nibabel.load(path)
-        volume = Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=np.float64))
+        affine = np.asarray(image.affine, dtype=np.float64)
+        _check_header(path, image, affine)
+        volume = Volume(np.asanyarray(image.dataobj), affine)
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
-    except (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error, ImageFileError) as error:
+    except (*_UNREADABLE, HeaderDataError, ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
     return volume
+
+
+def grid_gap(usual: Volume, volume: Volume) -> str | None:
+    """In words, how the grid of `volume` differs from the usual one; None if it does not."""
+    if volume.voxels.shape != usual.voxels.shape:
+        shapes = ["x".join(map(str, each.voxels.shape)) for each in (volume, usual)]
+        return f"the shape is {shapes[0]}, the case's other files have {shapes[1]}"
+    ends = np.array(np.meshgrid(*[(0, n - 1) for n in usual.voxels.shape], [1], indexing="ij")).reshape(4, -1)
+    gap_mm = float(np.abs(((volume.affine - usual.affine) @ ends)[:3]).max())
+    if not gap_mm <= GRID_TOLERANCE * min(usual.spacing_mm):
+        return f"the affine places a corner {gap_mm:.1f} mm away from where the case's other files have it"
+    return None
+
+
+def check_edges(path: Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The edges of a voxel in mm. Raises: DataError where they cannot be those of a scan of a brain."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if not ((edges >= SPACING_MM[0]) & (edges <= SPACING_MM[1])).all():
+        shown = " x ".join(f"{edge:g}" for edge in edges)
+        raise DataError(f"{path} has voxels of {shown} mm, expected edges of {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm")
+    return edges
+
+
+def _check_header(path: Path, image: Any, affine: NDArray[np.float64]) -> None:
+    voxels = math.prod(int(side) for side in image.shape)
+    if not 0 < voxels <= MOST_VOXELS:
+        raise DataError(f"{path} says that it has {voxels} voxels, expected 1 to {MOST_VOXELS}")
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise DataError(f"{path} has an affine that is not of numbers: it does not say where its voxels lie")
+    edges = check_edges(path, affine)
+    if abs(np.linalg.det(affine[:3, :3])) < 0.1 * math.prod(edges):
+        raise DataError(f"{path} has an affine whose axes fall together; convert the scan anew")
+    slope = getattr(image.dataobj, "slope", 1.0)
+    if not (math.isfinite(slope) and slope > 0):
+        raise DataError(f"{path} scales its intensities by {slope:g}, expected a positive number (scl_slope)")
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
-from fedbrats.flare.site import REGISTER, SITE_FILE, parse_site_facts, write_site_facts
+from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
@@ -29,15 +29,18 @@ CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
+START_TIMEOUT_S = 300.0
+REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs; no
-      code with a job, whoever submits it; the consortium's versions;
+    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs, and
+      none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
-    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`;
+    - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
+      training curves go besides TensorBoard, from `mlflow_uri`; a log of who asks for what;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -61,6 +64,7 @@ class FedbratsBuilder(Builder):
         for participant in (server, *project.get_clients()):
             local_dir = Path(ctx.get_local_dir(participant))
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
+            quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
@@ -70,7 +74,8 @@ class FedbratsBuilder(Builder):
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
-                for name in self._jobs if self._jobs is not None else [job.name for job in list_jobs()]:
+                every = [job.name for job in list_jobs() if not job.needs_models]
+                for name in self._jobs if self._jobs is not None else every:
                     build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
@@ -115,13 +120,16 @@ class FedbratsBuilder(Builder):
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+        facts = server.get_prop(FACTS) or {}
         if all(register.values()):
-            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register})
-        storage = (server.get_prop(FACTS) or {}).get("storage_dir")
+            tracking = {MLFLOW: facts[MLFLOW]} if facts.get(MLFLOW) else {}
+            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register, **tracking})
+        storage = facts.get("storage_dir")
         if storage is not None:
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
+        log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
 
 class StartupSigner(Builder):
@@ -142,7 +150,8 @@ class StartupSigner(Builder):
 def restrict_resources(resources: Path) -> None:
     """Make a kit's resources accept the components of our jobs and no others, and keep a site's logs at the site.
 
-    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server.
+    FLARE 2.9.0 adds a component to every job that streams the site's error log to the server. It gives a site 30 s to
+    load what it needs; a busy machine needs longer, and the site then waits for ever without a word.
     """
     document = _read(resources)
     document["class_list_enforcement_mode"] = "enforce"
@@ -150,7 +159,16 @@ def restrict_resources(resources: Path) -> None:
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [*kept, RULES_COMPONENT]
+    if "client" in document:
+        document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)
+
+
+def quieten_console(log_config: Path) -> None:
+    """Leave only warnings and errors on the console: FLARE rotates its log files, but nobody rotates a console."""
+    document = _read(log_config)
+    document["handlers"]["consoleHandler"]["level"] = "WARNING"
+    write_json_atomic(log_config, document)
 
 
 def move_storage(resources: Path, storage: Path) -> None:
@@ -161,6 +179,13 @@ def move_storage(resources: Path, storage: Path) -> None:
         if entry["id"] == "job_manager":
             entry["args"]["uri_root"] = str(storage / "jobs")
     write_json_atomic(resources, document)
+
+
+def log_requests(log_config: Path) -> None:
+    """Have the server log who asked for what; the audit trail of FLARE 2.9.0 leaves out what was refused."""
+    document = _read(log_config)
+    document["loggers"][REQUESTS_LOGGER] = {"level": "DEBUG"}
+    write_json_atomic(log_config, document)
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:

@@ -18,13 +18,17 @@ from nvflare.apis.signal import Signal
 from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.app_constant import AppConstants
 
-from fedbrats.errors import FedbratsError
+import fedbrats
+from fedbrats.atomic import append_lines
+from fedbrats.errors import DataError, FedbratsError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
+from fedbrats.flare import cycles
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.house import PACKAGE_DIR
 from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
 from fedbrats.trouble import corrupt_update
 
@@ -79,10 +83,18 @@ class SegmentationExecutor(Executor):
             return make_reply(ReturnCode.TASK_UNKNOWN)
         try:
             site = self._site or self._open(fl_ctx)
+            site.refuse_too_many_bad()
             return task(site, shareable, fl_ctx, abort_signal)
         except FedbratsError as error:
             self.log_error(fl_ctx, str(error))
-            return make_reply(ReturnCode.EXECUTION_EXCEPTION)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            self.log_error(
+                fl_ctx,
+                f"site {fl_ctx.get_identity_name()} cannot use its disk: {error.strerror or error}{where}; "
+                f"nothing is answered until it can",
+            )
+        return make_reply(ReturnCode.EXECUTION_EXCEPTION)
 
     def _open(self, fl_ctx: FLContext) -> LocalSite:
         workspace = fl_ctx.get_engine().get_workspace()
@@ -97,14 +109,11 @@ class SegmentationExecutor(Executor):
         )
         if site.facts.misbehaviour:
             self.log_warning(fl_ctx, f"this site misbehaves on purpose: {site.facts.misbehaviour}")
-        if site.rejected:
-            # Their names stay out of the log, which may be streamed to the server; a file of the run folder has them.
-            self._record_cases(fl_ctx, [{"rejected": case.name, "reason": case.reason} for case in site.rejected])
-            self.log_warning(
-                fl_ctx, f"{len(site.rejected)} cases are left out; {CASES_FILE} and `fedbrats check` say why"
-            )
+        self._leave_out_bad_cases(site, None, fl_ctx)
+        self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
+        cycles.set_aside()
         return site
 
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
@@ -115,11 +124,18 @@ class SegmentationExecutor(Executor):
         minus_score = self._minus_score(site, start, task) if self._measure_minus_model else None
         site.trainer.set_weights(start)
         received = site.evaluate() if self._validate_received else None
-        outcome = site.trainer.train_round(round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered))
+        try:
+            outcome = site.trainer.train_round(
+                round_number, total_rounds, should_stop=lambda: bool(abort_signal.triggered)
+            )
+        except DataError:  # no case is left: first say of each why
+            self._leave_out_bad_cases(site, round_number, fl_ctx)
+            raise
         if abort_signal.triggered:
             return make_reply(ReturnCode.TASK_ABORTED)
         end = site.trainer.get_weights()
         trained = site.evaluate() if self._validate_trained else None
+        self._leave_out_bad_cases(site, round_number, fl_ctx)
         self._last_trained = end if self._measure_minus_model else None
         if self._personal_names:
             save_personal(self._personal_dir(site, fl_ctx), {name: end[name] for name in self._personal_names})
@@ -131,15 +147,17 @@ class SegmentationExecutor(Executor):
         if report["received"]:
             meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
+        cycles.collect()
         return DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
 
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
         site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
         scores = site.evaluate(flips=site.trainer.settings.final_flips)
+        self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
-        report = {"validation_cases": len(site.validation), "metrics": site.metrics(scores)}
+        report = {"validation_cases": site.trainer.usable_validation_cases, "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
 
     def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:
@@ -166,13 +184,22 @@ class SegmentationExecutor(Executor):
     def _personal_dir(site: LocalSite, fl_ctx: FLContext) -> Path:
         return site.facts.personal_dir / fl_ctx.get_job_id() / site.name
 
+    def _leave_out_bad_cases(self, site: LocalSite, round_number: int | None, fl_ctx: FLContext) -> None:
+        """A row of the site's own file for each case that is left out from now on; their names stay out of the log.
+
+        Raises: DataError where the site has too many of them.
+        """
+        fresh = site.newly_rejected()
+        rows = [{"round": round_number, "rejected": case.name, "reason": case.reason} for case in fresh]
+        self._record_cases(fl_ctx, rows)
+        if fresh:
+            self.log_warning(fl_ctx, f"{len(fresh)} cases are left out; {CASES_FILE} and `fedbrats check` say why")
+        site.refuse_too_many_bad()
+
     def _record_cases(self, fl_ctx: FLContext, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows about single cases to a file in the site's own run folder; they never leave the site."""
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-        path = run_dir / ROWS_FOLDER / CASES_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(json.dumps(row) + "\n" for row in rows))
+        append_lines(run_dir / ROWS_FOLDER / CASES_FILE, map(json.dumps, rows))
 
     def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
         """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""

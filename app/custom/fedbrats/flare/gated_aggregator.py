@@ -71,7 +71,7 @@ class GatedAggregator(Aggregator):
         expectation = self._expect(fl_ctx)
         try:
             contribution = read_contribution(site, shareable)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
             refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
         else:
@@ -129,6 +129,8 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
     report = dxo.get_meta_prop(REPORT_KEY)
     if not isinstance(report, dict):
         raise ValueError("it says nothing of its cases and steps")
+    if not all(isinstance(name, str) for name in dxo.data):
+        raise TypeError("it has parameters whose names are no texts")
     return Contribution(
         site=site,
         round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
@@ -144,6 +146,6 @@ def usefulness(report: dict[str, Any]) -> float | None:
     """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
     try:
         gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
     return gain if np.isfinite(gain) else None

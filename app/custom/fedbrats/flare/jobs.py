@@ -7,10 +7,11 @@ be read in two folders.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,22 @@ FLARE_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class JobSource:
-    """A job of this house: its folder and what it says of itself."""
+    """A job of this house: its folder, what it says of itself, and whether it can only be built around models."""
 
     name: str
     folder: Path
     description: str
+    needs_models: bool
 
 
 def list_jobs() -> list[JobSource]:
     """Return the jobs of this house, by name."""
     folders = sorted(path.parent for path in (house_dir() / "jobs").glob(f"*/{META}"))
-    return [JobSource(folder.name, folder, _read_json(folder / META).get("description", "")) for folder in folders]
+    metas = {folder: _read_json(folder / META) for folder in folders}
+    return [
+        JobSource(folder.name, folder, meta.get("description", ""), meta.get("needs_models", False))
+        for folder, meta in metas.items()
+    ]
 
 
 def find_job(name: str) -> JobSource:
@@ -51,15 +57,27 @@ def find_job(name: str) -> JobSource:
     return jobs[name]
 
 
-def build_job(name: str, out_dir: Path, settings: Mapping[str, Any] | None = None, *, with_code: bool = False) -> Path:
+def build_job(
+    name: str,
+    out_dir: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    with_code: bool = False,
+    models: Sequence[Path] = (),
+) -> Path:
     """Write the job folder `out_dir/name`, ready to be submitted, and return it; an older one there is replaced.
 
     settings: variables to change, by name; one that no configuration of the job has is refused.
     with_code: ship this package inside the job, for stock sites that accept code with a job (BYOC).
+    models: results folders or model files that travel inside the job; one that evaluates needs some, others take none.
 
     Raises: ConfigurationError for an unknown job or variable, or a value of another type than the default's.
     """
     job = find_job(name)
+    if job.needs_models and not models:
+        raise ConfigurationError(f"the job {name} evaluates given models; name them with --models RESULTS ...")
+    if models and not job.needs_models:
+        raise ConfigurationError(f"the job {name} takes no models; --models belongs to a job that evaluates")
     out_dir.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
     try:
@@ -74,6 +92,10 @@ def build_job(name: str, out_dir: Path, settings: Mapping[str, Any] | None = Non
         own = job.folder / VARIABLES
         if own.exists():
             set_variables(app / "config", _read_json(own), source=f"jobs/{name}/{VARIABLES}", allow_new=True)
+        if models:
+            from fedbrats.flare.job_models import MODELS_FOLDER, pack_models
+
+            set_variables(app / "config", pack_models(models, app / MODELS_FOLDER), source="--models")
         set_variables(app / "config", settings or {}, source="--set")
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "house")
@@ -131,10 +153,20 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ConfigurationError(f"--set takes name=value, for example --set num_rounds=5, not {assignment!r}")
         try:
-            settings[name] = json.loads(text)
-        except ValueError:
+            settings[name] = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        except (ValueError, RecursionError):
             settings[name] = text
     return settings
+
+
+def _refuse_constant(word: str) -> None:
+    raise ConfigurationError(f"--set: {word} is not a number that can be set")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        _refuse_constant(text)
+    return number
 
 
 def _check_type(name: str, default: Any, value: Any, source: str) -> None:
@@ -160,7 +192,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must be a JSON object, not {type(document).__name__}")

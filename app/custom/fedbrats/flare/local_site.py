@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
+import fedbrats
+from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, common_spacing, prepare_cases
 from fedbrats.data.datalist import DATALIST_NAME, read_datalist
 from fedbrats.errors import DataError
 from fedbrats.flare.site import SiteFacts, read_site_facts
+from fedbrats.rows import CASES_FILE
 from fedbrats.trouble import COPY, corrupt_case_count, corrupt_cases
 
 if TYPE_CHECKING:
@@ -28,11 +31,35 @@ class LocalSite:
     name: str
     facts: SiteFacts
     validation: Sequence[CachedCase]
-    rejected: Sequence[RejectedCase]
+    unprepared: Sequence[RejectedCase]
     trainer: Trainer
     manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
+    spacing_mm: float | None  # of its prepared training cases, where it is one
     preparing_seconds: float
     validating_seconds: float = 0.0
+    _told: set[RejectedCase] = field(default_factory=set)
+
+    @property
+    def rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases that are left out: those that could not be prepared, then those that broke while training."""
+        return (*self.unprepared, *self.trainer.rejected)
+
+    def newly_rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases that are left out since this was last asked."""
+        fresh = tuple(case for case in self.rejected if case not in self._told)
+        self._told.update(fresh)
+        return fresh
+
+    def refuse_too_many_bad(self) -> None:
+        """Raise DataError where more of the site's cases are bad than it allows: then it is not the cases."""
+        bad = len(self.rejected)
+        listed = len(self.unprepared) + len(self.trainer.training) + len(self.trainer.validation)
+        if bad > self.facts.max_bad_share * listed:
+            raise DataError(
+                f"site {self.name} stops: {bad} of its {listed} cases cannot be used, and max_bad_share in its "
+                f"site file allows {self.facts.max_bad_share:.0%}; {CASES_FILE} in the job's run folder says why. Look "
+                f"at the data and cache disks, then run `fedbrats check`"
+            )
 
     def evaluate(self, *, flips: bool = False) -> list[CaseScore]:
         """Scores of the trainer's model on the site's validation cases; the time is kept for the report."""
@@ -56,11 +83,13 @@ class LocalSite:
         """What the site tells the server of a round; seconds count from the last report."""
         report = {
             "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
-            "validation_cases": len(self.validation),
+            "validation_cases": self.trainer.usable_validation_cases,
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
+            "spacing_mm": self.spacing_mm,
+            "version": fedbrats.__version__,
             "steps": outcome.steps,
-            "loss": outcome.loss if outcome.cases >= self.facts.min_cases else None,
+            "loss": outcome.loss if outcome.cases >= self.facts.min_cases and math.isfinite(outcome.loss) else None,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,
@@ -123,7 +152,9 @@ def open_local_site(
         threads=facts.threads,
     )
     manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
-    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, time.perf_counter() - began)
+    spacing_mm = common_spacing(training_cases)
+    seconds = time.perf_counter() - began
+    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, spacing_mm, seconds)
 
 
 def seed_of_site(seed: int, site: str) -> int:

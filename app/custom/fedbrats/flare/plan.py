@@ -14,18 +14,31 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, read_variables
 from fedbrats.model.training import TrainingSettings
 
+LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
+    "num_rounds": (1, 10**6),
+    "min_clients": (1, 10**4),
+    "seed": (0, 2**32 - 1),
+    "wait_for_the_others_s": (0.0, 1e8),
+    "round_timeout_s": (0.0, 1e8),
+    "poll_interval_s": (0.001, 60.0),
+}
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The training of a job. network: the arguments of SegmentationNetwork, its seed among them."""
+    """The training of a job.
+
+    network: the arguments of SegmentationNetwork, its seed among them. variables: the job's, server's and client's.
+    """
 
     rounds: int
     seed: int
     network: dict[str, Any]
+    personal: str
     training: TrainingSettings
     preparation: CacheSettings
+    variables: dict[str, Any]
 
 
 def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
@@ -38,16 +51,32 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
         variables = read_variables(job_dir)
         document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
     args = _resolve(document["executors"][0]["executor"]["args"], variables)
-    rounds = int(variables["num_rounds"])
-    if rounds < 1:
-        raise ConfigurationError(f"num_rounds is {rounds}, expected at least 1")
+    for name, (least, most) in LIMITS.items():
+        value = variables.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
+        if isinstance(least, int) and not isinstance(value, int):
+            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
     return TrainingPlan(
-        rounds=rounds,
-        seed=int(args["seed"]),
+        rounds=variables["num_rounds"],
+        seed=args["seed"],
         network={"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})},
+        personal=str(args["personal"]),
         training=TrainingSettings.from_json(args["training"]),
         preparation=CacheSettings.from_json(args["preparation"]),
+        variables=variables,
     )
+
+
+def check_settings(job: str, settings: Mapping[str, Any]) -> None:
+    """Find out before anything starts whether a job can be run with these variables.
+
+    Raises: ConfigurationError for a variable, setting, network or personal set that cannot be.
+    """
+    from fedbrats.model.network import SegmentationNetwork
+
+    plan = read_plan(job, settings)
+    SegmentationNetwork(**plan.network).personal_names(plan.personal)
 
 
 def _resolve(node: Any, variables: Mapping[str, Any]) -> Any:

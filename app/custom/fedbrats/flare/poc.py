@@ -21,12 +21,13 @@ from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
 from fedbrats.flare.sessions import admin_session
-from fedbrats.flare.site import REGISTER
+from fedbrats.flare.site import MLFLOW, REGISTER
 from fedbrats.house import house_dir
 
 STATE_FILE = "processes.json"
 ADMIN = "admin@example.org"
 SERVER = "server"
+PERSONAL_FOLDER = "personal"  # in a workspace: every site's personal weights, by job
 START_TIMEOUT_S = 120
 
 
@@ -54,10 +55,12 @@ def prepare(
     *,
     site_facts: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
+    mlflow_uri: str | None = None,
 ) -> Poc:
     """Provision a POC for the sites of a data folder, in an empty workspace; what a crashed one left there is cleared.
 
     site_facts: entries that every site's `local/fedbrats.json` gets beside its folders.
+    mlflow_uri: the MLflow server that gets the training curves.
 
     Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
     or the folder is something else.
@@ -75,7 +78,7 @@ def prepare(
     people = [entry for entry in project["participants"] if entry["type"] != "client"]
     for entry in people:
         if entry["type"] == "server":
-            entry.update(fed_learn_port=port, admin_port=port)
+            entry.update(fed_learn_port=port, admin_port=port, fedbrats={MLFLOW: mlflow_uri})
     clients = [
         {
             "name": site.name,
@@ -110,7 +113,7 @@ def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites
     return {
         "data_dir": f"{sites_dir.resolve()}/{{site}}",
         "cache_dir": str((cache_dir or workspace / "cache").resolve()),
-        "personal_dir": str((workspace / "personal").resolve()),
+        "personal_dir": str((workspace / PERSONAL_FOLDER).resolve()),
         "threads": max(1, (os.cpu_count() or 1) // sites),
     }
 
@@ -202,9 +205,9 @@ def _clear(workspace: Path) -> None:
             f"a POC is running in {workspace} ({len(running)} processes); stop it with "
             f"`fedbrats poc down --workspace {workspace}`"
         )
-    # Prepared cases are worth keeping: they are keyed by content, so a new federation can trust them.
+    # Prepared cases are keyed by content and personal weights by job: a new federation can trust them.
     for path in workspace.iterdir():
-        if path.name != "cache":
+        if path.name not in ("cache", PERSONAL_FOLDER):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

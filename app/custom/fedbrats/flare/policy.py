@@ -9,13 +9,13 @@ FLARE_CLASSES = (
     "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
     "nvflare.app_common.widgets.convert_to_fed_event.ConvertToFedEvent",
     "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
+    "nvflare.app_common.workflows.cross_site_model_eval.CrossSiteModelEval",
     "nvflare.app_common.workflows.global_model_eval.GlobalModelEval",
     "nvflare.app_common.workflows.scatter_and_gather.ScatterAndGather",
     "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
     "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
     # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
     "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor",
-    "nvflare.app_opt.tracking.mlflow.mlflow_receiver.MLflowReceiver",
     "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",
     "torch.optim.SGD",  # FedOpt's server optimiser
 )
@@ -24,10 +24,13 @@ OUR_CLASSES = (
     "fedbrats.flare.aggregators.CoordinateMedian",
     "fedbrats.flare.aggregators.TrimmedMean",
     "fedbrats.flare.aggregators.WeightedFedAvg",
+    "fedbrats.flare.cross_site.CrossSiteExecutor",
+    "fedbrats.flare.cross_site.JobModels",
     "fedbrats.flare.executor.SegmentationExecutor",
     "fedbrats.flare.fedce.FedCE",
     "fedbrats.flare.filters.KeepShared",
     "fedbrats.flare.recorder.Recorder",
+    "fedbrats.flare.tracking.MLflowTracking",
     "fedbrats.model.network.SegmentationNetwork",
 )
 ALLOWED_CLASSES = (*FLARE_CLASSES, *OUR_CLASSES)

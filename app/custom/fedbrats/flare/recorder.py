@@ -8,22 +8,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import from_shareable
+from nvflare.apis.dxo import DXO, from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
-from fedbrats.rows import FINAL_ROUND, ROWS_FILE, ROWS_FOLDER, metric_rows
+from fedbrats.atomic import append_lines
+from fedbrats.flare import cycles
+from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
+FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
 
 def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:
@@ -38,8 +42,10 @@ class Recorder(FLComponent):
     def __init__(self) -> None:
         super().__init__()
         self._path: Path | None = None
-        self._began = self._round_began = time.time()
+        self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
+        self._unwritten: list[str] = []
         self._answered: list[str] = []
+        self._bytes_down = 0
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Turn FLARE's events into rows."""
@@ -59,26 +65,32 @@ class Recorder(FLComponent):
     def _start(self, fl_ctx: FLContext) -> None:
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         self._path = run_dir / ROWS_FOLDER / ROWS_FILE
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._began = time.time()
+        self._began = time.monotonic()
+        cycles.set_aside()
         self._write(
-            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": self._began}]
+            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
         )
 
-    def _start_round(self, _fl_ctx: FLContext) -> None:
-        self._round_began = time.time()
+    def _start_round(self, fl_ctx: FLContext) -> None:
+        self._round_began = time.monotonic()
         self._answered = []
+        self._bytes_down = _count_bytes(
+            (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
+        )
 
     def _record_answer(self, fl_ctx: FLContext) -> None:
         site = fl_ctx.get_peer_context().get_identity_name()
         accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
         round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        report = _report_of(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        answer = _read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        report = _report_of(answer)
         if accepted:
             self._answered.append(site)
         metrics = report.pop("received", None), report.pop("trained", None)
-        late = time.time() - self._round_began
+        late = time.monotonic() - self._round_began
+        traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
+        row["bytes"] = traffic
         cases = report.get("validation_cases", 0)
         rows = [row]
         for stage, values in zip(("received", "trained"), metrics, strict=True):
@@ -92,23 +104,29 @@ class Recorder(FLComponent):
             "round": fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
             "answered": sorted(self._answered),
             "silent": sorted(clients - set(self._answered)),
-            "seconds": time.time() - self._round_began,
+            "seconds": time.monotonic() - self._round_began,
             "ended_at": time.time(),
         }
         if row["silent"]:
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
         self._write([row])
+        cycles.collect()
 
     def _record_evaluation(self, fl_ctx: FLContext) -> None:
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
         site = fl_ctx.get_prop(AppConstants.DATA_CLIENT)
         result: Shareable = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
         if result.get_return_code() not in (None, ReturnCode.OK):
-            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": owner}])
+            said = f"of {owner}; the log of {site} says why"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
         report = from_shareable(result).data
-        stage = STAGES.get(owner, owner)
-        self._write(metric_rows(FINAL_ROUND, site, stage, report["metrics"], report["validation_cases"]))
+        if owner in STAGES:
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], report["metrics"], report["validation_cases"]))
+            return
+        model, personal_of = _name_evaluated(owner)
+        own = bool(report.get(OWN_PERSONAL))
+        self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
         self._write(fl_ctx.get_prop(ROWS_EVENT) or [])
@@ -116,24 +134,60 @@ class Recorder(FLComponent):
     def _end(self, fl_ctx: FLContext) -> None:
         signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered
         status = "aborted" if signal is not None and signal.triggered else "ended"
-        self._write([{"kind": "end", "status": status, "seconds": time.time() - self._began}])
+        self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append whole lines in one write, so that a reader of a running job sees only whole ones."""
+        """Append whole lines; what a full disk does not take is kept and written when it takes more."""
         if self._path is None:
             return
-        text = "".join(json.dumps(row, default=_plain) + "\n" for row in rows)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(text)
+        self._unwritten += [json.dumps(row, default=_plain) for row in rows]
+        try:
+            append_lines(self._path, self._unwritten)
+        except OSError as error:
+            self.logger.error(
+                f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free space "
+                f"there: they are kept until the end of the job"
+            )
+        else:
+            self._unwritten = []
 
 
-def _report_of(result: Shareable) -> dict[str, Any]:
-    """What a site says of its round; nothing where its answer cannot be read (the aggregator then refuses it)."""
+def _read_answer(result: Shareable) -> DXO | None:
+    """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
     try:
-        report = from_shareable(result).get_meta_prop(REPORT_KEY)
+        return from_shareable(result)
     except ValueError:
-        return {}
-    return dict(report) if isinstance(report, dict) else {}
+        return None
+
+
+def _report_of(answer: DXO | None) -> dict[str, Any]:
+    """What a site says of its round."""
+    report = answer.get_meta_prop(REPORT_KEY) if answer else None
+    return dict(report) if isinstance(report, dict) and _can_be_recorded(report) else {}
+
+
+def _can_be_recorded(report: Mapping[str, Any]) -> bool:
+    """Whether a site's report has what its rows need and nothing that JSON cannot hold."""
+    try:
+        json.dumps(report, default=_plain, allow_nan=False)
+        for stage in ("received", "trained"):
+            metric_rows(0, "", stage, report.get(stage), 0)
+        return isinstance(report.get("validation_cases", 0), int)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
+        return False
+
+
+def _count_bytes(weights: Any) -> int:
+    """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
+    return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
+
+
+def _name_evaluated(owner: str) -> tuple[str, str | None]:
+    """(model, the site whose personal part is in it) of a name of FLARE's: `SRV_fedavg`, or `site-1.fedper`."""
+    if owner.startswith(FROM_SERVER):
+        return owner.removeprefix(FROM_SERVER), None
+    site, _, model = owner.rpartition(".")  # a host's name has dots, a model's has none
+    return model, site
 
 
 def _plain(value: Any) -> Any:

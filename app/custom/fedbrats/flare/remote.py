@@ -14,12 +14,13 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import META, read_variables
 from fedbrats.flare.runs import finish_results
-from fedbrats.flare.sessions import quiet
+from fedbrats.flare.sessions import job_status, pause_between_questions, quiet
 from fedbrats.rows import ROWS_FILE, read_rows
 
 POLL_S = 2.0
 SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
 PROVENANCE_FILE = "provenance.json"
+SITE_FACTS = ("version", "manifest", "training_cases", "validation_cases", "rejected_cases")
 
 
 def submit(session: Any, job_dir: Path) -> str:
@@ -40,11 +41,12 @@ def submit(session: Any, job_dir: Path) -> str:
 
 def wait_for_end(session: Any, job_id: str) -> str:
     """Wait until a job has ended, however long that takes; returns its status."""
+    began = time.monotonic()
     while True:
-        status = str(session.get_job_meta(job_id).get("status", ""))
+        status = job_status(session, job_id)
         if status.startswith(("FINISHED", "FAILED")):
             return status
-        time.sleep(POLL_S)
+        time.sleep(pause_between_questions(time.monotonic() - began, POLL_S))
 
 
 def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
@@ -70,15 +72,22 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
 
 
 def provenance(meta: dict[str, Any], job_dir: Path, server_dir: Path) -> dict[str, Any]:
-    """Who submitted which job when, and what ran it."""
+    """Who submitted which job when, its configuration, and which package and data each site ran it with."""
     rows_path = next(iter(server_dir.rglob(ROWS_FILE)), None)
-    started = next((row for row in read_rows(rows_path) if row["kind"] == "job"), {}) if rows_path else {}
+    rows = read_rows(rows_path) if rows_path else []
+    started = next((row for row in rows if row["kind"] == "job"), {})
     names = ("job_id", "name", "submitter_name", "submitter_org", "submitter_role", "submit_time_iso", "status")
     return {
         **{name: meta.get(name) for name in names},
         "deployed": meta.get("job_deploy_detail"),
         "job_sha256": job_hash(job_dir),
         "fedbrats": started.get("version"),
+        "config": read_variables(job_dir),
+        "sites": {
+            row["site"]: {name: row.get(name) for name in SITE_FACTS}
+            for row in sorted(rows, key=lambda row: str(row.get("site")))
+            if row["kind"] == "site"
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -9,11 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedbrats.atomic import write_json_atomic
+from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc
-from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows, summarise_rows
+from fedbrats.flare.sessions import job_status, pause_between_questions
+from fedbrats.rows import (
+    CASES_FILE,
+    ROWS_FILE,
+    ROWS_FOLDER,
+    Row,
+    learning_curve,
+    read_rows,
+    summarise_evaluation,
+    summarise_rows,
+)
 
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
@@ -48,9 +59,11 @@ def run_job(
     variables = read_variables(job_dir)
     job_id = session.submit_job(str(job_dir.resolve()))
     try:
-        status = _follow(poc, session, job_dir.name, job_id, int(variables["num_rounds"]), on_progress)
+        rounds = int(variables.get("num_rounds", 0))
+        status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
     except BaseException:
-        session.abort_job(job_id)
+        with contextlib.suppress(Exception):  # the reason why we leave is what must be told
+            session.abort_job(job_id)
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
@@ -98,8 +111,12 @@ def finish_results(
         "results": str(results_dir),
         "variables": dict(variables),
     }
+    if matrix := summarise_evaluation(rows):
+        document["evaluation"] = matrix
     write_json_atomic(results_dir / "summary.json", document)
-    if status != COMPLETED or document["dice"] is None:
+    # Its values are None where every site has too few cases to speak of: that is no failure.
+    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
+    if status != COMPLETED or not evaluated:
         why = _last_error(results_dir)
         raise FedbratsError(
             f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
@@ -109,12 +126,24 @@ def finish_results(
 
 
 def _follow(
-    poc: Poc, session: Any, job: str, job_id: str, rounds: int, on_progress: Callable[[Progress], None] | None
+    poc: Poc,
+    session: Any,
+    job: str,
+    job_id: str,
+    rounds: int,
+    results_dir: Path,
+    on_progress: Callable[[Progress], None] | None,
 ) -> str:
+    """Wait for the job's end; meanwhile the rows so far stand in its results folder, where a live report finds them."""
     rows_path = poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE
     last: Progress | None = None
+    began = next_question = time.monotonic()
     while True:
-        status = str(session.get_job_meta(job_id).get("status", ""))
+        now = time.monotonic()
+        if now >= next_question:
+            status = job_status(session, job_id)
+            next_question = now + pause_between_questions(now - began, POLL_S)
+        _mirror(rows_path, results_dir / ROWS_FILE)
         progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
         if on_progress and progress and progress != last:
             on_progress(progress)
@@ -134,6 +163,16 @@ def read_progress(rows_path: Path, job: str, rounds: int, sites: int) -> Progres
     answered = {row["site"] for row in rows if row["kind"] == "site" and row["accepted"] and row["round"] == done}
     curve = learning_curve(rows)
     return Progress(job, done, rounds, len(answered), sites, next(reversed(curve.values()), None) if curve else None)
+
+
+def _mirror(source: Path, target: Path) -> None:
+    """Copy a growing file; what is not there yet, or no longer, changes nothing."""
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError:
+        return
+    if text and (not target.exists() or target.stat().st_size != len(text.encode())):
+        write_text_atomic(target, text)
 
 
 def _last_error(results_dir: Path) -> str | None:

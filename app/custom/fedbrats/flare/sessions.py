@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kits import open_kit
+
+PATIENCE_S, RETRY_S = 300.0, 2.0
 
 
 @contextlib.contextmanager
@@ -52,6 +55,33 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
         ) from error
     except JobNotFound as error:
         raise FedbratsError(f"the server knows no such job: {error}") from error
+
+
+def job_status(session: Any, job_id: str, patience_s: float = PATIENCE_S) -> str:
+    """The status of a job; a server that does not answer for a while is asked again.
+
+    Raises: FedbratsError where it does not answer for as long as `patience_s`; the job may well go on without us.
+    """
+    from nvflare.fuel.flare_api.api_spec import NoConnection
+
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return str(session.get_job_meta(job_id).get("status", ""))
+        except NoConnection as error:
+            if time.monotonic() > deadline:
+                raise FedbratsError(
+                    f"the server has not answered for {patience_s:.0f} s, so nothing is known of job {job_id}: {error}"
+                ) from error
+        time.sleep(RETRY_S)
+
+
+def pause_between_questions(waited_s: float, shortest_s: float) -> float:
+    """Seconds until a server is asked again about a job: a hundredth of the wait so far, half a minute at the most.
+
+    The server writes every question into its audit trail, which nobody may throw away: weeks must not fill it.
+    """
+    return min(30.0, max(shortest_s, waited_s / 100))
 
 
 @contextlib.contextmanager

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.datalist import find_sites
 from fedbrats.flare.jobs import read_variables
-from fedbrats.flare.poc import SERVER, register_of, shared_facts
+from fedbrats.flare.personal import PERSONAL_FILE
+from fedbrats.flare.poc import PERSONAL_FOLDER, SERVER, register_of, shared_facts
 from fedbrats.flare.policy import ALLOWED_CLASSES
 from fedbrats.flare.processes import participant_environment, stop
 from fedbrats.flare.runs import COMPLETED, Progress, finish_results, read_progress
@@ -23,6 +25,7 @@ from fedbrats.flare.site import REGISTER, SITE_FILE
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
 
 POLL_S = 0.5
+SIMULATED = "simulate_job"  # the id that FLARE's simulator gives to every job
 
 
 def simulate_job(
@@ -32,9 +35,12 @@ def simulate_job(
     *,
     cache_dir: Path,
     site_facts: Mapping[str, Any] | None = None,
+    models: Sequence[Path] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Run a built job with every site of a data folder, and return the summary document.
+
+    models: what the job evaluates; sites get their personal parts back from there.
 
     Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
     2.9.0: it exits with 0 when a job is aborted).
@@ -49,23 +55,38 @@ def simulate_job(
     policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}
     write_json_atomic(workspace / "local" / "resources.json", policy)
     variables = read_variables(job_dir)
+    for model in models:
+        _give_back_personal(model, workspace / PERSONAL_FOLDER)
     began = time.monotonic()
     names = [site.name for site in sites]
     try:
-        _run(job_dir, workspace, names, int(variables["num_rounds"]), on_progress)
+        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress)
     finally:
         stop(workspace)
     seconds = time.monotonic() - began
     for name in names:
         scores = next(iter((workspace / name).rglob(CASES_FILE)), None)
-        if scores:
-            (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(scores, results_dir / "sites" / name / CASES_FILE)
+        personal = workspace / PERSONAL_FOLDER / SIMULATED / name / PERSONAL_FILE
+        for path in (scores, personal):
+            if path and path.exists():
+                (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, results_dir / "sites" / name / path.name)
     if (workspace / SERVER).exists():
         shutil.rmtree(results_dir / SERVER, ignore_errors=True)
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
     return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
+
+
+def _give_back_personal(model: Path, personal_dir: Path) -> None:
+    """Lay the personal weights of a simulated job where its sites look for them."""
+    results = model if model.is_dir() else model.parent
+    summary = results / "summary.json"
+    for path in results.glob(f"sites/*/{PERSONAL_FILE}"):
+        job_id = json.loads(summary.read_text(encoding="utf-8"))["job_id"]
+        target = personal_dir / job_id / path.parent.name / PERSONAL_FILE
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def _run(

@@ -17,7 +17,10 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.trouble import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
-REGISTER = "registered_cases"  # the server's entry in its own site file
+REGISTER, MLFLOW = "registered_cases", "mlflow_uri"  # the server's entries in its own site file
+
+
+MOST = 100_000  # threads, workers, cases: more is a slip of the finger
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class SiteFacts:
 
     data_dir: the site's folder of cases with its `datalist.json`.
     cache_dir: where prepared cases are kept; may be shared by several sites of one machine.
-    personal_dir: where personal weights are kept, in one folder a job; they never leave the site.
+    personal_dir: where personal weights are kept, in one folder a job; they stay at the site.
     device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
     threads: CPU threads of training; None lets PyTorch decide.
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
+    share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
+    max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
     misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
     """
 
@@ -41,6 +46,8 @@ class SiteFacts:
     threads: int | None = None
     workers: int = 1
     min_cases: int = 1
+    share_personal_models: bool = False
+    max_bad_share: float = 0.5
     misbehaviour: str | None = None
 
 
@@ -59,7 +66,7 @@ def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
             f"site {site} has no {SITE_FILE} in its kit's local folder ({local_dir}), so its data folder is unknown: "
             f"write one with `fedbrats site KIT --data FOLDER`"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"site {site}: cannot read {path}: {error}") from None
     return parse_site_facts(document, site, base=local_dir.parent, source=str(path))
 
@@ -68,9 +75,8 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     """Check the entries of a site file and resolve its paths against `base`."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    known = {field.name for field in fields(SiteFacts)} | {
-        REGISTER
-    }  # in FLARE's simulator, sites and server share a file
+    # In FLARE's simulator, sites and server share a file.
+    known = {field.name for field in fields(SiteFacts)} | {REGISTER, MLFLOW}
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(
@@ -79,19 +85,27 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
 
     def folder(name: str) -> Path:
         value = document.get(name)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():
             raise ConfigurationError(f"site {site}: {source} needs {name}, the path of a folder, but has {value!r}")
         return (base / value.replace("{site}", site)).expanduser()
 
     def whole_number(name: str, default: int | None) -> int | None:
         value = document.get(name, default)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ConfigurationError(f"site {site}: {source}: {name} must be a whole number from 1, not {value!r}")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST):
+            raise ConfigurationError(
+                f"site {site}: {source}: {name} must be a whole number from 1 to {MOST}, not {value!r:.100}"
+            )
         return value
 
     device = document.get("device", "auto")
     if not isinstance(device, str):
         raise ConfigurationError(f"site {site}: {source}: device must be auto, cpu, cuda or cuda:N, not {device!r}")
+    shares = document.get("share_personal_models", False)
+    if not isinstance(shares, bool):
+        raise ConfigurationError(f"site {site}: {source}: share_personal_models must be true or false, not {shares!r}")
+    share = document.get("max_bad_share", SiteFacts.max_bad_share)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigurationError(f"site {site}: {source}: max_bad_share must be a number from 0 to 1, not {share!r}")
     return SiteFacts(
         data_dir=folder("data_dir"),
         cache_dir=folder("cache_dir"),
@@ -100,6 +114,8 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         threads=whole_number("threads", None),
         workers=whole_number("workers", 1) or 1,
         min_cases=whole_number("min_cases", 1) or 1,
+        share_personal_models=shares,
+        max_bad_share=share,
         misbehaviour=_misbehaviour_of(site, document, source),
     )
 
@@ -110,6 +126,8 @@ def _misbehaviour_of(site: str, document: Mapping[str, Any], source: str) -> str
         raise ConfigurationError(f"site {site}: {source}: misbehaviour must map names of sites to what they do")
     kind = kinds.get(site)
     if kind is not None:
+        if not isinstance(kind, str):
+            raise ConfigurationError(f"site {site}: {source}: misbehaviour of {site} must be a text, not {kind!r}")
         check_misbehaviour(kind, site)
     return kind
 
@@ -129,6 +147,20 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
     if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
         raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
     return register
+
+
+def read_mlflow_uri(local_dir: Path) -> str | None:
+    """Return the address of the MLflow server that gets the training curves, from the server's own site file."""
+    path = local_dir / SITE_FILE
+    try:
+        uri = json.loads(path.read_text(encoding="utf-8")).get(MLFLOW)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"the server's {path} cannot be read: {error!r}") from None
+    if uri is not None and not isinstance(uri, str):
+        raise ConfigurationError(f"mlflow_uri in {path} must be an address such as http://localhost:5000, not {uri!r}")
+    return uri
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,19 @@ from nvflare.apis.shareable import Shareable
 
 from fedbrats.data.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
-from fedbrats.federation.sharing import split_names
+from fedbrats.federation.sharing import matches, split_names
 from fedbrats.flare.personal import stored_names
 from fedbrats.flare.recorder import REPORT_KEY
 from fedbrats.flare.site import SiteFacts, read_site_facts
 
 SEPARATORS = ("/", "\\")
+SHORTEST_NAME = 3
 
 
 class SiteGate(Filter):
     """Judges every result of every job before the job's own filters see it, and fails closed.
 
-    - only differences of weights and metrics leave; nothing else does;
+    - only differences of weights and metrics leave, and personal weights where the hospital shares them; nothing else;
     - the weights that this job keeps at this site are taken out, also where the job's own filter is missing;
     - a job that asks for weights that the hospital lists as its own gets nothing;
     - metrics and losses of fewer cases than the site's `min_cases` are taken out;
@@ -38,7 +40,7 @@ class SiteGate(Filter):
     def __init__(self, keep: Sequence[str] = ()):
         super().__init__()
         self._keep = tuple(keep)
-        self._secrets: frozenset[str] | None = None
+        self._secrets: re.Pattern[str] | None = None
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return what may leave; raises UpdateError, upon which FLARE sends nothing."""
@@ -57,6 +59,8 @@ class SiteGate(Filter):
         elif dxo.data_kind == DataKind.METRICS:
             if dxo.data.get("validation_cases", 0) < facts.min_cases:
                 dxo.data["metrics"] = None
+        elif dxo.data_kind == DataKind.COLLECTION:
+            self._judge_personal(dxo.data, facts)
         else:
             raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} do not leave this site")
         self._refuse_secrets(dxo, facts)
@@ -70,13 +74,22 @@ class SiteGate(Filter):
             raise UpdateError(f"nothing is sent: this hospital keeps {', '.join(asked)}, and the job asks for them")
         return {name: array for name, array in weights.items() if name not in personal}
 
+    def _judge_personal(self, parts: dict[str, Any], facts: SiteFacts) -> None:
+        """Personal weights for others to evaluate: only where the hospital shares them, and none that it keeps."""
+        if parts and not facts.share_personal_models:
+            raise UpdateError("nothing is sent: this hospital does not share its personal models")
+        for name, part in parts.items():
+            if not isinstance(part, DXO) or part.data_kind != DataKind.WEIGHTS:
+                raise UpdateError(f"nothing is sent: {name} is no set of weights")
+            if kept := sorted(name for name in part.data if any(matches(name, pattern) for pattern in self._keep)):
+                raise UpdateError(f"nothing is sent: this hospital keeps {', '.join(kept)}")
+
     def _refuse_secrets(self, dxo: DXO, facts: SiteFacts) -> None:
         if self._secrets is None:
             self._secrets = names_in(read_datalist(facts.data_dir))
-        arrays = dxo.data if dxo.data_kind == DataKind.WEIGHT_DIFF else ()
-        words = [*find_texts(dxo.meta), *arrays, *(find_texts(dxo.data) if dxo.data_kind == DataKind.METRICS else ())]
+        words = [*find_texts(dxo.meta), *(find_texts(dxo.data))]
         for word in words:
-            if any(separator in word for separator in SEPARATORS) or any(secret in word for secret in self._secrets):
+            if any(separator in word for separator in SEPARATORS) or self._secrets.search(word):
                 raise UpdateError("nothing is sent: a text in the result names a path, a case or a patient")
 
 
@@ -92,15 +105,24 @@ def suppress_report(dxo: DXO, min_cases: int) -> None:
         report["loss"] = None
 
 
-def names_in(datalist: Datalist) -> frozenset[str]:
-    """The names of a site's cases and patients."""
-    return frozenset(name for case in datalist.cases for name in (case.name, case.patient) if name)
+def names_in(datalist: Datalist) -> re.Pattern[str]:
+    """What finds the names of a site's cases and patients in a text.
+
+    As whole words, for a patient called 017 must not be found in a checksum; and not those of one or two signs, which
+    are found in every number and tell nobody.
+    """
+    names = {name for case in datalist.cases for name in (case.name, case.patient) if len(name) >= SHORTEST_NAME}
+    words = "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+    return re.compile(rf"(?<![0-9A-Za-z])(?:{words})(?![0-9A-Za-z])")
 
 
 def find_texts(value: Any) -> Iterator[str]:
-    """Every text in nested dictionaries and lists, keys included."""
+    """Every text in nested results, dictionaries and lists, keys included."""
     if isinstance(value, str):
         yield value
+    elif isinstance(value, DXO):
+        yield from find_texts(value.meta)
+        yield from find_texts(value.data)
     elif isinstance(value, dict):
         for key, each in value.items():
             yield str(key)

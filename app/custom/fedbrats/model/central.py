@@ -113,8 +113,8 @@ def _metric_rows(
     round_number: int, stage: str, scores: Sequence[CaseScore], sites: Sequence[SiteCases]
 ) -> Iterator[dict[str, Any]]:
     """Rows of every site that has validation cases; the trainer gave the scores in the order of sites."""
-    rest = iter(scores)
+    rest = list(scores)
     for site in sites:
-        own = [next(rest) for case in site.validation if case.mask is not None]
+        own = [rest.pop(0) for case in site.validation if rest and rest[0].case == case.name]  # a broken one has none
         if own:
             yield from metric_rows(round_number, site.name, stage, summarise(own), len(own))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,8 +24,9 @@ from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 
 SUMMARY_FILE = "summary.json"
-MODEL_NAMES = ("global_model.pt", "model.pt")  # what a results folder stands for
-_READING = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile)
+MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
+_WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
+_READING = (*_WRONG_VALUES, OSError, EOFError, MemoryError, struct.error, UnpicklingError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -54,22 +56,37 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     path = _find_file(path)
     document = _read_document(path)
     described = document if "network" in document else _describe_by_summary(path)
-    options = dict(described["network"])
-    network = SegmentationNetwork(**options)
+    options, settings = _entry(described, "network", path), _entry(described, "settings", path)
+    preparation = CacheSettings.from_json(_entry(described, "preparation", path))
+    try:
+        network = SegmentationNetwork(**options)
+    except _READING as error:
+        raise DataError(f"{path} names a network that cannot be built: {_first_line(error)}") from None
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
-    settings = described.get("settings") or {}
-    window = settings.get("inference_window")
-    model = SavedModel(
-        path,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        network,
-        options,
-        CacheSettings.from_json(described["preparation"]),
-        tuple(window) if window else None,
-        component_share=float(settings.get("component_share") or 0.0),
-    )
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    window, share = _read_settings(settings, path)
+    model = SavedModel(path, checksum, network, options, preparation, window, component_share=share)
     return lay_over(model, personal) if personal else model
+
+
+def _entry(described: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """What a model says of itself under a name. Raises: DataError where that is no table."""
+    value = described.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise DataError(f"{path} says {value!r} under {name!r}, expected a table of settings")
+    return dict(value)
+
+
+def _read_settings(settings: Mapping[str, Any], path: Path) -> tuple[tuple[int, int, int] | None, float]:
+    """(window, component_share). Raises: DataError for values that cannot be."""
+    window, share = settings.get("inference_window"), settings.get("component_share") or 0.0
+    sides = tuple(window) if isinstance(window, list | tuple) else None
+    if window and (sides is None or len(sides) != 3 or not all(type(side) is int and side > 0 for side in sides)):
+        raise DataError(f"{path} says inference_window is {window!r}, expected three sides or nothing")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise DataError(f"{path} says component_share is {share!r}, expected a number from 0 to 1")
+    return (sides or None), float(share)
 
 
 def lay_over(model: SavedModel, personal: Path) -> SavedModel:
@@ -94,7 +111,7 @@ def _find_file(path: Path) -> Path:
         return path
     found = next((path / name for name in MODEL_NAMES if (path / name).is_file()), None)
     if found is None:
-        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file or a results folder")
+        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file, a results folder or a bundle")
     return found
 
 
@@ -115,18 +132,22 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
     """What FLARE's persistor leaves out of a model: network and preparation, from the job's variables."""
     summary = path.parent / SUMMARY_FILE
     try:
-        variables = json.loads(summary.read_text(encoding="utf-8"))["variables"]
+        document = json.loads(summary.read_text(encoding="utf-8"))
+        variables = document["variables"]
+        preparation = CacheSettings.from_json(
+            {
+                "spacing_mm": variables["spacing_mm"],
+                "normalisation": variables["normalisation"],
+                "shape": variables["volume_shape"],
+            }
+        )
         return {
             "network": {
                 "preset": variables["network"],
                 "seed": variables["seed"],
                 **(variables.get("network_options") or {}),
             },
-            "preparation": {
-                "spacing_mm": variables["spacing_mm"],
-                "normalisation": variables["normalisation"],
-                "shape": variables["volume_shape"],
-            },
+            "preparation": asdict(preparation.at(document.get("spacing_mm"))),
             "settings": {name: variables.get(name) for name in ("inference_window", "component_share")},
         }
     except FileNotFoundError:
@@ -134,7 +155,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
             f"{path} does not say what network it is of, and there is no {SUMMARY_FILE} beside it; "
             f"keep models in the results folder of their job"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{summary} does not say which network {path.name} is of: {error!r}") from None
 
 

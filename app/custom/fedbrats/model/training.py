@@ -20,8 +20,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.data.augmentation import Augmentation
-from fedbrats.data.cache import CachedCase
+from fedbrats.data.cache import CachedCase, RejectedCase
 from fedbrats.data.loading import Batch, Loader
+from fedbrats.data.soundness import BrokenCaseError, check_files, check_values
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.device import choose_device
@@ -194,6 +195,7 @@ class Trainer:
             keep_freed_memory()
         self.network = SegmentationNetwork(**network_options).to(self.device)
         self._seed = seed
+        self._rejected: dict[str, RejectedCase] = {}
         self._dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
         self._optimiser = self._new_optimiser()
         self._loader = Loader(
@@ -204,6 +206,21 @@ class Trainer:
             augmentation=settings.augmentation,
             seed=seed,
         )
+
+    @property
+    def rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases, of training and of validation, that broke since the trainer has them; they are left out."""
+        return (*self._loader.rejected, *self._rejected.values())
+
+    @property
+    def usable_training_cases(self) -> int:
+        """How many training cases have not broken."""
+        return len(self.training) - len(self._loader.rejected)
+
+    @property
+    def usable_validation_cases(self) -> int:
+        """How many validation cases have not broken."""
+        return len(self.validation) - len(self._rejected)
 
     def get_weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of every weight, float32, by name."""
@@ -241,7 +258,7 @@ class Trainer:
         began, waited = time.perf_counter(), self._loader.seconds_waiting
         if not self.settings.keep_optimiser:
             self._optimiser = self._new_optimiser()
-        steps = self.settings.steps_per_round(len(self.training))
+        steps = self.settings.steps_per_round(self.usable_training_cases)
         anchor = [p.detach().clone() for p in self.network.parameters()] if self.settings.proximal_mu else []
         losses: list[float] = []
         skipped = 0
@@ -265,7 +282,7 @@ class Trainer:
             )
         return TrainOutcome(
             steps=len(losses),
-            cases=len(self.training),
+            cases=self.usable_training_cases,
             loss=float(np.mean(losses)) if losses else math.nan,
             seconds=time.perf_counter() - began,
             seconds_waiting=self._loader.seconds_waiting - waited,
@@ -273,12 +290,22 @@ class Trainer:
         )
 
     def validate(self, cases: Sequence[CachedCase] | None = None, *, flips: bool = False) -> list[CaseScore]:
-        """Dice and IoU of each case that has a segmentation, on its prepared grid; the validation cases by default."""
-        return [
-            score_case(case.name, case.patient, self._predict(case, flips), case.mask)
-            for case in (self.validation if cases is None else cases)
-            if case.mask is not None
-        ]
+        """Dice and IoU of each case that has a segmentation, on its prepared grid; the validation cases by default.
+
+        A case that has broken has no score; `rejected` says why.
+        """
+        scores = []
+        for case in self.validation if cases is None else cases:
+            if case.mask is None or case.name in self._rejected:
+                continue
+            try:
+                check_files(case)
+                check_values(case, case.image, case.mask)
+            except BrokenCaseError as error:
+                self._rejected[case.name] = RejectedCase(case.name, str(error))
+                continue
+            scores.append(score_case(case.name, case.patient, self._predict(case, flips), case.mask))
+        return scores
 
     def save_state(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights: the optimiser's state."""

@@ -14,6 +14,7 @@ from fedbrats.report.gallery import GalleryItem
 from fedbrats.report.provenance import provenance
 from fedbrats.report.results import Results
 from fedbrats.report.results_table import results_section
+from fedbrats.rows import describe_model, summarise_evaluation
 
 NOTICE = "Research software, not a medical device. Nothing here may guide the care of a patient."
 LIVE_SECONDS = 5
@@ -28,6 +29,7 @@ def write_page(
             results_section(runs),
             markup.section("Learning curves", _learning_curves(runs)),
             markup.section("Sites", _sites(runs)),
+            markup.section("Cross-site evaluation", _cross_site(runs)),
             markup.section("Cases", _distributions(runs)),
             _gallery_section(gallery),
             markup.section("Weights and factors", _weights(runs)),
@@ -64,7 +66,7 @@ def _learning_curves(runs: Sequence[Results]) -> str:
 
 def _sites(runs: Sequence[Results]) -> str:
     """Each method's final model at each site."""
-    dice = {run.name: run.final_dice("mean") for run in runs}
+    dice = {run.name: run.final_dice("mean") for run in runs if run.is_training}
     sites = sorted({site for found in dice.values() for site in found})
     if not sites:
         return ""
@@ -74,6 +76,23 @@ def _sites(runs: Sequence[Results]) -> str:
     ]
     caption = "Mean Dice of each method's final model at each site; a dash where a site keeps its numbers to itself"
     return markup.table(caption, ("method", *sites, "worst site", "gap"), rows)
+
+
+def _cross_site(runs: Sequence[Results]) -> str:
+    """The matrices of the job `evaluate`, as heat maps of models by sites."""
+    tables = []
+    for run in runs:
+        if not (matrix := summarise_evaluation(run.rows)):
+            continue
+        sites = sorted({site for entry in matrix for site in entry["sites"]})
+        rows = []
+        for entry in matrix:
+            dice = {site: found["dice"]["mean"] for site, found in entry["sites"].items() if found["dice"]}
+            cells = (markup.heat_cell(dice.get(site)) for site in sites)
+            rows.append((markup.row_head(describe_model(entry)), *cells, *_spread(dice)))
+        caption = f"{run.name}: mean Dice of each model at each site; a dash where a site said nothing"
+        tables.append(markup.table(caption, ("model", *sites, "worst site", "gap"), rows))
+    return "".join(tables)
 
 
 def _spread(dice: dict[str, float]) -> tuple[str, str]:
@@ -97,7 +116,8 @@ def _weights(runs: Sequence[Results]) -> str:
 
 
 def _rounds(runs: Sequence[Results]) -> str:
-    return markup.charts(draw(run) for run in runs for draw in (pictures.draw_participation, pictures.draw_seconds))
+    draws = (pictures.draw_participation, pictures.draw_seconds, pictures.draw_bytes)
+    return markup.charts(draw(run) for run in runs for draw in draws)
 
 
 def _refusals(runs: Sequence[Results]) -> str:

@@ -114,6 +114,30 @@ def draw_seconds(run: Results) -> Chart | None:
     return canvas.finish(title, alt, legend_entries=len(parts) + 1)
 
 
+def draw_bytes(run: Results) -> Chart | None:
+    """What the rounds moved: the models sent to the sites, and their answers, over all sites; arrays only."""
+    moved: dict[str, dict[int, float]] = {"down": defaultdict(float), "up": defaultdict(float)}
+    for row in run.of_kind("site"):
+        for way, count in (row.get("bytes") or {}).items():
+            moved[way][row["round"]] += count / 1e6
+    if not any(moved.values()):
+        return None
+    canvas = Canvas()
+    words = {"down": "models to sites", "up": "answers of sites"}
+    bottom = np.zeros(len(moved["down"]))
+    for number, (way, by_round) in enumerate(moved.items()):
+        heights = np.array(list(by_round.values()))
+        rounds = [r + 1 for r in by_round]
+        canvas.axes.bar(rounds, heights, bottom=bottom, label=words[way], color=SERIES[number], width=0.7)
+        bottom += heights
+    canvas.axes.set(xlabel="round", ylabel="MB, all sites")
+    canvas.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    title = f"{run.name}: bytes of each round"
+    totals = {way: sum(by_round.values()) for way, by_round in moved.items()}
+    alt = f"{title}. In all {totals['down']:.1f} MB of models went to the sites and {totals['up']:.1f} MB came back."
+    return canvas.finish(title, alt, legend_entries=2)
+
+
 def _draw_curves(curves: Mapping[str, Curve], title: str, label: str) -> Chart | None:
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:

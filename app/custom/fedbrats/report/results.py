@@ -42,6 +42,11 @@ class Results:
         return not self.summary
 
     @property
+    def is_training(self) -> bool:
+        """Whether the run trains a model; the job `evaluate` trains none."""
+        return not self.of_kind("evaluation")
+
+    @property
     def sites(self) -> list[str]:
         """The sites that any row names."""
         return sorted({row["site"] for row in self.rows if "site" in row})
@@ -75,6 +80,11 @@ def read_results(folders: Sequence[Path]) -> list[Results]:
         replace(results, name=f"{results.name} ({results.folder.name})") if uses[results.name] > 1 else results
         for results in found
     ]
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run has written its first row."""
+    return any(path.stat().st_size for path in folder.rglob(ROWS_FILE))
 
 
 def _read_folder(folder: Path) -> Results:

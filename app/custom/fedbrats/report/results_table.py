@@ -14,7 +14,9 @@ from fedbrats.rows import REGIONS_AND_MEAN
 
 def results_section(runs: Sequence[Results]) -> str:
     """The section with the table, its headline and, where `fedbrats evaluate` was run, every metric."""
-    comparison = compare(runs)
+    comparison = compare([run for run in runs if run.is_training])
+    if not comparison:
+        return ""
     if not any(comparison.values()):
         return markup.section("Results", markup.paragraph("No run has reached its final evaluation yet."))
     regions = ("mean", *(region for region in REGIONS_AND_MEAN if region != "mean"))

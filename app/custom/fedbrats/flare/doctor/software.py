@@ -51,5 +51,6 @@ def _installed(name: str) -> str | None:
 def _compare(name: str, found: str | None, agreed: str | None) -> Finding:
     if found == agreed:
         return good(name, str(found))
-    remedy = f"pip install -c local/constraints.txt {name}=={agreed}"
+    what = f"fedbrats-{agreed}-*.whl" if name == "fedbrats" else f"{name}=={agreed}"
+    remedy = f"pip install -c local/constraints.txt {what}"
     return failed(name, f"{found or 'not installed'}, agreed on {agreed}", remedy, HOSPITAL_IT)

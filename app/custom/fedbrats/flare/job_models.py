@@ -1,0 +1,128 @@
+"""Models inside a job: safetensors files in its app, signed with it, so that every participant has the submitter's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.model.saved import SUMMARY_FILE, SavedModel, load_model
+
+MODELS_FOLDER = "models"  # in a job's app
+SUFFIX = ".safetensors"
+_PERSONAL, _JOB = "personal", "job_id"  # in a file's metadata
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """A model of a job: its weights, which of them are personal, and the job whose sites keep those."""
+
+    weights: dict[str, np.ndarray]
+    personal: str
+    job_id: str
+
+
+def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """Write each model into `folder`, and return the variables that a job needs to evaluate them.
+
+    paths: results folders or model files in them. A model is named after its job, or after its folder where several are
+    of one job.
+    Raises: DataError for what is no model; ConfigurationError for models of different networks or preparations.
+    """
+    models = [load_model(path) for path in paths]
+    _require_alike(models)
+    summaries = [_read_summary(model.path) for model in models]
+    names = _name_models(models, summaries)
+    for name, model, summary in zip(names, models, summaries, strict=True):
+        about = {_PERSONAL: summary.get("variables", {}).get("personal", "none"), _JOB: summary.get("job_id", "")}
+        _write(folder / f"{name}{SUFFIX}", model, about)
+    first = models[0]
+    return {
+        "models": names,
+        "network": first.network_options["preset"],
+        "spacing_mm": first.preparation.spacing_mm,
+        "normalisation": first.preparation.normalisation,
+        "volume_shape": list(first.preparation.shape) if first.preparation.shape else None,
+        "inference_window": list(first.window) if first.window else None,
+    }
+
+
+def model_names(folder: Path) -> list[str]:
+    """The names of the models in a folder."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+
+
+def read_job_model(folder: Path, name: str) -> JobModel:
+    """Read a model of a job. Raises: DataError for a name that is not there or a file that is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if name not in model_names(folder):
+        raise DataError(f"the job holds no model {name!r}; it holds {', '.join(model_names(folder)) or 'none'}")
+    try:
+        with safe_open(folder / f"{name}{SUFFIX}", framework="numpy") as stored:
+            about = stored.metadata() or {}
+            weights = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dictionary)
+        return JobModel(weights, about[_PERSONAL], about[_JOB])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DataError(f"the model {name} of the job cannot be read: {error}") from None
+
+
+def _write(path: Path, model: SavedModel, about: dict[str, str]) -> None:
+    from safetensors.numpy import save
+
+    weights = {name: np.ascontiguousarray(value.numpy()) for name, value in model.network.state_dict().items()}
+    content = save(weights, metadata=about)
+    write_bytes_atomic(path, lambda stream: stream.write(content))
+
+
+def _require_alike(models: Sequence[SavedModel]) -> None:
+    """One job prepares its cases in one way and builds one network."""
+    first = models[0]
+    for model in models[1:]:
+        for what, one, other in (
+            ("network", first.network_options["preset"], model.network_options["preset"]),
+            ("preparation", asdict(first.preparation), asdict(model.preparation)),
+            ("inference_window", first.window, model.window),
+        ):
+            if one != other:
+                raise ConfigurationError(
+                    f"{first.path} and {model.path} differ in their {what} ({one} and {other}); evaluate them in two "
+                    f"jobs, and give both results to the report"
+                )
+
+
+def _name_models(models: Sequence[SavedModel], summaries: Sequence[dict[str, Any]]) -> list[str]:
+    names = [_name_of(model, summary.get("job")) for model, summary in zip(models, summaries, strict=True)]
+    uses = Counter(names)
+    longer = [
+        name if uses[name] == 1 else _name_of(model, model.path.parent.resolve().name)
+        for name, model in zip(names, models, strict=True)
+    ]
+    if twice := next((name for name, count in Counter(longer).items() if count > 1), None):
+        raise ConfigurationError(f"the model {twice} is given twice")
+    return longer
+
+
+def _name_of(model: SavedModel, source: str | None) -> str:
+    """A job's or folder's name, with `best` for its selected model; letters, digits, `_` and `-` only."""
+    name = source or model.path.stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{name}-best" if model.path.name == "best_model.pt" else name)
+
+
+def _read_summary(model: Path) -> dict[str, Any]:
+    """What the results folder of a model says of its job; nothing for a file elsewhere."""
+    try:
+        document = json.loads((model.parent / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {model.parent / SUMMARY_FILE}: {error}") from None
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,57 @@
+"""Jobs run to their end; the lead has the result and where it comes from, the member has neither."""
+
+import json
+
+import pytest
+
+from fedbrats import __version__
+from fedbrats.rows import read_rows
+from tests.end_to_end.consortium import LEAD, MEMBER, QUICK, SERVER, fedbrats
+
+pytestmark = pytest.mark.end_to_end
+
+
+def test_the_doctor_finds_every_kit_healthy(consortium):
+    for name in (SERVER, *consortium.sites, LEAD):
+        done = fedbrats("doctor", consortium.kit(name), "--json", cwd=consortium.folder, check=False)
+        document = json.loads(done.stdout)
+        assert document["healthy"], [f for f in document["findings"] if f["state"] == "failed"]
+        answers = [f for f in document["findings"] if f["check"] == "server"]
+        assert name == SERVER or "both certificates accepted" in answers[0]["found"]
+
+
+def test_the_lead_fetches_the_result(consortium, results):
+    summary = json.loads((results / "summary.json").read_text())
+    assert sorted(summary["per_site"]) == sorted(consortium.sites)
+    assert summary["rounds"] == QUICK["num_rounds"]
+    assert (results / "global_model.pt").is_file()
+
+
+def test_the_result_says_where_it_comes_from(consortium, fedavg, results):
+    provenance = json.loads((results / "provenance.json").read_text())
+    assert provenance["job_id"] == fedavg
+    assert (provenance["submitter_name"], provenance["submitter_role"]) == (LEAD, "lead")
+    assert len(provenance["job_sha256"]) == 64
+    assert provenance["fedbrats"] == __version__
+    assert {name: provenance["config"][name] for name in QUICK} == QUICK
+    assert sorted(provenance["sites"]) == sorted(consortium.sites)
+    assert {site["version"] for site in provenance["sites"].values()} == {__version__}
+    manifests = {site["manifest"] for site in provenance["sites"].values()}
+    assert len(manifests) == len(consortium.sites), "two sites trained on one datalist"
+    assert all(len(manifest) == 64 for manifest in manifests)
+
+
+def test_the_member_sees_the_job_and_is_refused_its_result(consortium, fedavg):
+    shown = json.loads(fedbrats("status", "--kit", consortium.kit(MEMBER), "--json", cwd=consortium.folder).stdout)
+    assert set(shown["sites"]) >= set(consortium.sites)
+    assert fedavg in [job["job_id"] for job in shown["jobs"]]
+    refused = fedbrats("fetch", fedavg, "--kit", consortium.kit(MEMBER), cwd=consortium.folder, check=False)
+    assert refused.returncode == 1
+    assert f"refused this to {MEMBER} (member)" in refused.stderr
+
+
+def test_timeouts_are_advised_from_a_measured_round(consortium, results):
+    words = ("job", "timeouts", "fedavg", "--mbit", 20, "--results", results, "--json")
+    document = json.loads(fedbrats(*words, cwd=consortium.folder).stdout)
+    answers = [row["answered_s"] for row in read_rows(results / "rows.jsonl") if row["kind"] == "site"]
+    assert document["round_s"] == max(answers)
