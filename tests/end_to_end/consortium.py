@@ -116,10 +116,12 @@ def start_kit(kit: Path, inside: str | None = None) -> None:
     inside: a network namespace.
     """
     host = ["ip", "netns", "exec", inside] if inside else []
+    # A job that a hospital left ends when this is over; FLARE's own is a quarter of an hour (docs/deployment.md).
+    environment = {**participant_environment(), "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "20"}
     with (kit / "console.txt").open("ab") as log:
         subprocess.run(
             [*host, "bash", str(kit.resolve() / "startup" / "start.sh")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=participant_environment(), check=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, check=True,
         )  # fmt: skip
 
 

@@ -44,7 +44,9 @@ def test_names_do_not_matter(rounds: list[Round], order: list[int]) -> None:
 @given(MANY, st.integers(-12, 12))
 def test_scaling_ones_update_does_not_change_ones_factor(rounds: list[Round], exponent: int) -> None:
     scaled = change(rounds, "site-1", update=lambda update: algebra.scale(update, 2.0**exponent))
-    assert play(scaled) == play(rounds)
+    as_scaled, as_sent = play(scaled), play(rounds)
+    assert as_scaled.weights == as_sent.weights
+    assert as_scaled.traces == as_sent.traces
 
 
 @given(MANY, st.floats(0.01, 100.0))
@@ -319,3 +321,26 @@ def test_sketched_cosines_give_nearly_the_same_weights() -> None:
     exact, sketched = play(rounds), play(rounds, settings=replace(SETTINGS, sketched=True))
     assert sketched.weights[-1]["site-0"] == exact.weights[-1]["site-0"] == 0.0
     assert sketched.weights[-1] == pytest.approx(exact.weights[-1], abs=0.05)
+
+
+@pytest.mark.parametrize(("late_length", "is_silenced"), [(1.0, True), (0.1, False)])
+def test_camps_of_the_last_short_rounds_silence_nobody(late_length: float, is_silenced: bool) -> None:
+    """Two hospitals with most cases against three small ones, once the learning rate has fallen; seen on real cases.
+
+    In rounds as long as the first ones the same quarrel is evidence.
+    """
+    rng = np.random.default_rng(3)
+    cases = {"large": 40, "middle": 21, "small-1": 15, "small-2": 15, "small-3": 12}
+    rounds = []
+    for t in range(8):
+        common, length = algebra.scale(random_update(rng), 2.0), 1.0 if t < 3 else late_length
+        camps = [1.0 if t < 3 or "small" in site else -1.0 for site in cases]
+        sent = [algebra.add(algebra.scale(common, camp), random_update(rng)) for camp in camps]
+        rounds.append(
+            [
+                Contribution(site, t, count, 1, algebra.scale(update, length))
+                for (site, count), update in zip(cases.items(), sent, strict=True)
+            ]
+        )
+    traces = of_site(play(rounds), "large")
+    assert any(trace.quarantined or trace.factor < 0.6 for trace in traces) == is_silenced

@@ -83,15 +83,15 @@ def test_a_higher_value_never_has_a_lower_score(values: np.ndarray, data: st.Dat
     before = evidence.robust_scores(values, ALL[: len(values)], 0.05)
     after = evidence.robust_scores(raised, ALL[: len(values)], 0.05)
     assert after[i] >= before[i] - 1e-9
-    assert evidence.log_evidence(after)[i] >= evidence.log_evidence(before)[i] - 1e-9
+    assert evidence.log_evidence(after, -3.0)[i] >= evidence.log_evidence(before, -3.0)[i] - 1e-9
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9).map(sorted).map(np.array))
 def test_evidence_grows_with_the_score_and_is_bounded_above(scores: np.ndarray) -> None:
-    values = evidence.log_evidence(scores)
+    values = evidence.log_evidence(scores, -3.0)
     assert (np.diff(values) >= -1e-12).all()
     assert (values <= np.log(2.0)).all()
-    assert evidence.log_evidence(np.zeros(1))[0] == 0.0
+    assert evidence.log_evidence(np.zeros(1), -3.0)[0] == 0.0
 
 
 @given(VALUES, st.floats(-1.0, 1.0))

@@ -43,7 +43,7 @@ GOOD = json.loads(Memory({"a": SiteMemory()}, {}, 3).to_bytes())
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
         {"sites": {"a": {}}},
         {"sites": {"a": {**GOOD["sites"]["a"], "alignment": "high"}}},
         {"sites": {"a": {**GOOD["sites"]["a"], "alignment": float("nan")}}},

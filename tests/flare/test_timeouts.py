@@ -17,7 +17,8 @@ def table(**changes):
 
 
 def test_a_job_hears_of_its_own_variables_only():
-    assert set(table()) == {"wait_for_the_others_s", "round_timeout_s", "communication_timeout", "heart_beat_timeout"}
+    of_flare = {"communication_timeout", "heart_beat_timeout", "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT"}
+    assert set(table()) == {"wait_for_the_others_s", "round_timeout_s", *of_flare}
     assert table()["wait_for_the_others_s"].now == 3600
 
 

@@ -36,6 +36,7 @@ class SiteTrace:
     prior: float
     alignment: float
     coherence: float
+    reach: float
     usefulness: float | None
     stability: float
     factor: float
@@ -64,8 +65,8 @@ def weigh(
         return {}, [], memory
     past = memory.before(round_number)
     before = [past.get(each.site, SiteMemory()) for each in answers]
-    cosines = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
-    view = look(answers, before, cosines, settings)
+    cosines, lengths = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
+    view = look(answers, before, cosines, lengths, settings)
     learned = [_learn(site, view, i, settings) for i, site in enumerate(before)]
     after = quarantine.decide(learned, view, settings, min_clients)
     factors = np.array([_factor(old, new, settings) for old, new in zip(before, after, strict=True)])
@@ -77,6 +78,7 @@ def weigh(
             prior=float(prior[i]),
             alignment=float(view.alignment[i]),
             coherence=view.coherence,
+            reach=float(view.reach[i]),
             usefulness=None if math.isnan(view.usefulness[i]) else float(view.usefulness[i]),
             stability=_stability(before[i], settings),
             factor=float(factors[i]),
@@ -95,16 +97,23 @@ def weigh(
 def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) -> SiteMemory:
     """The site's record after this round, before quarantine is decided."""
     gain = 1.0 - settings.memory
-    alignment = site.alignment + gain * view.coherence * (view.alignment_evidence[i] - site.alignment)
+    weight = gain * view.coherence * float(view.reach[i])
+    alignment = site.alignment + weight * (view.alignment_evidence[i] - site.alignment)
     usefulness = site.usefulness
     if not math.isnan(view.usefulness[i]):
         usefulness += gain * (view.usefulness_evidence[i] - usefulness)
-    site = replace(site, alignment=float(alignment), usefulness=float(usefulness), rounds=site.rounds + 1)
+    site = replace(
+        site,
+        alignment=float(alignment),
+        usefulness=float(usefulness),
+        farthest=float(view.farthest[i]),
+        rounds=site.rounds + 1,
+    )
     if view.coherence < settings.coherent:
         return site
     return quarantine.walk(
-        replace(site, scores=(*site.scores, float(view.alignment_scores[i]))[-settings.window :]),
-        step=view.usual_alignment**2,
+        replace(site, scores=(*site.scores, float(view.reach[i] * view.alignment_scores[i]))[-settings.window :]),
+        step=(view.usual_alignment * float(view.reach[i])) ** 2,
         alignment=float(view.alignment[i]),
         settings=settings,
     )

@@ -58,6 +58,16 @@ def align(G: np.ndarray, prior: np.ndarray, copies: np.ndarray) -> np.ndarray:
     return alignment
 
 
+def median_of_others(values: np.ndarray, votes: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """(K,) for each site the median of the others' values, its copies left out; 1 where there is nobody else."""
+    medians = np.ones(len(values))
+    for i in range(len(values)):
+        others = np.where(copies[i], 0.0, votes)
+        if others.any():
+            medians[i] = weighted_median(values, others)
+    return medians
+
+
 def robust_scores(values: np.ndarray, votes: np.ndarray, smallest_deviation: float) -> np.ndarray:
     """(value - median) / max(deviation, smallest_deviation), the deviation from the median absolute deviation.
 
@@ -71,14 +81,15 @@ def robust_scores(values: np.ndarray, votes: np.ndarray, smallest_deviation: flo
     return np.nan_to_num((values - middle) / max(spread, smallest_deviation), nan=0.0)
 
 
-def log_evidence(scores: np.ndarray) -> np.ndarray:
-    """log(2 sigmoid(s)) of the softened score s = z^3 / (1 + z^2): 0 at the median, at most log 2, about z far below.
+def log_evidence(scores: np.ndarray, least: float) -> np.ndarray:
+    """log(2 sigmoid(s)) of the softened score s = z^3 / (1 + z^2): 0 at the median, at most log 2, about z below it,
+    but not below `least`: one round says no more, however alike the other sites are.
 
     Softening keeps the order of sites but takes little notice of differences of a deviation or less: that is by how
     much honest sites differ, and weights that follow it average worse than weights by cases.
     """
     softened = scores**3 / (1.0 + scores**2)
-    return np.log(2.0) - np.logaddexp(0.0, -softened)
+    return np.maximum(least, np.log(2.0) - np.logaddexp(0.0, -softened))
 
 
 def weighted_median(values: np.ndarray, votes: np.ndarray) -> float:

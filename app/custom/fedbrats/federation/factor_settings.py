@@ -17,6 +17,7 @@ class FactorSettings:
     usefulness_limit: float = 0.3  # a change of Dice beyond this is taken as this
     alignment_deviation: float = 0.05  # sites whose alignments differ by less than this are alike
     usefulness_deviation: float = 0.03  # the same for usefulness, in Dice
+    least_evidence: float = -3.0  # what one round can say against a site at most, in log units
     smallest_factor: float = 0.5
     largest_factor: float = 2.0
     smallest_share: float = 0.5  # a site that is heard keeps at least this share of its prior weight

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from fedbrats.errors import ConfigurationError
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class SiteMemory:
     """One site's record.
 
     `alignment` and `usefulness` are running evidence in log units (0 is neutral), `scores` the site's robust alignment
-    scores of recent coherent rounds, oldest first; `way` is how far the federation has come while the site took part,
-    `pull` how much of it the site pulled along; `rounds` is how often it was counted.
+    scores of recent coherent rounds times those rounds' reach, oldest first; `way` is how far the federation has come
+    while the site took part, `pull` how much of it the site pulled along; `farthest` is the length of its longest
+    update; `rounds` is how often it was counted.
     """
 
     alignment: float = 0.0
@@ -25,6 +26,7 @@ class SiteMemory:
     scores: tuple[float, ...] = ()
     way: float = 0.0
     pull: float = 0.0
+    farthest: float = 0.0
     quarantined: bool = False
     rounds: int = 0
 
@@ -95,6 +97,7 @@ def _as_record(values: dict) -> SiteMemory:
         scores=tuple(float(score) for score in values["scores"]),
         way=float(values["way"]),
         pull=float(values["pull"]),
+        farthest=float(values["farthest"]),
         quarantined=bool(values["quarantined"]),
         rounds=int(values["rounds"]),
     )

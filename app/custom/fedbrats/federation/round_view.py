@@ -28,10 +28,16 @@ class RoundView:
     usefulness: np.ndarray  # NaN where there is none
     usefulness_evidence: np.ndarray
     usual_alignment: float  # the median site's
+    farthest: np.ndarray  # the length of each site's longest update so far
+    reach: np.ndarray  # how long the other sites' updates are beside their longest: 1 far from the end, less near it
 
 
 def look(
-    answers: Sequence[Contribution], records: Sequence[SiteMemory], cosines: np.ndarray, settings: FactorSettings
+    answers: Sequence[Contribution],
+    records: Sequence[SiteMemory],
+    cosines: np.ndarray,
+    lengths: np.ndarray,
+    settings: FactorSettings,
 ) -> RoundView:
     """The view of the sites that are not in quarantine: their medians judge everybody."""
     copies = evidence.find_copies(cosines, settings.copy_threshold, settings.copy_ratio)
@@ -46,6 +52,8 @@ def look(
     alignment_scores = evidence.robust_scores(alignment, votes, settings.alignment_deviation)
     usefulness_scores = evidence.robust_scores(usefulness, votes, settings.usefulness_deviation)
     usual = evidence.weighted_median(alignment, votes)
+    as_sent = lengths / np.array([each.clip_scale for each in answers])
+    farthest = np.maximum(as_sent, [record.farthest for record in records])
     return RoundView(
         cases=cases,
         copies=copies,
@@ -53,10 +61,12 @@ def look(
         alignment=alignment,
         coherence=float(np.clip(usual / settings.coherence_scale, 0.0, 1.0)),
         alignment_scores=alignment_scores,
-        alignment_evidence=evidence.log_evidence(alignment_scores),
+        alignment_evidence=evidence.log_evidence(alignment_scores, settings.least_evidence),
         usefulness=usefulness,
-        usefulness_evidence=evidence.log_evidence(usefulness_scores),
+        usefulness_evidence=evidence.log_evidence(usefulness_scores, settings.least_evidence),
         usual_alignment=usual,
+        farthest=farthest,
+        reach=evidence.median_of_others(as_sent / farthest, votes, copies),
     )
 
 

@@ -28,12 +28,12 @@ def split_names(
     names = tuple(names)
     patterns = tuple(personal)
     for pattern in patterns:
-        if not any(_matches(name, pattern) for name in names):
+        if not any(matches(name, pattern) for name in names):
             raise ConfigurationError(
                 f"The personal pattern '{pattern}' matches no parameter of this network; "
                 "give a full parameter name or a prefix that ends with a dot."
             )
-    own = tuple(name for name in names if any(_matches(name, pattern) for pattern in patterns))
+    own = tuple(name for name in names if any(matches(name, pattern) for pattern in patterns))
     shared = tuple(name for name in names if name not in set(own))
     if not shared and not allow_nothing_shared:
         raise ConfigurationError(
@@ -70,7 +70,8 @@ def merge(shared: Update, personal: Update, names: Iterable[str]) -> dict[str, n
     return {name: parts[name] for name in names}
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means this name."""
     return name == pattern or (pattern.endswith(".") and name.startswith(pattern))
 
 

@@ -13,21 +13,23 @@ SKETCH_LENGTH = 4096
 _BLOCK = 1 << 16  # numbers read at a time: half a MiB of float64 a site, whatever the size of the largest tensor
 
 
-def gram(updates: Sequence[Update]) -> np.ndarray:
-    """Cosines (K, K) in float64, tensor by tensor: K^2 D operations, K^2 numbers kept. Every update is non-zero."""
+def gram(updates: Sequence[Update]) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines (K, K) and lengths (K,) in float64, tensor by tensor: K^2 D operations, K^2 numbers kept. Every update is
+    non-zero."""
     products = np.zeros((len(updates), len(updates)))
     for name in sorted(updates[0]):
         flat = [np.ravel(update[name]) for update in updates]
         for start in range(0, flat[0].size, _BLOCK):
             block = np.stack([row[start : start + _BLOCK].astype(np.float64) for row in flat])
             products += block @ block.T
-    return cosines(products)
+    return cosines(products), np.sqrt(np.diag(products))
 
 
-def sketched_gram(updates: Sequence[Update], length: int = SKETCH_LENGTH) -> np.ndarray:
-    """Cosines (K, K) from one `sketch` a site."""
+def sketched_gram(updates: Sequence[Update], length: int = SKETCH_LENGTH) -> tuple[np.ndarray, np.ndarray]:
+    """What `gram` gives, from one `sketch` a site."""
     sketches = np.stack([sketch(update, length) for update in updates])
-    return cosines(sketches @ sketches.T)
+    products = sketches @ sketches.T
+    return cosines(products), np.sqrt(np.diag(products))
 
 
 def sketch(update: Update, length: int = SKETCH_LENGTH) -> np.ndarray:

@@ -20,6 +20,7 @@ ROUND_WAITS = {
 }
 # Of FLARE 2.9.0: one exchange of a site with the server, and how long a silent site is taken for alive.
 COMMUNICATION_S, HEART_BEAT_S = 300, 600
+OUTCOME_S, SHORTEST_OUTCOME_S = 900, 60  # how long a job whose last round is over waits for word from every site
 TRANSFER_MARGIN = 3.0  # a line is slower at noon than when it was measured
 ROUNDING_S = 10
 
@@ -54,6 +55,9 @@ def advise(variables: Mapping[str, Any], model_bytes: int, mbit_per_s: float, ro
     yield Timeout("communication_timeout", where, COMMUNICATION_S, communication_s, "one transfer of the model")
     where, waits = "server: local/resources.json, server", "a silent site is taken for alive this long"
     yield Timeout("heart_beat_timeout", where, HEART_BEAT_S, HEART_BEAT_S, waits)
+    where, waits = "server: environment of start.sh", "after the last round, for word from hospitals that have left"
+    outcome_s = max(SHORTEST_OUTCOME_S, _round_up(answer_s))
+    yield Timeout("NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT", where, OUTCOME_S, outcome_s, waits)
 
 
 def measured_round(results_dir: Path) -> float:
