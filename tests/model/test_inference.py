@@ -59,6 +59,15 @@ def test_parts_away_from_the_main_tumour_are_left_out_whole_and_counted():
         assert ((kept == 0) | (kept == probabilities)).all()  # what stays is as it was, in every region
 
 
+def test_a_larger_piece_without_core_is_not_the_main_tumour():
+    probabilities = np.zeros((3, 12, 6, 6), np.float32)
+    probabilities[0, :5] = 0.9
+    probabilities[:2, 7:9] = 0.8
+    kept, count = keep_main_tumour(probabilities, 1.0)
+    assert count == 5 * 36
+    assert np.array_equal(np.flatnonzero(kept[0].any(axis=(1, 2))), [7, 8])
+
+
 def test_nothing_found_is_nothing_to_leave_out():
     kept, count = keep_main_tumour(np.zeros((3, 4, 4, 4), np.float32), 1.0)
     assert count == 0

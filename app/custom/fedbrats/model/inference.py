@@ -46,16 +46,19 @@ def predict_probabilities(
 
 
 def keep_main_tumour(probabilities: NDArray[np.float32], share: float) -> tuple[NDArray[np.float32], int]:
-    """Probabilities without the parts of the whole tumour that are smaller than `share` of the largest, and how many
-    voxels of whole tumour were in them.
+    """Probabilities without the parts of the whole tumour that hold less than `share` of the tumour core that the main
+    part holds, and how many voxels of whole tumour were in them.
 
-    Networks trained on few cases take bright healthy tissue elsewhere for more tumour. 1 keeps the largest part alone,
-    0 keeps all; between them a second focus stays if it is large enough.
+    Networks trained on few cases take bright healthy tissue elsewhere for more tumour, at times for a larger piece than
+    the tumour itself, but they find no core in it: so parts are compared by the sum of their core probabilities, not by
+    their size. 1 keeps the main part alone, 0 keeps all; between them a second focus stays if it has core enough.
     """
     parts, count = ndimage.label(probabilities[0] >= THRESHOLD)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0  # the background
-    small = (sizes > 0) & (sizes < share * sizes.max())
+    core = np.bincount(parts.ravel(), weights=probabilities[1].ravel(), minlength=count + 1)
+    core[0] = 0  # the background
+    small = core < share * core.max()
+    small[0] = False
     if not small.any():
         return probabilities, 0
     return np.where(small[parts], np.float32(0), probabilities), int(sizes[small].sum())

@@ -76,14 +76,14 @@ class TrainingSettings:
     proximal_mu: FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights.
     mixed_precision: bfloat16 on CUDA; a CPU always computes in float32.
     inference_window: sides of the sliding window of inference; null takes the whole volume at once.
-    component_share: parts of a predicted tumour that are smaller than this share of its largest part are left out of
-        the mask; 1 keeps the largest alone, 0 keeps all (`fedbrats.model.inference.keep_main_tumour`).
+    component_share: parts of a predicted tumour that hold less than this share of the main part's core are left out of
+        the mask; 1 keeps the main part alone, 0 keeps all (`fedbrats.model.inference.keep_main_tumour`).
     final_flips: whether the last evaluation takes the mean over the eight mirror images of a case.
     """
 
     patch_size: tuple[int, int, int] | None = (48, 64, 48)
     batch_size: int = 1
-    local_steps: int = 40
+    local_steps: int = 80
     local_epochs: int | None = None
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
@@ -105,7 +105,7 @@ class TrainingSettings:
     proximal_mu: float = 0.0
     mixed_precision: bool = True
     inference_window: tuple[int, int, int] | None = None
-    component_share: float = 1.0
+    component_share: float = 0.3
     final_flips: bool = True
 
     def __post_init__(self) -> None:
