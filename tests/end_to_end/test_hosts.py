@@ -4,52 +4,22 @@ Nothing else joins them, so that whatever needs a second port or another's loopb
 """
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from fedbrats.flare.processes import find_processes
 from tests.end_to_end.consortium import ADMIN, LEAD, SERVER, Consortium, start_kit, wait_for
+from tests.end_to_end.network import inside, joined_hosts
 
 pytestmark = pytest.mark.end_to_end
-FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
-PREFIX = f"fb{os.getpid() % 10000}"  # two runs on one machine must not meet
 LISTENING = "0A"  # as /proc/net/tcp writes it
-
-
-def ip(*words):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True)
-    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
 
 
 @pytest.fixture(scope="module")
 def hosts():
-    """Three namespaces: name -> address. The first holds the bridge."""
-    if os.geteuid() or not shutil.which("ip"):
-        pytest.skip("network namespaces need root and the ip command")
-    names = [f"{PREFIX}-{i}" for i in range(3)]
-    if subprocess.run(["ip", "netns", "add", names[0]], capture_output=True).returncode:
-        pytest.skip("this machine gives no network namespaces")
-    try:
-        ip("-n", names[0], "link", "add", "bridge", "type", "bridge")
-        ip("-n", names[0], "addr", "add", "10.77.0.1/24", "dev", "bridge")
-        ip("-n", names[0], "link", "set", "bridge", "up")
-        for i, name in enumerate(names[1:], 2):
-            ip("netns", "add", name)
-            ip("-n", names[0], "link", "add", f"port{i}", "type", "veth", "peer", "name", "eth0", "netns", name)
-            ip("-n", names[0], "link", "set", f"port{i}", "master", "bridge", "up")
-            ip("-n", name, "addr", "add", f"10.77.0.{i}/24", "dev", "eth0")
-            ip("-n", name, "link", "set", "eth0", "up")
-        for name in names:
-            ip("-n", name, "link", "set", "lo", "up")
-        yield {name: f"10.77.0.{i}" for i, name in enumerate(names, 1)}
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    with joined_hosts(3) as hosts:
+        yield hosts
 
 
 def test_two_hospitals_on_their_own_hosts_train_through_one_port(hosts, tmp_path, phantom_sites):
@@ -63,12 +33,12 @@ def test_two_hospitals_on_their_own_hosts_train_through_one_port(hosts, tmp_path
         shown = {}
 
         def all_here():
-            done = _inside(people, "status", "--kit", federation.kit(ADMIN), "--json")
+            done = inside(people, "status", "--kit", federation.kit(ADMIN), "--json")
             shown.update(json.loads(done.stdout) if done.returncode == 0 else {})
             return set(shown.get("sites", ())) == set(federation.sites)
 
         wait_for(all_here, timeout_s=120)
-        done = _inside(
+        done = inside(
             people, "submit", federation.job(num_rounds=1), "--kit", federation.kit(LEAD), "--wait", "--json"
         )
         assert done.returncode == 0, done.stderr
@@ -78,11 +48,6 @@ def test_two_hospitals_on_their_own_hosts_train_through_one_port(hosts, tmp_path
     finally:
         federation.stop()
         assert find_processes(tmp_path) == []
-
-
-def _inside(host, *words):
-    command = ["ip", "netns", "exec", host, FEDBRATS, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def _open_ports(host):

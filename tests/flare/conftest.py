@@ -28,14 +28,15 @@ class Room:
 
     root: Path
     identity: str = "server"
+    job_id: str = JOB_ID
     components: dict[str, Any] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        for folder in (WorkspaceConstants.STARTUP_FOLDER_NAME, WorkspaceConstants.SITE_FOLDER_NAME, JOB_ID):
+        for folder in (WorkspaceConstants.STARTUP_FOLDER_NAME, WorkspaceConstants.SITE_FOLDER_NAME, self.job_id):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         self.workspace = Workspace(str(self.root), site_name=self.identity)
-        self.contexts = FLContextManager(engine=self, identity_name=self.identity, job_id=JOB_ID)
+        self.contexts = FLContextManager(engine=self, identity_name=self.identity, job_id=self.job_id)
 
     def new_context(self) -> FLContext:
         return self.contexts.new_context()
@@ -83,20 +84,29 @@ class Federation:
 
     def round(self, round_number: int, answers: dict[str, Shareable]):
         """Accept the answers in the order given; returns (who was accepted, the aggregated DXO)."""
+        accepted, result = self._round(round_number, list(answers.items()))
+        return dict(accepted), result
+
+    def accept_twice(self, round_number: int, site: str, first, second):
+        """One site answers twice; returns the aggregated DXO."""
+        answers = [(site, self.answer(site, round_number, update)) for update in (first, second)]
+        return self._round(round_number, answers)[1]
+
+    def _round(self, round_number: int, answers: list[tuple[str, Shareable]]):
         from nvflare.apis.dxo import from_shareable
 
-        accepted = {}
+        accepted = []
         with self.room.new_context() as fl_ctx:
             fl_ctx.set_prop(
                 AppConstants.GLOBAL_MODEL, make_model_learnable(self.weights, {}), private=True, sticky=True
             )
             fl_ctx.set_prop(AppConstants.CURRENT_ROUND, round_number, private=True, sticky=True)
-            for site, shareable in answers.items():
+            for site, shareable in answers:
                 peer = FLContext()
                 peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
                 fl_ctx.set_peer_context(peer)
                 fl_ctx.set_prop(FLContextKey.SHAREABLE, shareable, private=True, sticky=False)
-                accepted[site] = self.aggregator.accept(shareable, fl_ctx)
+                accepted.append((site, self.aggregator.accept(shareable, fl_ctx)))
             result = from_shareable(self.aggregator.aggregate(fl_ctx))
             self.aggregator.reset(fl_ctx)
         return accepted, result

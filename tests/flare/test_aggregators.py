@@ -132,7 +132,11 @@ def test_the_factors_memory_survives_a_restart_of_the_server(new_federation):
     )
     for round_number in range(6):
         if round_number == 3:
-            restarted = new_federation(ContributionFactor(), "restarted")  # a new process, the same run folder
+            memory = json.loads(
+                json.dumps(restarted.aggregator.get_persist_state(None))
+            )  # as the server's state holds it
+            restarted = new_federation(ContributionFactor(), "restarted")
+            restarted.aggregator.restore(memory, None)
         updates = {site: through.random_update(10 * round_number + i) for i, site in enumerate("abcd")}
         results = []
         for federation in (through, restarted):

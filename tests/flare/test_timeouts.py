@@ -8,7 +8,7 @@ from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.timeouts import COMMUNICATION_S, advise, measured_round, transfer_seconds
 
-VARIABLES = {"round_timeout_s": 0, "wait_for_the_others_s": 3600, "num_rounds": 5}
+VARIABLES = {"first_deadline_s": 3600, "deadline_floor_s": 300, "num_rounds": 5}
 
 
 def table(**changes):
@@ -18,16 +18,16 @@ def table(**changes):
 
 def test_a_job_hears_of_its_own_variables_only():
     of_flare = {"communication_timeout", "heart_beat_timeout", "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT"}
-    assert set(table()) == {"wait_for_the_others_s", "round_timeout_s", *of_flare}
-    assert table()["wait_for_the_others_s"].now == 3600
+    assert set(table()) == {"first_deadline_s", "deadline_floor_s", *of_flare}
+    assert table()["first_deadline_s"].now == 3600
 
 
 def test_a_slower_hospital_or_line_or_a_larger_model_waits_longer():
-    known = table()["round_timeout_s"].advised
+    known = table()["deadline_floor_s"].advised
     assert known > 100
-    assert table(round_s=200.0)["round_timeout_s"].advised > known
-    assert table(mbit_per_s=0.5)["round_timeout_s"].advised > known
-    assert table(model_bytes=80_000_000)["round_timeout_s"].advised > known
+    assert table(round_s=200.0)["deadline_floor_s"].advised > known
+    assert table(mbit_per_s=0.5)["deadline_floor_s"].advised > known
+    assert table(model_bytes=80_000_000)["deadline_floor_s"].advised > known
 
 
 def test_one_transfer_of_a_large_model_over_a_thin_line_outlasts_flares_own_timeout():

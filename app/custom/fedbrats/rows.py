@@ -7,15 +7,24 @@ Kinds of rows, told apart by `kind`:
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
-- `site`: round, site, accepted, training_cases, validation_cases, steps, loss, seconds by part, rejected_cases,
-  manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its prepared cases,
-  where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only
+- `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, seconds by part,
+  rejected_cases, manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its
+  prepared cases, where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only, begins
+  (what the site's optimiser and personal weights were taken from: `kept` in memory, `stored` on its disk, `fresh`)
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in
 - `weight`: round, site, weight, and what the aggregator says of it
 - `refusal`: round, site, reason, message
-- `round`: round, answered, silent, seconds, ended_at
+- `round`: round, answered, silent, seconds, ended_at. silent sites gave no answer; a refused one is in a `refusal`
+- `participation`: round, attempt, asked, absent (not connected), counted, failed, waiting (no answer by the deadline),
+  case_share, deadline_s, seconds, lacks (what the round lacked of its rule, null where it was met)
+- `late`: round, site, late_s (after the round was closed), took_s: an answer that is not counted
+- `joined`: round, site, again: a site that came into a running job, for the first time or after a restart
+- `lost`: round, site, message: a site came back without what it kept of earlier rounds
+- `rollback`: round, to_round, drop: the model that the round began with was given up for that of an earlier one
+- `resume`: job, round: what follows goes on from this round of that job; the rows before it are that job's
+- `trouble`: round, message: something of the server's own that failed without ending the job
 - `end`: status, seconds
 """
 

@@ -9,11 +9,13 @@ example:
   fedbrats poc run fedavg --data sites --set num_rounds=3
   fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
   fedbrats poc run evaluate --data sites --models results/fedavg results/fedper
+  fedbrats poc submit --resume 0a1b2c3d-4e5f-6789-abcd-ef0123456789
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status = actions.add_parser("status", help="show the sites and jobs of the federation that is up")
     down = actions.add_parser("down", help="stop every process of the federation")
     for action in (run, submit):
-        action.add_argument("jobs", nargs="+", metavar="JOB", help="names as `fedbrats job list` shows them")
+        many = "+" if action is run else "*"
+        action.add_argument("jobs", nargs=many, metavar="JOB", help="names as `fedbrats job list` shows them")
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
         add_models_argument(action)
+    submit.add_argument("--resume", metavar="JOB_ID", help="go on with this job, from its last finished round")
     for action in (run, up):
         action.add_argument(
             "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
@@ -84,10 +88,14 @@ def _up(args: argparse.Namespace) -> int:
 
 
 def _submit(args: argparse.Namespace) -> int:
+    from fedbrats.errors import ConfigurationError
     from fedbrats.flare.poc import open_poc
 
-    jobs = _build_jobs(args)
-    print_documents(_run_jobs(args, open_poc(args.workspace), jobs), as_json=args.json)
+    if bool(args.jobs) == bool(args.resume):
+        raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
+    poc = open_poc(args.workspace)
+    jobs = [_build_resumed(args, poc)] if args.resume else _build_jobs(args)
+    print_documents(_run_jobs(args, poc, jobs), as_json=args.json)
     return 0
 
 
@@ -140,6 +148,17 @@ def _build_jobs(args: argparse.Namespace) -> list[Path]:
     settings = parse_settings(args.settings)
     check_jobs(args.jobs, settings)
     return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
+
+
+def _build_resumed(args: argparse.Namespace, poc: Poc) -> Path:
+    from fedbrats.flare.jobs import parse_settings
+    from fedbrats.flare.remote import resumed_job
+    from fedbrats.flare.sessions import person_session
+
+    folder = args.workspace.parent / "jobs" / "resumed"
+    shutil.rmtree(folder, ignore_errors=True)
+    with person_session(poc.admin_kit) as session:
+        return resumed_job(session, args.resume, folder, parse_settings(args.settings))
 
 
 def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
 
-from fedbrats.atomic import write_bytes_atomic
 from fedbrats.federation.contribution import FactorSettings, Memory, weigh
 from fedbrats.federation.gates import Contribution
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
 from fedbrats.federation.updates import weighted_mean
 from fedbrats.flare.gated_aggregator import Combined, GatedAggregator
-from fedbrats.rows import ROWS_FOLDER
 from fedbrats.settings import read_settings
-
-MEMORY_FILE = "memory.json"
 
 
 class WeightedFedAvg(GatedAggregator):
@@ -61,8 +55,8 @@ class TrimmedMean(GatedAggregator):
 class ContributionFactor(GatedAggregator):
     """Weights by cases, usefulness and stability, with a memory of every site; docs/contribution.md defines it.
 
-    The memory is written after every round into the run folder and read again when the job's run starts anew. It is
-    handed to FLARE's persist hooks as well, which FLARE 2.9.0 keeps but never calls.
+    The memory goes through FLARE's persist hooks, which the controller calls: it stands in the server's state with the
+    model that belongs to it.
 
     Args:
         min_clients: quarantine never leaves fewer sites than this.
@@ -75,37 +69,23 @@ class ContributionFactor(GatedAggregator):
         self._settings = settings
         self._min_clients = min_clients
         self._memory = Memory()
-        self._memory_path: Path | None = None
-
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Take up the memory of an earlier run of the same job."""
-        super().handle_event(event_type, fl_ctx)
-        if event_type == EventType.START_RUN:
-            run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-            self._memory_path = run_dir / ROWS_FOLDER / MEMORY_FILE
-            if self._memory_path.exists():
-                self._memory = Memory.from_bytes(self._memory_path.read_bytes())
-                self.log_info(fl_ctx, f"took up the memory of {len(self._memory.sites)} sites")
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
         """The mean update weighted by the factor; the memory moves on."""
         weights, traces, self._memory = weigh(
             contributions, self._memory, round_number, self._settings, self._min_clients
         )
-        if self._memory_path is not None:
-            content = self._memory.to_bytes()
-            write_bytes_atomic(self._memory_path, lambda stream: stream.write(content))
         heard = [each for each in contributions if weights[each.site] > 0]
         update = weighted_mean([each.update for each in heard], [weights[each.site] for each in heard])
         return Combined(update, [asdict(trace) for trace in traces])
 
     def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
-        """FLARE's hook: the memory as bytes."""
-        return {"memory": self._memory.to_bytes()}
+        """FLARE's hook: the memory as JSON."""
+        return {"memory": self._memory.to_bytes().decode("utf-8")}
 
     def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
-        """FLARE's hook: the memory from bytes."""
-        self._memory = Memory.from_bytes(state_data["memory"])
+        """FLARE's hook: the memory from JSON."""
+        self._memory = Memory.from_bytes(state_data["memory"].encode("utf-8"))
 
 
 def shares_of_cases(contributions: Sequence[Contribution]) -> dict[str, float]:

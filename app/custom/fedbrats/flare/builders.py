@@ -19,8 +19,8 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
-from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, RULES_COMPONENT
-from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, parse_site_facts, write_site_facts
+from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT
+from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, STATE_DIR, parse_site_facts, write_site_facts
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
@@ -40,7 +40,8 @@ class FedbratsBuilder(Builder):
       none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
     - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
-      training curves go besides TensorBoard, from `mlflow_uri`; a log of who asks for what;
+      training curves go besides TensorBoard, from `mlflow_uri`; the component that gives running jobs to sites that
+      come back; a log of who asks for what;
     - people who may submit: the built jobs in their kit's `transfer` folder;
     - everybody: a README for the person who receives the kit.
 
@@ -71,6 +72,7 @@ class FedbratsBuilder(Builder):
             if "misbehaviour" in (site.get_prop(FACTS) or {}) and ctx.get_provision_mode() != ProvisionMode.POC:
                 raise ConfigurationError(f"site {site.name} must not misbehave on purpose outside POC")
             self._write_site(site, Path(ctx.get_local_dir(site)))
+        add_component(Path(ctx.get_local_dir(server)) / ProvFileName.RESOURCES_JSON_DEFAULT, REJOIN_COMPONENT)
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
@@ -121,10 +123,14 @@ class FedbratsBuilder(Builder):
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
         facts = server.get_prop(FACTS) or {}
-        if all(register.values()):
-            tracking = {MLFLOW: facts[MLFLOW]} if facts.get(MLFLOW) else {}
-            write_json_atomic(local_dir / SITE_FILE, {REGISTER: register, **tracking})
         storage = facts.get("storage_dir")
+        document: dict[str, Any] = {REGISTER: register} if all(register.values()) else {}
+        if facts.get(MLFLOW):
+            document[MLFLOW] = facts[MLFLOW]
+        if storage is not None:
+            document[STATE_DIR] = str(Path(storage) / "state")
+        if document:
+            write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
             if not Path(storage).is_absolute():
                 raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
@@ -169,6 +175,13 @@ def quieten_console(log_config: Path) -> None:
     document = _read(log_config)
     document["handlers"]["consoleHandler"]["level"] = "WARNING"
     write_json_atomic(log_config, document)
+
+
+def add_component(resources: Path, component: dict[str, Any]) -> None:
+    """Let a kit's own process have one more component."""
+    document = _read(resources)
+    document["components"].insert(-1, component)  # the rule that judges components stays the last
+    write_json_atomic(resources, document)
 
 
 def move_storage(resources: Path, storage: Path) -> None:

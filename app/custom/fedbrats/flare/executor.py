@@ -20,14 +20,16 @@ from nvflare.app_common.app_constant import AppConstants
 
 import fedbrats
 from fedbrats.atomic import append_lines
-from fedbrats.errors import DataError, FedbratsError
+from fedbrats.errors import DataError, FedbratsError, UpdateError
 from fedbrats.federation.sharing import merge, split_names
 from fedbrats.federation.updates import difference
 from fedbrats.flare import cycles
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
-from fedbrats.flare.personal import load_personal, save_personal
-from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.flare.personal import load_personal, load_weights, save_personal
+from fedbrats.flare.recorder import FRESH, KEPT, REPORT_KEY, STAGES, STORED
+from fedbrats.flare.server_state import check_job_ids
+from fedbrats.flare.site_state import OPTIMISER_FILE, TRAINED_FILE, find_round, save_round
 from fedbrats.house import PACKAGE_DIR
 from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER, case_rows
 from fedbrats.trouble import corrupt_update
@@ -37,8 +39,9 @@ class SegmentationExecutor(Executor):
     """Answers the tasks `train` and `validate`.
 
     A training answer is a WEIGHT_DIFF whose meta carries, under `fedbrats`, the number of cases and steps, the
-    seconds, and the metrics of the received and of the trained model. Personal names are in it too: the site's
-    KeepShared filter removes them.
+    seconds, and the metrics of the received and of the trained model, and what the round began with (`begins`: `kept`
+    in memory, `stored` on disk, `fresh` where this site has nothing of an earlier round). Personal names are in it too:
+    the site's KeepShared filter removes them.
 
     Args:
         network, seed: the preset of the network and the seed of its first weights, as the server builds it.
@@ -47,6 +50,7 @@ class SegmentationExecutor(Executor):
         preparation: the settings of `fedbrats.data.cache.CacheSettings`.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
+        resume: ids of the jobs that this one goes on from, newest first: what they left at this site is taken up.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class SegmentationExecutor(Executor):
         validate_received: bool = True,
         validate_trained: bool = True,
         measure_minus_model: bool = False,
+        resume: list[str] | None = None,
         train_task: str = AppConstants.TASK_TRAIN,
         validate_task: str = AppConstants.TASK_VALIDATION,
     ):
@@ -71,7 +76,10 @@ class SegmentationExecutor(Executor):
         self._validate_received = validate_received
         self._validate_trained = validate_trained
         self._measure_minus_model = measure_minus_model
+        self._resume = check_job_ids(resume)
         self._last_trained: dict[str, np.ndarray] | None = None
+        self._last_round: int | None = None  # the round whose optimiser and personal weights are in memory
+        self._mine: dict[str, np.ndarray] | None = None  # the personal weights; None before this site has any
         self._tasks = {train_task: self._train, validate_task: self._validate}
         self._site: LocalSite | None = None
         self._personal_names: tuple[str, ...] = ()
@@ -120,7 +128,8 @@ class SegmentationExecutor(Executor):
         round_number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
         total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
         task = from_shareable(shareable)
-        start = self._own_model(site, task.data, fl_ctx)
+        begins = self._take_up(site, round_number, fl_ctx)
+        start = self._own_model(task.data)
         minus_score = self._minus_score(site, start, task) if self._measure_minus_model else None
         site.trainer.set_weights(start)
         received = site.evaluate() if self._validate_received else None
@@ -137,11 +146,10 @@ class SegmentationExecutor(Executor):
         trained = site.evaluate() if self._validate_trained else None
         self._leave_out_bad_cases(site, round_number, fl_ctx)
         self._last_trained = end if self._measure_minus_model else None
-        if self._personal_names:
-            save_personal(self._personal_dir(site, fl_ctx), {name: end[name] for name in self._personal_names})
+        self._keep(site, round_number, end, fl_ctx)
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
-        report = {**site.report(outcome, received, trained), "minus_score": minus_score}
+        report = {**site.report(outcome, received, trained), "minus_score": minus_score, "begins": begins}
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
         if report["received"]:
@@ -152,7 +160,10 @@ class SegmentationExecutor(Executor):
 
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
-        site.trainer.set_weights(self._own_model(site, from_shareable(shareable).data, fl_ctx))
+        if self._last_round is None and self._personal_names:  # a job that goes on after its last round
+            stored = (load_personal(folder) for folder in self._personal_dirs(site, fl_ctx))
+            self._mine = next((weights for weights in stored if weights is not None), None)
+        site.trainer.set_weights(self._own_model(from_shareable(shareable).data))
         scores = site.evaluate(flips=site.trainer.settings.final_flips)
         self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
@@ -169,20 +180,47 @@ class SegmentationExecutor(Executor):
         metrics = site.metrics(site.evaluate())
         return None if metrics is None else 1.0 - metrics["dice"]["mean"]
 
-    def _own_model(
-        self, site: LocalSite, received: Mapping[str, np.ndarray], fl_ctx: FLContext
-    ) -> dict[str, np.ndarray]:
+    def _own_model(self, received: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The received shared weights with the site's personal ones; before its first round a site has none of its
         own."""
         shared, personal = split_names(received, self._personal_names, allow_nothing_shared=True)
-        mine = load_personal(self._personal_dir(site, fl_ctx)) if personal else {}
-        if mine is None:
-            mine = {name: received[name] for name in personal}
+        mine = {name: (self._mine or received)[name] for name in personal}
         return merge({name: received[name] for name in shared}, mine, received)
 
-    @staticmethod
-    def _personal_dir(site: LocalSite, fl_ctx: FLContext) -> Path:
-        return site.facts.personal_dir / fl_ctx.get_job_id() / site.name
+    def _take_up(self, site: LocalSite, round_number: int, fl_ctx: FLContext) -> str:
+        """Have in memory what the round before this one left; returns where it came from."""
+        if self._last_round is not None and self._last_round < round_number:
+            return KEPT
+        folders = self._personal_dirs(site, fl_ctx)
+        load_personal(folders[0])  # weights that cannot be read are said, and never written over
+        kept = find_round(folders, round_number)
+        if kept is None:
+            self._mine = self._last_trained = None
+            site.trainer.forget_state()
+            if round_number > 0:
+                self.log_warning(fl_ctx, f"nothing of an earlier round is here: round {round_number} begins anew")
+            return FRESH
+        self._mine, self._last_trained = load_personal(kept), load_weights(kept / TRAINED_FILE)
+        try:
+            site.trainer.load_state(kept / OPTIMISER_FILE)
+        except UpdateError as error:
+            self.log_error(fl_ctx, f"{error}; round {round_number} begins with a new optimiser")
+            site.trainer.forget_state()
+            return FRESH
+        return STORED
+
+    def _keep(self, site: LocalSite, round_number: int, end: Mapping[str, np.ndarray], fl_ctx: FLContext) -> None:
+        """Keep what this round left, in memory and on the disk."""
+        folder = self._personal_dirs(site, fl_ctx)[0]
+        self._mine = {name: end[name] for name in self._personal_names} or None
+        if self._mine:
+            save_personal(folder, self._mine)
+        save_round(folder, round_number, site.trainer, personal=self._mine, trained=self._last_trained)
+        self._last_round = round_number
+
+    def _personal_dirs(self, site: LocalSite, fl_ctx: FLContext) -> list[Path]:
+        """Where this job keeps what belongs to this site, and where those did that it goes on from."""
+        return [site.facts.personal_dir / job_id / site.name for job_id in (fl_ctx.get_job_id(), *self._resume)]
 
     def _leave_out_bad_cases(self, site: LocalSite, round_number: int | None, fl_ctx: FLContext) -> None:
         """A row of the site's own file for each case that is left out from now on; their names stay out of the log.

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_opt.pt.fedce import FedCEConstants, FedCEModelAggregator
 
@@ -21,6 +22,7 @@ from fedbrats.flare.aggregators import shares_of_cases
 from fedbrats.flare.gated_aggregator import Combined, GatedAggregator
 
 WEIGHTS_META = FedCEConstants.CONTRIBUTION_WEIGHTS
+MEMORY = ("_contribution_weights", "_cosine_means", "_cosine_counts")
 NEUTRAL_SCORE = 0.5  # before a site has a model of its own there is nothing to leave out
 
 
@@ -48,6 +50,15 @@ class FedCE(GatedAggregator):
         rows = [{"site": site, "prior": prior, "weight": weights[site]} for site, prior in priors.items()]
         update = {name: np.asarray(value, dtype=np.float32) for name, value in model.params.items()}
         return Combined(update, rows, {WEIGHTS_META: weights})
+
+    def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
+        """FLARE's hook: what FedCE remembers of every site, which FLARE 2.9.0 keeps in private attributes."""
+        return {name: dict(getattr(self._fedce, name)) for name in MEMORY}
+
+    def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
+        """FLARE's hook: FedCE as it was."""
+        for name in MEMORY:
+            setattr(self._fedce, name, dict(state_data[name]))
 
 
 def leave_out(received: Update, own: Update, weight: float) -> dict[str, np.ndarray]:

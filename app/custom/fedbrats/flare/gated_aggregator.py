@@ -102,6 +102,14 @@ class GatedAggregator(Aggregator):
         fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
         return DXO(DataKind.WEIGHT_DIFF, data=dict(combined.update), meta=combined.meta).to_shareable()
 
+    def counted_cases(self) -> dict[str, int]:
+        """The cases of each site that is counted in the present round."""
+        return {site: int(each.cases) for site, each in list(self._contributions.items())}
+
+    def registered_cases(self) -> dict[str, int]:
+        """The cases of each site of the consortium; empty where this server keeps no register."""
+        return dict(self._registered or {})
+
     def reset(self, fl_ctx: FLContext) -> None:
         """Forget the round; FLARE calls it after each."""
         self._contributions = {}
@@ -126,6 +134,8 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
     dxo = from_shareable(shareable)
     if dxo.data_kind != DataKind.WEIGHT_DIFF:
         raise ValueError(f"expected {DataKind.WEIGHT_DIFF}, got {dxo.data_kind}")
+    if not isinstance(dxo.data, dict) or not all(isinstance(name, str) for name in dxo.data):
+        raise ValueError("it is no mapping of names to arrays")
     report = dxo.get_meta_prop(REPORT_KEY)
     if not isinstance(report, dict):
         raise ValueError("it says nothing of its cases and steps")
@@ -138,8 +148,12 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
         steps=report["steps"],
         update=dxo.data,
         usefulness=usefulness(report),
-        minus_score=report.get("minus_score"),
+        minus_score=_finite_or_none(report.get("minus_score")),
     )
+
+
+def _finite_or_none(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
 
 def usefulness(report: dict[str, Any]) -> float | None:

@@ -15,16 +15,25 @@ PERSONAL_FILE = "personal.npz"
 
 
 def save_personal(folder: Path, weights: Mapping[str, np.ndarray]) -> None:
-    """Write `folder/personal.npz` atomically; plain arrays, no pickle."""
-    write_bytes_atomic(folder / PERSONAL_FILE, lambda stream: np.savez(stream, allow_pickle=False, **weights))
+    """Write `folder/personal.npz` atomically."""
+    save_weights(folder / PERSONAL_FILE, weights)
 
 
 def load_personal(folder: Path) -> dict[str, np.ndarray] | None:
-    """Read the personal weights of a job, or None where there are none yet.
+    """Read the personal weights of a job, or None where there are none yet. Raises: as `load_weights`."""
+    return load_weights(folder / PERSONAL_FILE)
+
+
+def save_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write weights atomically; plain arrays, no pickle."""
+    write_bytes_atomic(path, lambda stream: np.savez(stream, allow_pickle=False, **weights))
+
+
+def load_weights(path: Path) -> dict[str, np.ndarray] | None:
+    """Read stored weights, or None where there are none.
 
     Raises: DataError for a file that cannot be read; it is never taken for an absent one.
     """
-    path = folder / PERSONAL_FILE
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}

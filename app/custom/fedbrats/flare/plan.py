@@ -18,8 +18,11 @@ LIMITS = {  # of the variables that are no settings of training or preparation; 
     "num_rounds": (1, 10**6),
     "min_clients": (1, 10**4),
     "seed": (0, 2**32 - 1),
-    "wait_for_the_others_s": (0.0, 1e8),
-    "round_timeout_s": (0.0, 1e8),
+    "min_case_share": (0.0, 1.0),
+    "first_deadline_s": (0.001, 1e8),
+    "deadline_factor": (1.0, 1e4),
+    "deadline_floor_s": (0.0, 1e8),
+    "round_attempts": (1, 1000),
     "poll_interval_s": (0.001, 60.0),
 }
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"

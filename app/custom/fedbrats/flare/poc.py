@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,18 +126,20 @@ def open_poc(workspace: Path) -> Poc:
     return Poc(workspace, Path(state["kits"]), tuple(state["sites"]))
 
 
-def start(poc: Poc) -> None:
-    """Start the server and every site, and wait until all sites are connected.
+def start(poc: Poc, names: Sequence[str] = ()) -> None:
+    """Start the server and every site, or those of `names` alone, and wait until every site that runs is connected.
 
     Raises: FedbratsError where a process ends early or a site does not connect in time; everything started is stopped.
     """
-    processes: list[dict[str, Any]] = []
+    names = names or (SERVER, *poc.sites)
+    known = (_read_state(poc.workspace) or {"processes": []})["processes"]
+    processes: list[dict[str, Any]] = [entry for entry in known if entry["name"] not in names]
     try:
-        for name in (SERVER, *poc.sites):
+        for name in names:
             processes.append({"name": name, **_start_participant(poc, name)})
             state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": processes}
             write_json_atomic(poc.workspace / STATE_FILE, state)
-        _wait_until_ready(poc)
+        _wait_until_ready(poc, {entry["name"] for entry in processes} - {SERVER})
     except BaseException:
         stop(poc.workspace)
         raise
@@ -159,7 +161,7 @@ def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
     return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
 
 
-def _wait_until_ready(poc: Poc) -> None:
+def _wait_until_ready(poc: Poc, sites: Set[str]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     reached: set[str] = set()
     while time.monotonic() < deadline:
@@ -168,7 +170,7 @@ def _wait_until_ready(poc: Poc) -> None:
             with admin_session(poc.admin_kit, timeout_s=5.0) as session:
                 while time.monotonic() < deadline:
                     reached = {client.name for client in session.get_system_info().client_info}
-                    if reached >= set(poc.sites):
+                    if reached >= sites:
                         return
                     _check_alive(poc)
                     time.sleep(0.25)
@@ -176,7 +178,7 @@ def _wait_until_ready(poc: Poc) -> None:
             raise
         except Exception:  # FLARE raises many kinds while the server is not there yet
             time.sleep(0.5)
-    missing = sorted(set(poc.sites) - reached)
+    missing = sorted(sites - reached)
     raise FedbratsError(
         f"after {START_TIMEOUT_S} s these sites have not connected: {', '.join(missing)}; "
         f"see console.log in {poc.kits}/SITE"

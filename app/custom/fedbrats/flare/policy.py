@@ -11,7 +11,6 @@ FLARE_CLASSES = (
     "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
     "nvflare.app_common.workflows.cross_site_model_eval.CrossSiteModelEval",
     "nvflare.app_common.workflows.global_model_eval.GlobalModelEval",
-    "nvflare.app_common.workflows.scatter_and_gather.ScatterAndGather",
     "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
     "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
     # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
@@ -26,6 +25,7 @@ OUR_CLASSES = (
     "fedbrats.flare.aggregators.WeightedFedAvg",
     "fedbrats.flare.cross_site.CrossSiteExecutor",
     "fedbrats.flare.cross_site.JobModels",
+    "fedbrats.flare.controller.PatientScatterAndGather",
     "fedbrats.flare.executor.SegmentationExecutor",
     "fedbrats.flare.fedce.FedCE",
     "fedbrats.flare.filters.KeepShared",
@@ -77,4 +77,5 @@ PRIVACY = {
     ],
     "default_scope": "hospital",
 }
+REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.rejoin.Rejoin", "args": {}}
 RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.job_rules.NoPaths", "args": {}}

@@ -26,6 +26,7 @@ from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, eva
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
+KEPT, STORED, FRESH = "kept", "stored", "fresh"  # what a site's round begins with: see SegmentationExecutor
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
 FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
@@ -36,6 +37,12 @@ def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx:
     component.fire_event(ROWS_EVENT, fl_ctx)
 
 
+def rows_path(fl_ctx: FLContext) -> Path:
+    """The recorder's file of the job that runs here."""
+    run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+    return run_dir / ROWS_FOLDER / ROWS_FILE
+
+
 class Recorder(FLComponent):
     """Appends rows to `fedbrats/rows.jsonl` in the run folder of the server, which the job's download contains."""
 
@@ -44,7 +51,9 @@ class Recorder(FLComponent):
         self._path: Path | None = None
         self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
         self._unwritten: list[str] = []
-        self._answered: list[str] = []
+        self._answered: set[str] = set()
+        self._refused: set[str] = set()
+        self._known: set[str] = set()  # sites that were counted in some round
         self._bytes_down = 0
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -63,8 +72,7 @@ class Recorder(FLComponent):
             handler(fl_ctx)
 
     def _start(self, fl_ctx: FLContext) -> None:
-        run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-        self._path = run_dir / ROWS_FOLDER / ROWS_FILE
+        self._path = rows_path(fl_ctx)
         self._began = time.monotonic()
         cycles.set_aside()
         self._write(
@@ -73,7 +81,7 @@ class Recorder(FLComponent):
 
     def _start_round(self, fl_ctx: FLContext) -> None:
         self._round_began = time.monotonic()
-        self._answered = []
+        self._answered, self._refused = set(), set()
         self._bytes_down = _count_bytes(
             (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
         )
@@ -85,7 +93,7 @@ class Recorder(FLComponent):
         answer = _read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
         report = _report_of(answer)
         if accepted:
-            self._answered.append(site)
+            self._answered.add(site)
         metrics = report.pop("received", None), report.pop("trained", None)
         late = time.monotonic() - self._round_began
         traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
@@ -95,6 +103,14 @@ class Recorder(FLComponent):
         rows = [row]
         for stage, values in zip(("received", "trained"), metrics, strict=True):
             rows += metric_rows(round_number, site, stage, values, cases)
+        if accepted and report.get("begins") == FRESH and site in self._known:
+            message = (
+                f"{site} has lost what it kept of earlier rounds: its optimiser and its personal weights begin anew"
+            )
+            self.log_warning(fl_ctx, message)
+            rows.append({"kind": "lost", "round": round_number, "site": site, "message": message})
+        if accepted:
+            self._known.add(site)
         self._write(rows)
 
     def _end_round(self, fl_ctx: FLContext) -> None:
@@ -103,7 +119,7 @@ class Recorder(FLComponent):
             "kind": "round",
             "round": fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
             "answered": sorted(self._answered),
-            "silent": sorted(clients - set(self._answered)),
+            "silent": sorted(clients - self._answered - self._refused),
             "seconds": time.monotonic() - self._round_began,
             "ended_at": time.time(),
         }
@@ -129,7 +145,10 @@ class Recorder(FLComponent):
         self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
-        self._write(fl_ctx.get_prop(ROWS_EVENT) or [])
+        rows = fl_ctx.get_prop(ROWS_EVENT) or []
+        self._refused |= {row["site"] for row in rows if row["kind"] == "refusal"}
+        self._known |= {row["site"] for row in rows if row["kind"] == "site" and row["accepted"]}  # of an earlier job
+        self._write(rows)
 
     def _end(self, fl_ctx: FLContext) -> None:
         signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered

@@ -6,18 +6,20 @@ import hashlib
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
-from fedbrats.flare.jobs import META, read_variables
+from fedbrats.flare.jobs import META, read_variables, set_variables
 from fedbrats.flare.runs import finish_results
 from fedbrats.flare.sessions import job_status, pause_between_questions, quiet
 from fedbrats.rows import ROWS_FILE, read_rows
 
 POLL_S = 2.0
+ENDED = ("FINISHED", "FAILED")
 SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
 PROVENANCE_FILE = "provenance.json"
 SITE_FACTS = ("version", "manifest", "training_cases", "validation_cases", "rejected_cases")
@@ -39,12 +41,35 @@ def submit(session: Any, job_dir: Path) -> str:
             raise FedbratsError(f"the server did not take the job {job_dir.name}: {error}") from error
 
 
+def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, Any]) -> Path:
+    """Write into `folder` a job that goes on from where this one ended, with its own configuration; returns it.
+
+    settings: variables to change, as with --set.
+
+    Raises: FedbratsError where the job still runs, ConfigurationError for a variable that it does not have.
+    """
+    status = str(session.get_job_meta(job_id).get("status", ""))
+    if not status.startswith(ENDED):
+        raise FedbratsError(
+            f"job {job_id} is {status.lower() or 'not there'} still; it can be resumed when it has ended"
+        )
+    with tempfile.TemporaryDirectory(prefix="fedbrats-resume-") as temporary:
+        with quiet():
+            downloaded = Path(session.download_job_result(job_id, temporary))
+        source = next(path.parent for path in sorted((downloaded / "job").glob(f"*/{META}")))
+        job_dir = Path(shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*SIGNING_FILES)))
+    earlier = read_variables(job_dir).get("resume") or []
+    config_dir = job_dir / "app" / "config"
+    set_variables(config_dir, {**settings, "resume": [job_id, *earlier]}, source="--set")
+    return job_dir
+
+
 def wait_for_end(session: Any, job_id: str) -> str:
     """Wait until a job has ended, however long that takes; returns its status."""
     began = time.monotonic()
     while True:
         status = job_status(session, job_id)
-        if status.startswith(("FINISHED", "FAILED")):
+        if status.startswith(ENDED):
             return status
         time.sleep(pause_between_questions(time.monotonic() - began, POLL_S))
 
@@ -56,7 +81,7 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
     """
     meta = session.get_job_meta(job_id)
     status = str(meta.get("status", ""))
-    if not status.startswith(("FINISHED", "FAILED")):
+    if not status.startswith(ENDED):
         raise FedbratsError(f"job {job_id} is {status.lower() or 'not there'} still; fetch it when it has ended")
     results_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=results_dir) as folder:

@@ -17,7 +17,8 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.trouble import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
-REGISTER, MLFLOW = "registered_cases", "mlflow_uri"  # the server's entries in its own site file
+# The server's entries in its own site file.
+REGISTER, MLFLOW, STATE_DIR = "registered_cases", "mlflow_uri", "state_dir"
 
 
 MOST = 100_000  # threads, workers, cases: more is a slip of the finger
@@ -76,7 +77,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     if not isinstance(document, dict):
         raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
     # In FLARE's simulator, sites and server share a file.
-    known = {field.name for field in fields(SiteFacts)} | {REGISTER, MLFLOW}
+    known = {field.name for field in fields(SiteFacts)} | {REGISTER, MLFLOW, STATE_DIR}
     unknown = sorted(set(document) - known)
     if unknown:
         raise ConfigurationError(
@@ -139,10 +140,12 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
     """
     path = local_dir / SITE_FILE
     try:
-        register = json.loads(path.read_text(encoding="utf-8"))[REGISTER]
+        register = json.loads(path.read_text(encoding="utf-8")).get(REGISTER)
+        if register is None:
+            return None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"the server's {path} has no readable registered_cases: {error!r}") from None
     if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
         raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
@@ -161,6 +164,18 @@ def read_mlflow_uri(local_dir: Path) -> str | None:
     if uri is not None and not isinstance(uri, str):
         raise ConfigurationError(f"mlflow_uri in {path} must be an address such as http://localhost:5000, not {uri!r}")
     return uri
+
+
+def read_state_dir(local_dir: Path) -> Path:
+    """Where this server keeps the state of its jobs: `state_dir` of its own site file, else `state` in its kit."""
+    path = local_dir / SITE_FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")).get(STATE_DIR, "state")
+        return local_dir.parent / value
+    except FileNotFoundError:
+        return local_dir.parent / "state"
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigurationError(f"the server's {path} has no readable {STATE_DIR}: {error}") from None
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

@@ -13,8 +13,6 @@ from fedbrats.rows import ROWS_FILE, read_rows
 
 # How many times the slowest hospital's answer a job waits; those of these that a job has are variables of it.
 ROUND_WAITS = {
-    "wait_for_the_others_s": (1.5, "after `min_clients` answers, for the slowest hospital"),
-    "round_timeout_s": (3.0, "for a whole round; 0 waits for ever"),
     "first_deadline_s": (4.0, "for the first round, which also prepares the data"),
     "deadline_floor_s": (2.0, "at least, whatever the sites' measured speeds say"),
 }

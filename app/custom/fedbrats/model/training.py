@@ -320,6 +320,10 @@ class Trainer:
             why = str(error).splitlines()[0]
             raise UpdateError(f"{path} is not a training state of this network: {why}") from None
 
+    def forget_state(self) -> None:
+        """Begin anew with an optimiser that knows nothing."""
+        self._optimiser = self._new_optimiser()
+
     def _step(self, batch: Batch, learning_rate: float, anchor: list[Tensor]) -> float:
         """One optimiser step; returns the loss. A loss that is not finite changes nothing."""
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True)

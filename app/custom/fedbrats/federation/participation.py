@@ -1,0 +1,69 @@
+"""When a round counts: how many sites and cases it needs, and how long it waits for the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fedbrats.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Participation:
+    """The rule of a job.
+
+    min_clients: how many sites must be counted.
+    min_case_share: the share of the registered training cases that the counted sites must hold.
+    first_deadline_s: how long to wait for a site whose speed is not known yet; it prepares its cases first.
+    deadline_factor: from then on, how many times the slowest site's own measured time to wait.
+    deadline_floor_s: but never less than this, for a short round is easily late.
+    attempts: how often a round that is not met waits anew, and asks anew who failed, before the job ends.
+    """
+
+    min_clients: int = 2
+    min_case_share: float = 0.5
+    first_deadline_s: float = 3600.0
+    deadline_factor: float = 3.0
+    deadline_floor_s: float = 300.0
+    attempts: int = 3
+
+    def __post_init__(self) -> None:
+        limits = {
+            "min_clients": (1, 1e6),
+            "min_case_share": (0, 1),
+            "first_deadline_s": (0, 1e8),
+            "deadline_factor": (1, 1e6),
+            "deadline_floor_s": (0, 1e8),
+            "attempts": (1, 1000),
+        }
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}, expected {least:g} to {most:g}")
+
+    def deadline_s(self, sites: Iterable[str], seconds: Mapping[str, float]) -> float:
+        """How long a round of these sites may take; `seconds` holds how long each of them has lately taken."""
+        sites = list(sites)
+        if not sites or any(site not in seconds for site in sites):
+            return self.first_deadline_s
+        return max(self.deadline_floor_s, self.deadline_factor * max(seconds[site] for site in sites))
+
+    def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:
+        """What the round lacks, as a clause; None where the rule is met.
+
+        counted: the cases of each site that is counted; known: those of every site of the consortium.
+        """
+        if len(counted) < self.min_clients:
+            return f"{len(counted)} of at least {self.min_clients} sites are counted"
+        share = case_share(counted, known)
+        if share < self.min_case_share:
+            return (
+                f"the counted sites hold {share:.0%} of the cases, and at least {self.min_case_share:.0%} are asked for"
+            )
+        return None
+
+
+def case_share(counted: Mapping[str, int], known: Mapping[str, int]) -> float:
+    """The share of all known cases that the counted sites hold."""
+    total = math.fsum({**known, **counted}.values())
+    return math.fsum(counted.values()) / total if total else 0.0

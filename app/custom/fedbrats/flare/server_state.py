@@ -1,0 +1,129 @@
+"""What a server must remember to go on after it was killed: one file a finished round, outside the run folder.
+
+FLARE 2.9.0 keeps its persist hooks but never calls them, and a server that is killed loses its running jobs. Everything
+that belongs together stands in one file, so that a crash can never pair the model of one round with the memory of
+another. Plain arrays and JSON, no pickle; a zip archive checks its own contents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.errors import ConfigurationError, DataError
+
+KEPT_ROUNDS = 2
+JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Weights = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The weights of a global model and what is said of it."""
+
+    weights: Weights
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """The server after a finished round.
+
+    models: `global`, and, once there are, `best` (with its `score`) and `good`, which a worse model is rolled back to
+        (with the sites' `scores` and the round in which it was sent).
+    optimiser: the state of the server's own optimiser, arrays by `parameter/name`; empty where it has none.
+    memory: what the aggregator remembers, as JSON.
+    seconds, declared: by site, how long its last rounds took and how many cases it last declared.
+    rows: the recorder's file.
+    """
+
+    round_number: int
+    models: dict[str, Model]
+    optimiser: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    declared: dict[str, int] = field(default_factory=dict)
+    rows: str = ""
+
+    def read_rows(self) -> list[dict[str, Any]]:
+        """The rows up to this round."""
+        return [json.loads(line) for line in self.rows.splitlines()]
+
+
+def check_job_ids(ids: Any) -> tuple[str, ...]:
+    """The jobs that a job goes on from, newest first. Raises: ConfigurationError for anything but FLARE's job ids."""
+    ids = ids or []
+    if not isinstance(ids, list) or not all(isinstance(each, str) and JOB_ID.fullmatch(each) for each in ids):
+        raise ConfigurationError(f"resume must be a list of job ids, as `fedbrats submit --resume` writes, not {ids!r}")
+    return tuple(ids)
+
+
+def save_state(folder: Path, state: ServerState) -> Path:
+    """Write `folder/round-N.npz` atomically and remove what is older than the last two; returns the file's path.
+
+    Raises: OSError where it cannot be written; the files of earlier rounds stay.
+    """
+    document = {
+        "round_number": state.round_number,
+        "about": {kind: model.about for kind, model in state.models.items()},
+        "memory": state.memory,
+        "seconds": state.seconds,
+        "declared": state.declared,
+        "rows": state.rows,
+    }
+    arrays = {f"{kind}/{name}": value for kind, model in state.models.items() for name, value in model.weights.items()}
+    arrays |= {f"optimiser/{name}": value for name, value in state.optimiser.items()}
+    arrays["document"] = np.frombuffer(json.dumps(document, allow_nan=False).encode("utf-8"), dtype=np.uint8)
+    path = folder / f"round-{state.round_number:06d}.npz"
+    write_bytes_atomic(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+    for old in _files(folder)[KEPT_ROUNDS:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_state(folder: Path) -> tuple[ServerState | None, list[str]]:
+    """(the newest state that can be read, None where there is none; a sentence for each newer one that cannot).
+
+    Raises: DataError where there are states and none can be read.
+    """
+    broken: list[str] = []
+    for path in _files(folder):
+        try:
+            return _read(path), broken
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            broken.append(f"{path} cannot be read ({error})")
+    if broken:
+        raise DataError(f"no state of the job in {folder} can be read: {'; '.join(broken)}; restore the folder")
+    return None, broken
+
+
+def _read(path: Path) -> ServerState:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    document: Mapping[str, Any] = json.loads(arrays.pop("document").tobytes())
+    parts: dict[str, Weights] = {}
+    for name, value in arrays.items():
+        kind, _, rest = name.partition("/")
+        parts.setdefault(kind, {})[rest] = value
+    return ServerState(
+        round_number=int(document["round_number"]),
+        models={kind: Model(parts.get(kind, {}), about) for kind, about in document["about"].items()},
+        optimiser=parts.get("optimiser", {}),
+        memory=document["memory"],
+        seconds=document["seconds"],
+        declared=document["declared"],
+        rows=document["rows"],
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    """The states of a job, newest first."""
+    return sorted(folder.glob("round-*.npz"), reverse=True)
