@@ -38,9 +38,7 @@ def test_two_hospitals_on_their_own_hosts_train_through_one_port(hosts, tmp_path
             return set(shown.get("sites", ())) == set(federation.sites)
 
         wait_for(all_here, timeout_s=120)
-        done = inside(
-            people, "submit", federation.job(num_rounds=1), "--kit", federation.kit(LEAD), "--wait", "--json"
-        )
+        done = inside(people, "submit", federation.job(num_rounds=1), "--kit", federation.kit(LEAD), "--wait", "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["status"] == "FINISHED:COMPLETED"
         assert _open_ports(server_host) == {federation.port}

@@ -181,7 +181,7 @@ def _wait_until_ready(poc: Poc, sites: Set[str]) -> None:
     missing = sorted(sites - reached)
     raise FedbratsError(
         f"after {START_TIMEOUT_S} s these sites have not connected: {', '.join(missing)}; "
-        f"see console.log in {poc.kits}/SITE"
+        f"see console.log of the server and of these in {poc.kits}"
     )
 
 
