@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint jobs provision clean
+.PHONY: help install demo test test-long lint jobs provision clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## install fedbrats, with what its tests need, into .venv
 
@@ -22,8 +22,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## five synthetic hospitals in FLARE POC: five ways to train, one bad hospital, a report
 	$(BIN)/python poc/demo.py
 
-test: $(INSTALLED)  ## run every test, real FLARE processes included
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## run the tests, real FLARE processes included, two at a time
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: $(INSTALLED)  ## run the tests that take minutes each: federations killed, cut off and resumed
+	$(BIN)/python -m pytest -m long
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

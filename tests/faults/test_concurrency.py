@@ -11,7 +11,7 @@ from fedbrats.flare.processes import find_processes
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.federation import Federation, running, same
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.federation import Federation, running, same, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(3000)]
 ROUNDS = 6
 JOB = "contribution_fedper"
 # (phase, the event of the server's job process at which it dies, whether the whole server dies with it)

@@ -10,7 +10,7 @@ from fedbrats.data.sites import new_sites_folder, write_record
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.federation import Federation, running, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(3000)]
 JOB = "fedper"
 REJOINED = f"{SURVIVED}: given the job again, with its personal weights and optimiser as they were before the round"
 # (round, site, phase, event in the site's job process, how)
