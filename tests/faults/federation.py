@@ -44,6 +44,7 @@ class Federation:
         self.orders.mkdir(parents=True)
         os.environ["FEDBRATS_SABOTAGE"] = str(self.orders)
         os.environ["PYTHONPATH"] = str(SABOTAGE)
+        os.environ["NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT"] = "20"  # FLARE's own is a quarter of an hour
         self.poc = poc.prepare(folder / "poc", sites_dir, site_facts={"threads": 1})
         for name in (poc.SERVER, *self.poc.sites):
             own = self.poc.kits / name / "local" / "resources.json"

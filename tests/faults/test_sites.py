@@ -121,7 +121,13 @@ def test_who_is_past_the_deadline_is_said_and_not_waited_for(federation, rows):
     stopped = federation.order("site-1", "_before_task_execution", 1, signal="SIGSTOP")
     left = federation.order("site-3", "_before_task_execution", 3, what="all")
     job_id = federation.submit(
-        JOB, num_rounds=5, min_case_share=0.3, first_deadline_s=900, deadline_floor_s=15, deadline_factor=1.0
+        JOB,
+        num_rounds=5,
+        min_case_share=0.3,
+        first_deadline_s=900,
+        deadline_floor_s=15,
+        deadline_factor=1.0,
+        evaluation_deadline_s=60,
     )
     wait_for(stopped.exists, "the stop")
     federation.wait_for_row(job_id, "round", round=1)

@@ -103,10 +103,9 @@ def test_a_renewed_certificate_takes_the_place_of_the_old_one(consortium):
 
 def test_a_hospital_leaves_in_the_middle_of_a_job_and_the_others_finish(consortium):
     """By its own stop script; the rows say from which round on it is missing. Then it comes back."""
-    waits = dict.fromkeys(("first_deadline_s", "deadline_floor_s"), WAIT_S)
+    waits = {"first_deadline_s": WAIT_S, "deadline_floor_s": WAIT_S, "evaluation_deadline_s": 5 * WAIT_S}
     job = consortium.job(sites=consortium.sites, num_rounds=6, local_steps=40, min_clients=4)
     change(job, "server", lambda document: document.update(waits))
-    change(job, "server", _evaluate_in_time)
     with admin_session(consortium.kit(LEAD)) as session:
         job_id = submit(session, job)
         rows = consortium.kit(SERVER) / job_id / "fedbrats" / "rows.jsonl"
@@ -165,10 +164,6 @@ def _fetch(consortium, job_id):
     """The rows of a finished job, fetched by the lead."""
     done = fedbrats("fetch", job_id, "--kit", consortium.kit(LEAD), "--json", cwd=consortium.folder)
     return read_rows(consortium.folder / json.loads(done.stdout)["results"] / "rows.jsonl")
-
-
-def _evaluate_in_time(document):
-    document["workflows"][-1]["args"]["validation_timeout"] = 5 * WAIT_S
 
 
 def _take_off_the_list(consortium, site):
