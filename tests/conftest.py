@@ -16,6 +16,7 @@ from fedbrats.data.sites import new_sites_folder, write_record
 from fedbrats.flare.jobs import build_job, find_job
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side (pytest -n 2), those that share a federation stay together."""
     for item in items:

@@ -30,6 +30,11 @@ def test_a_site_that_nobody_registered_counts_with_what_it_holds():
     assert case_share({"new": 50}, {"big": 50}) == 0.5
 
 
+def test_a_site_that_trains_on_fewer_cases_than_it_registered_is_there_all_the_same():
+    assert case_share({"big": 6, "small": 1}, {"big": 60, "small": 10}) == 1.0
+    assert case_share({"big": 6}, {"big": 60, "small": 20}) == 0.75
+
+
 def test_the_deadline_follows_the_slowest_measured_site():
     assert RULE.deadline_s(["a", "b"], {"a": 5.0, "b": 20.0}) == 60.0
     assert (

@@ -14,7 +14,7 @@ class Participation:
     """The rule of a job.
 
     min_clients: how many sites must be counted.
-    min_case_share: the share of the registered training cases that the counted sites must hold.
+    min_case_share: the share of the registered cases of the job's sites that the counted sites must hold.
     first_deadline_s: how long to wait for a site whose speed is not known yet; it prepares its cases first.
     deadline_factor: from then on, how many times the slowest site's own measured time to wait.
     deadline_floor_s: but never less than this, for a short round is easily late.
@@ -51,7 +51,7 @@ class Participation:
     def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:
         """What the round lacks, as a clause; None where the rule is met.
 
-        counted: the cases of each site that is counted; known: those of every site of the consortium.
+        counted: the cases of each site that is counted; known: those of every site that the job is for.
         """
         if len(counted) < self.min_clients:
             return f"{len(counted)} of at least {self.min_clients} sites are counted"
@@ -64,6 +64,11 @@ class Participation:
 
 
 def case_share(counted: Mapping[str, int], known: Mapping[str, int]) -> float:
-    """The share of all known cases that the counted sites hold."""
-    total = math.fsum({**known, **counted}.values())
-    return math.fsum(counted.values()) / total if total else 0.0
+    """The share of all known cases that the counted sites hold.
+
+    A site counts with what is known of it, on both sides: it may train on fewer cases than it has registered. One that
+    nobody knows counts with what it reports.
+    """
+    everyone = {**counted, **known}
+    total = math.fsum(everyone.values())
+    return math.fsum(everyone[site] for site in counted) / total if total else 0.0

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from nvflare.apis.controller_spec import Task, TaskCompletionStatus
 from nvflare.apis.dxo import from_shareable
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import ALL_SITES, JobMetaKey
 from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.model import ModelLearnableKey, make_model_learnable
@@ -78,6 +80,7 @@ class PatientScatterAndGather(ScatterAndGather):
         self._scores: dict[str, float] = {}
         self._seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MEASURED_ROUNDS))
         self._declared: dict[str, int] = {}
+        self._named: set[str] | None = None  # the sites that the job is for; None for all
         self._good: Model | None = None
         self._best: Model | None = None
         self._rolls_back = False
@@ -96,6 +99,7 @@ class PatientScatterAndGather(ScatterAndGather):
                 )
             workspace = fl_ctx.get_engine().get_workspace()
             self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
+            self._named = _named_sites(fl_ctx)
             if self._resume:
                 self._take_up(fl_ctx)
         except FedbratsError as error:
@@ -222,7 +226,8 @@ class PatientScatterAndGather(ScatterAndGather):
         return self._rule.shortfall(self.aggregator.counted_cases(), self._known_cases())
 
     def _known_cases(self) -> dict[str, int]:
-        return self.aggregator.registered_cases() or self._declared
+        known = self.aggregator.registered_cases() or self._declared
+        return {site: cases for site, cases in known.items() if self._named is None or site in self._named}
 
     def _waiting(self, standing: Mapping[str, Task]) -> set[str]:
         """The sites that are still at work on this round."""
@@ -404,6 +409,13 @@ class PatientScatterAndGather(ScatterAndGather):
 
     def _meta(self) -> dict[str, Any]:
         return dict(self._global_weights.get(ModelLearnableKey.META) or {})
+
+
+def _named_sites(fl_ctx: FLContext) -> set[str] | None:
+    """The sites that the job's deploy map names; None where it is for all."""
+    apps = ((fl_ctx.get_prop(FLContextKey.JOB_META) or {}).get(JobMetaKey.DEPLOY_MAP.value) or {}).values()
+    names = {name for sites in apps for name in sites if isinstance(name, str)}
+    return None if ALL_SITES in names or not names else names
 
 
 def _report_of(result: Shareable) -> dict[str, Any]:
