@@ -23,7 +23,7 @@ demo: $(INSTALLED)  ## five synthetic hospitals in FLARE POC: five ways to train
 	$(BIN)/python poc/demo.py
 
 test: $(INSTALLED)  ## run the tests, real FLARE processes included, two at a time
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 test-long: $(INSTALLED)  ## run the tests that take minutes each: federations killed, cut off and resumed
 	$(BIN)/python -m pytest -m long

@@ -16,15 +16,6 @@ from fedbrats.data.sites import new_sites_folder, write_record
 from fedbrats.flare.jobs import build_job, find_job
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side (pytest -n 2), those that share a federation stay together."""
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        shares = path.parent if path.parent.name == "production" else path
-        item.add_marker(pytest.mark.xdist_group(str(shares)))
-
-
 @pytest.fixture(scope="session")
 def phantom_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sites of 5 and 3 phantoms, 42x48x42 voxels of 4 mm, one validation case each. Read only: tests share it."""
