@@ -84,16 +84,15 @@ def test_wrong_data_stops_nobody(rows, kind):
 @fault(
     "a site that can read none of its images",
     injected="every T1 of a site cut to 100 bytes, in a real federation",
-    detected="one sentence in the site's log; the server's rows have it as silent, and without an evaluation",
+    detected="one sentence in the site's log; `refusal` rows `failed` at the server, and no evaluation",
     outcome=f"{SURVIVED}: the job completes with the others",
 )
-def test_a_site_without_one_readable_case_is_silent_and_the_others_go_on(rows):
+def test_a_site_without_one_readable_case_fails_aloud_and_the_others_go_on(rows):
     rounds = [row for row in rows if row["kind"] == "round"]
-    assert [UNREADABLE in row["silent"] for row in rounds] == [True, True]
     assert all(len(row["answered"]) == len(KINDS) + 1 for row in rounds)
-    assert {row["reason"] for row in rows if row["kind"] == "refusal" and row["site"] == UNREADABLE} <= {
-        "no-evaluation"
-    }
+    refusals = [row for row in rows if row["kind"] == "refusal" and row["site"] == UNREADABLE]
+    assert {row["round"] for row in refusals if row["reason"] == "failed"} == {row["round"] for row in rounds}
+    assert {row["reason"] for row in refusals} <= {"failed", "no-evaluation"}
 
 
 @fault(
