@@ -26,7 +26,6 @@ LAYERS = """
 mount -t tmpfs tmpfs {out} && mkdir {out}/upper {out}/work {out}/root
 mount -t overlay overlay -o lowerdir=/,upperdir={out}/upper,workdir={out}/work {out}/root
 for folder in proc dev sys; do mount --rbind /$folder {out}/root/$folder; done
-mount -t tmpfs tmpfs {out}/root/tmp
 awk -F: '$3 < 1000' /etc/passwd > {out}/root/etc/passwd
 awk -F: '$3 < 1000' /etc/group > {out}/root/etc/group
 """
@@ -91,6 +90,8 @@ def main() -> int:
         passable = {
             str(folder) for name in (sys.executable, os.path.realpath(sys.executable)) for folder in Path(name).parents
         }
+        if "/tmp" not in passable:  # a base image's is empty
+            image.script.append(f"mount -t tmpfs tmpfs {image.root}/tmp")
         image.script += [f"chmod o+x {image.root}{folder}" for folder in sorted(passable)]
         for name, value in read_steps(HERE / "Dockerfile"):
             image.script.append(f"echo {shlex.quote(f'{name} {value}')} >&2")

@@ -17,7 +17,8 @@ def results(phantom_sites, tmp_path_factory):
     """The results folder of two rounds of contribution_fedper with site-2 misbehaving."""
     folder = tmp_path_factory.mktemp("simulated")
     words = ["contribution_fedper", "--data", str(phantom_sites), "--results", str(folder / "results")]
-    words += ["--cache", str(folder / "cache"), "--misbehave", "site-2=nan", "--set", "num_rounds=2"]
+    words += ["--cache", str(folder / "cache"), "--misbehave", "site-2=nan"]
+    words += ["--set", "num_rounds=2", "--set", "min_clients=1"]
     assert main(["simulate", *words, "--set", "network=tiny", "--set", "local_steps=2"]) == 0
     (found,) = (folder / "results").iterdir()
     return found
