@@ -48,7 +48,9 @@ def simulate_job(
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"
-    facts = {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), **(site_facts or {})}
+    personal_dir = results_dir / PERSONAL_FOLDER  # the simulator empties its workspace when it starts
+    facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
+    facts |= {"personal_dir": str(personal_dir.resolve()), **(site_facts or {})}
     register = register_of(sites)
     # The simulator copies this folder into the workspace of the server and of every site.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
@@ -56,7 +58,7 @@ def simulate_job(
     write_json_atomic(workspace / "local" / "resources.json", policy)
     variables = read_variables(job_dir)
     for model in models:
-        _give_back_personal(model, workspace / PERSONAL_FOLDER)
+        _give_back_personal(model, personal_dir)
     began = time.monotonic()
     names = [site.name for site in sites]
     try:
@@ -66,7 +68,7 @@ def simulate_job(
     seconds = time.monotonic() - began
     for name in names:
         scores = next(iter((workspace / name).rglob(CASES_FILE)), None)
-        personal = workspace / PERSONAL_FOLDER / SIMULATED / name / PERSONAL_FILE
+        personal = personal_dir / SIMULATED / name / PERSONAL_FILE
         for path in (scores, personal):
             if path and path.exists():
                 (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,7 @@ def simulate_job(
         shutil.rmtree(results_dir / SERVER, ignore_errors=True)
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
+    shutil.rmtree(personal_dir, ignore_errors=True)
     return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
 
 
