@@ -127,7 +127,7 @@ def test_who_is_past_the_deadline_is_said_and_not_waited_for(federation, rows):
         first_deadline_s=900,
         deadline_floor_s=15,
         deadline_factor=1.0,
-        evaluation_deadline_s=60,
+        evaluation_timeout_s=60,
     )
     wait_for(stopped.exists, "the stop")
     federation.wait_for_row(job_id, "round", round=1)

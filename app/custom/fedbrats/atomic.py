@@ -77,10 +77,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         _sync_tree(temporary)
-        if path.exists() and not _exchange(temporary, path):
-            path.rename(retired)
+        if not path.exists():
             temporary.rename(path)
-        elif not path.exists():
+        elif not _exchange(temporary, path):
+            path.rename(retired)
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from nvflare.apis.controller_spec import Task, TaskCompletionStatus
-from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import ALL_SITES, JobMetaKey
@@ -26,7 +25,7 @@ from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
 from fedbrats.flare.gated_aggregator import GatedAggregator
-from fedbrats.flare.recorder import REPORT_KEY, fire_rows, rows_path
+from fedbrats.flare.recorder import REPORT_KEY, fire_rows, read_answer, rows_path
 from fedbrats.flare.server_optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_state, save_state
 from fedbrats.flare.site import read_state_dir
@@ -420,10 +419,8 @@ def _named_sites(fl_ctx: FLContext) -> set[str] | None:
 
 def _report_of(result: Shareable) -> dict[str, Any]:
     """What a site says of its round; nothing where it cannot be read (the aggregator then refuses it)."""
-    try:
-        report = from_shareable(result).get_meta_prop(REPORT_KEY)
-    except ValueError:
-        return {}
+    answer = read_answer(result)
+    report = answer.get_meta_prop(REPORT_KEY) if answer else None
     return report if isinstance(report, dict) else {}
 
 

@@ -23,7 +23,7 @@ LIMITS = {  # of the variables that are no settings of training or preparation; 
     "deadline_factor": (1.0, 1e4),
     "deadline_floor_s": (0.0, 1e8),
     "round_attempts": (1, 1000),
-    "evaluation_deadline_s": (0.001, 1e8),
+    "evaluation_timeout_s": (0.001, 1e8),
     "poll_interval_s": (0.001, 60.0),
 }
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"

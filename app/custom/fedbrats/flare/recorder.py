@@ -90,7 +90,7 @@ class Recorder(FLComponent):
         site = fl_ctx.get_peer_context().get_identity_name()
         accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
         round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        answer = _read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        answer = read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
         report = _report_of(answer)
         if accepted:
             self._answered.add(site)
@@ -171,7 +171,7 @@ class Recorder(FLComponent):
             self._unwritten = []
 
 
-def _read_answer(result: Shareable) -> DXO | None:
+def read_answer(result: Shareable) -> DXO | None:
     """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
     try:
         return from_shareable(result)

@@ -19,8 +19,6 @@ from fedbrats.trouble import check_misbehaviour
 SITE_FILE = "fedbrats.json"
 # The server's entries in its own site file.
 REGISTER, MLFLOW, STATE_DIR = "registered_cases", "mlflow_uri", "state_dir"
-
-
 MOST = 100_000  # threads, workers, cases: more is a slip of the finger
 
 
@@ -138,44 +136,41 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
 
     A site that declares more is refused: cases are votes. None where the server keeps no register.
     """
-    path = local_dir / SITE_FILE
-    try:
-        register = json.loads(path.read_text(encoding="utf-8")).get(REGISTER)
-        if register is None:
-            return None
-    except FileNotFoundError:
+    register = _server_entry(local_dir, REGISTER)
+    if register is None:
         return None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"the server's {path} has no readable registered_cases: {error!r}") from None
     if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
-        raise ConfigurationError(f"registered_cases in {path} must give every site a whole number from 1")
+        raise ConfigurationError(f"{REGISTER} in {local_dir / SITE_FILE} must give every site a whole number from 1")
     return register
 
 
 def read_mlflow_uri(local_dir: Path) -> str | None:
     """Return the address of the MLflow server that gets the training curves, from the server's own site file."""
-    path = local_dir / SITE_FILE
-    try:
-        uri = json.loads(path.read_text(encoding="utf-8")).get(MLFLOW)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"the server's {path} cannot be read: {error!r}") from None
+    uri = _server_entry(local_dir, MLFLOW)
     if uri is not None and not isinstance(uri, str):
-        raise ConfigurationError(f"mlflow_uri in {path} must be an address such as http://localhost:5000, not {uri!r}")
+        raise ConfigurationError(
+            f"{MLFLOW} in {local_dir / SITE_FILE} must be an address such as http://localhost:5000, not {uri!r}"
+        )
     return uri
 
 
 def read_state_dir(local_dir: Path) -> Path:
     """Where this server keeps the state of its jobs: `state_dir` of its own site file, else `state` in its kit."""
+    folder = _server_entry(local_dir, STATE_DIR) or "state"
+    if not isinstance(folder, str):
+        raise ConfigurationError(f"{STATE_DIR} in {local_dir / SITE_FILE} must be a folder, not {folder!r}")
+    return local_dir.parent / folder
+
+
+def _server_entry(local_dir: Path, name: str) -> Any:
+    """An entry of the server's own site file; None where there is no file, or no such entry in it."""
     path = local_dir / SITE_FILE
     try:
-        value = json.loads(path.read_text(encoding="utf-8")).get(STATE_DIR, "state")
-        return local_dir.parent / value
+        return json.loads(path.read_text(encoding="utf-8")).get(name)
     except FileNotFoundError:
-        return local_dir.parent / "state"
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigurationError(f"the server's {path} has no readable {STATE_DIR}: {error}") from None
+        return None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ConfigurationError(f"the server's {path} cannot be read ({error!r}), and with it its {name}") from None
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

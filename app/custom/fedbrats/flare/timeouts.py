@@ -14,7 +14,7 @@ from fedbrats.rows import ROWS_FILE, read_rows
 # How many times the slowest hospital's answer a job waits; those of these that a job has are variables of it.
 ROUND_WAITS = {
     "first_deadline_s": (4.0, "for the first round, which also prepares the data"),
-    "evaluation_deadline_s": (4.0, "for each hospital's evaluation of the final model"),
+    "evaluation_timeout_s": (4.0, "for each hospital's evaluation of the final model"),
     "deadline_floor_s": (2.0, "at least, whatever the sites' measured speeds say"),
 }
 # Of FLARE 2.9.0: one exchange of a site with the server, and how long a silent site is taken for alive.

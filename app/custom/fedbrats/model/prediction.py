@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Prediction:
     """A case's probabilities, float32 (3, X, Y, Z), on the grid of its scans; `scan` is the first of them, unread.
 
-    dropped_ml: the volume of smaller parts, away from the main tumour, that were predicted and left out.
+    dropped_ml: the volume of parts with little core, away from the main tumour, that were predicted and left out.
     """
 
     case: Case

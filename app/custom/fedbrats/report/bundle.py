@@ -130,7 +130,7 @@ def _metadata(model: SavedModel, checksum: str) -> dict[str, Any]:
             "normalisation": model.preparation.normalisation,
             "values": "0 outside the brain; mean 0 and deviation 1 inside it (zscore), or 0 to 1 (minmax)",
             "output_threshold": THRESHOLD,
-            "smallest_part_kept": model.component_share,
+            "component_share": model.component_share,
         },
         "weights_sha256": checksum,
     }
