@@ -1,15 +1,15 @@
 """Run jobs in a real FLARE POC federation on this machine: one server and one process a site, with real certificates.
 
 `run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after
-the other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `down` go step
-by step; between them the federation is FLARE's own, open to its admin console.
+the other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `restart`,
+`down` go step by step; between them the federation is FLARE's own, open to its admin console.
 
 example:
   fedbrats phantom sites --sites 3 --cases 6
   fedbrats poc run fedavg --data sites --set num_rounds=3
   fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
   fedbrats poc run evaluate --data sites --models results/fedavg results/fedper
-  fedbrats poc submit --resume 0a1b2c3d-4e5f-6789-abcd-ef0123456789
+  fedbrats poc restart && fedbrats poc submit --resume 0a1b2c3d-4e5f-6789-abcd-ef0123456789
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ DEFAULT_WORKSPACE = Path("build/poc")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare run, up, submit, status and down."""
-    actions = parser.add_subparsers(dest="action", metavar="run|up|submit|status|down", required=True)
+    """Declare run, up, submit, status, restart and down."""
+    actions = parser.add_subparsers(dest="action", metavar="run|up|submit|status|restart|down", required=True)
     run = actions.add_parser("run", help="prepare, start, run jobs, collect, stop")
     up = actions.add_parser("up", help="prepare and start a federation, and leave it running")
     submit = actions.add_parser("submit", help="run jobs in the federation that is up")
     status = actions.add_parser("status", help="show the sites and jobs of the federation that is up")
+    restart = actions.add_parser("restart", help="start again whoever has died, with its jobs and certificates")
     down = actions.add_parser("down", help="stop every process of the federation")
     for action in (run, submit):
         many = "+" if action is run else "*"
@@ -53,14 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_trouble_argument(action)
         action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
         action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
-    for action in (run, up, submit, status, down):
+    for action in (run, up, submit, status, restart, down):
         action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
         action.add_argument("--json", action="store_true", help="end with one JSON document a job, a line each")
 
 
 def run(args: argparse.Namespace) -> int:
     """Dispatch to the action."""
-    return {"run": _run, "up": _up, "submit": _submit, "status": _status, "down": _down}[args.action](args)
+    actions = {"run": _run, "up": _up, "submit": _submit, "status": _status, "restart": _restart, "down": _down}
+    return actions[args.action](args)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -116,6 +118,17 @@ def _status(args: argparse.Namespace) -> int:
         return 0
     print_table(("site", "connected"), [(name, "yes" if name in connected else "no") for name in poc.sites])
     print_table(("job", "id", "status"), [(job["job_name"], job["job_id"], job["status"]) for job in jobs])
+    return 0
+
+
+def _restart(args: argparse.Namespace) -> int:
+    from fedbrats.flare.poc import open_poc, restart
+
+    names = restart(open_poc(args.workspace))
+    if args.json:
+        print_json({"started": names})
+    else:
+        print(f"started again: {', '.join(names)}" if names else "every process is running")
     return 0
 
 

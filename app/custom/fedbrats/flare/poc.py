@@ -145,6 +145,32 @@ def start(poc: Poc, names: Sequence[str] = ()) -> None:
         raise
 
 
+def restart(poc: Poc) -> list[str]:
+    """Start the participants again whose process has ended, and return their names.
+
+    Their kits, and what the server keeps of its jobs, are as they were, so that a job can be resumed.
+    """
+    names = ended(poc)
+    if names:
+        start(poc, names)
+    return names
+
+
+def ended(poc: Poc) -> list[str]:
+    """The participants that were started and whose process is no more."""
+    state = _read_state(poc.workspace) or {"processes": []}
+    return [entry["name"] for entry in state["processes"] if not _is_alive(entry)]
+
+
+def _is_alive(entry: Mapping[str, Any]) -> bool:
+    """Whether a participant's process is still the one that was started: numbers of processes come again."""
+    try:
+        process = psutil.Process(entry["pid"])
+        return bool(process.create_time() == entry["started"] and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
     """Start one kit's process directly; FLARE's start.sh sleeps five seconds before it does the same."""
     log = (poc.kits / name / "console.log").open("ab")
@@ -188,8 +214,7 @@ def _wait_until_ready(poc: Poc, sites: Set[str]) -> None:
 def _check_alive(poc: Poc) -> None:
     state = _read_state(poc.workspace) or {"processes": []}
     for entry in state["processes"]:
-        gone = not psutil.pid_exists(entry["pid"])
-        if gone or psutil.Process(entry["pid"]).status() == psutil.STATUS_ZOMBIE:
+        if not _is_alive(entry):
             log = poc.kits / entry["name"] / "console.log"
             lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
             said = f"; it last said: {lines[-1]}" if lines else ""

@@ -13,7 +13,7 @@ from typing import Any
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import read_variables
-from fedbrats.flare.poc import SERVER, Poc
+from fedbrats.flare.poc import SERVER, Poc, ended
 from fedbrats.flare.sessions import job_status, pause_between_questions
 from fedbrats.rows import (
     CASES_FILE,
@@ -140,6 +140,11 @@ def _follow(
     began = next_question = time.monotonic()
     while True:
         now = time.monotonic()
+        if SERVER in ended(poc):
+            raise FedbratsError(
+                f"the server's process has ended in the middle of job {job_id}: start it again with `fedbrats poc "
+                f"restart`, then go on from the last finished round with `fedbrats poc submit --resume {job_id}`"
+            )
         if now >= next_question:
             status = job_status(session, job_id)
             next_question = now + pause_between_questions(now - began, POLL_S)
