@@ -25,11 +25,11 @@ from fedbrats.flare.jobs import parse_settings
 CENTRALISED = "centralised"
 METHODS = {
     "institution": (
-        *(CENTRALISED, "local_only", "fedavg", "fedper", "fedbn", "contribution", "contribution_fedper"),
+        *(CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "fedbn", "contribution", "contribution_fedper"),
         *("fedprox", "fedper_decoder", "median"),
     ),
-    "equal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
-    "unequal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
+    "equal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
+    "unequal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
 }
 FOLDS = 3
 SEED = 0

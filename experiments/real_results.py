@@ -100,7 +100,7 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     kinds = {
         "local": ("local_only",),
         "federated": ("fedavg", "fedprox", "contribution", "median"),
-        "personal": ("fedper", "fedper_decoder", "fedbn", "contribution_fedper"),
+        "personal": ("fine_tuned", "fedper", "fedper_decoder", "fedbn", "contribution_fedper"),
     }
     best: dict[str, dict[str, Any]] = {}
     for site in sorted({site for row in rows for site in row["per_site"]}):

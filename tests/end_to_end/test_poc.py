@@ -64,6 +64,17 @@ def test_rows_carry_sites_and_never_patients(tmp_path, phantom_sites, federation
             assert not [case for case in cases if case.encode() in content], path
 
 
+def test_in_its_last_rounds_fine_tuning_sends_nothing_and_the_common_model_stays(federation):
+    rounds = ("--set", "num_rounds=3", "--set", "personal_rounds=1")
+    words = ("poc", "submit", "fine_tuned", *QUICK, *rounds, "--json")
+    results = federation / json.loads(fedbrats(*words, cwd=federation).stdout)["results"]
+    rows = [json.loads(line) for path in results.rglob("rows.jsonl") for line in path.read_text().splitlines()]
+    sent = [{row["bytes"]["up"] for row in rows if row["kind"] == "site" and row["round"] == n} for n in range(3)]
+    assert min(sent[0] | sent[1]) > 0
+    assert sent[2] == {0}
+    assert not [row for row in rows if row["kind"] == "refusal"]
+
+
 def test_status_shows_sites_and_jobs(federation):
     document = json.loads(fedbrats("poc", "status", "--json", cwd=federation).stdout)
     assert all(document["sites"].values())

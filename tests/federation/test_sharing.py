@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbrats.errors import ConfigurationError, UpdateError
-from fedbrats.federation.sharing import keep_personal, keep_shared, merge, split_names
+from fedbrats.federation.sharing import (
+    keep_personal,
+    keep_shared,
+    merge,
+    personal_at_last,
+    personal_in_round,
+    split_names,
+)
 
 NAMES = ("norm1.weight", "norm1.bias", "norm10.weight", "body.conv.weight", "head.weight", "head.bias")
 WEIGHTS = {name: np.full(2, float(i)) for i, name in enumerate(NAMES)}
@@ -66,3 +73,11 @@ def test_sharing_nothing_must_be_meant() -> None:
 def test_a_model_of_other_names_is_refused(shared: dict, personal: dict, complaint: str) -> None:
     with pytest.raises(UpdateError, match=complaint):
         merge(shared, personal, ["a", "b"])
+
+
+@given(st.integers(1, 30), st.integers(0, 40), st.sampled_from(["none", "head"]))
+def test_everything_is_personal_in_the_last_rounds_and_in_no_other(rounds: int, last: int, personal: str) -> None:
+    sets = [personal_in_round(personal, last, number, rounds) for number in range(rounds)]
+    own = min(last, rounds)
+    assert sets == [personal] * (rounds - own) + ["all"] * own
+    assert sets[-1] == personal_at_last(personal, last)

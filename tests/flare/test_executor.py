@@ -109,6 +109,33 @@ def test_personal_weights_survive_rounds_and_a_restart_and_merge_back(new_site):
         np.testing.assert_array_equal(now[name], kept[name] if name in personal else value)
 
 
+@pytest.mark.parametrize("personal", ["none", "head"])
+def test_in_the_last_rounds_a_site_fits_the_model_to_itself_and_sends_nothing(new_site, personal):
+    options = {"personal": personal, "personal_rounds": 2}
+    room, executor = new_site(**options)
+    keep = KeepShared(network="tiny", **options)
+    sent = []
+    for number in range(4):
+        reply = execute(room, executor, model=weights(seed=number), round_number=number, rounds=4)
+        with room.new_context() as fl_ctx:
+            sent.append(set(from_shareable(keep.process(reply, fl_ctx)).data))
+        if number == 2:
+            room, executor = new_site(**options)  # the site's machine was restarted
+        trained = executor._site.trainer.get_weights() if executor._site else {}
+    shared = set(weights()) - (set(SegmentationNetwork("tiny").personal_names("head")) if personal == "head" else set())
+    assert sent == [shared, shared, set(), set()]
+    with np.load(room.root / "personal" / JOB_ID / "site-1" / "personal.npz") as own:
+        assert all(np.array_equal(own[name], trained[name]) for name in weights())
+    execute(room, executor, "validate", model=weights(seed=9))  # whatever the server sends, the model is the site's own
+    assert all(np.array_equal(value, trained[name]) for name, value in executor._site.trainer.get_weights().items())
+
+
+def test_an_answer_of_no_known_round_stays_where_rounds_matter():
+    keep = KeepShared(network="tiny", personal_rounds=1)
+    with pytest.raises(UpdateError, match="which of how many rounds"):
+        keep.process(DXO(DataKind.WEIGHT_DIFF, data=weights()).to_shareable(), None)
+
+
 def test_corrupt_personal_weights_are_said_and_never_replaced(new_site, caplog):
     room, executor = new_site(personal="head")
     execute(room, executor)

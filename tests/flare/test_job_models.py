@@ -36,6 +36,12 @@ def test_a_packed_model_is_the_model_and_knows_whose_personal_part_it_lacks(resu
         np.testing.assert_array_equal(model.weights[name], value.numpy())
 
 
+def test_after_rounds_at_home_the_whole_model_is_personal(results, tmp_path):
+    folder = results("a", job="fine_tuned", job_id="job-7", variables={"personal": "none", "personal_rounds": 3})
+    pack_models([folder], tmp_path / "models")
+    assert read_job_model(tmp_path / "models", "fine_tuned").personal == "all"
+
+
 def test_models_of_one_job_are_named_by_their_folders(results, tmp_path):
     settings = pack_models([results("one"), results("two words")], tmp_path / "models")
     assert settings["models"] == ["one", "two-words"]

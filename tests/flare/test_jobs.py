@@ -135,6 +135,7 @@ DIFFERENCES = {
     "fedper_decoder": {"personal"},
     "fedbn": {"personal"},
     "fedprox": {"proximal_mu"},
+    "fine_tuned": {"personal_rounds"},
     "median": {"aggregator"},
     "trimmed_mean": {"aggregator", "aggregator_arguments", "trim"},
     "contribution": {"aggregator", "aggregator_arguments", "factor"},

@@ -16,6 +16,8 @@ import numpy as np
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.updates import Update
 
+EVERYTHING = "all"  # the personal set of a site that shares nothing
+
 
 def split_names(
     names: Iterable[str], personal: Iterable[str], *, allow_nothing_shared: bool = False
@@ -41,6 +43,19 @@ def split_names(
             "make fewer of them personal, or use the job that trains locally only."
         )
     return shared, own
+
+
+def personal_in_round(personal: str, personal_rounds: int, round_number: int, total_rounds: float) -> str:
+    """The personal set of one round, rounds counted from 0: everything in the last `personal_rounds` of a job.
+
+    Nothing leaves a site in those: each fine-tunes the federation's last model (Wang et al. 2019, arXiv:1910.10252).
+    """
+    return EVERYTHING if round_number >= total_rounds - personal_rounds else personal
+
+
+def personal_at_last(personal: str, personal_rounds: int) -> str:
+    """The personal set of the models that a job ends with."""
+    return EVERYTHING if personal_rounds else personal
 
 
 def keep_shared(

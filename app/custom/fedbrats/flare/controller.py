@@ -24,7 +24,7 @@ from nvflare.app_common.workflows.scatter_and_gather import ScatterAndGather
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
-from fedbrats.flare.gated_aggregator import GatedAggregator
+from fedbrats.flare.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.recorder import REPORT_KEY, fire_rows, read_answer, rows_path
 from fedbrats.flare.server_optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_state, save_state
@@ -91,6 +91,7 @@ class PatientScatterAndGather(ScatterAndGather):
     def start_controller(self, fl_ctx: FLContext) -> None:
         """As FLARE's; then take up the state of the job that this one goes on from."""
         super().start_controller(fl_ctx)
+        fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)
         try:
             if not isinstance(self.aggregator, GatedAggregator):
                 raise FedbratsError(

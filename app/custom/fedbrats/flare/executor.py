@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from nvflare.app_common.app_constant import AppConstants
 import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.errors import DataError, FedbratsError, UpdateError
-from fedbrats.federation.sharing import merge, split_names
+from fedbrats.federation.sharing import keep_personal, merge, personal_at_last, personal_in_round, split_names
 from fedbrats.federation.updates import difference
 from fedbrats.flare import cycles
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
@@ -46,6 +46,7 @@ class SegmentationExecutor(Executor):
     Args:
         network, seed: the preset of the network and the seed of its first weights, as the server builds it.
         personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
+        personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
         training: the settings of `fedbrats.model.training.TrainingSettings`.
         preparation: the settings of `fedbrats.data.cache.CacheSettings`.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
@@ -58,6 +59,7 @@ class SegmentationExecutor(Executor):
         network: str = "fast",
         seed: int = 0,
         personal: str = "none",
+        personal_rounds: int = 0,
         training: dict[str, Any] | None = None,
         preparation: dict[str, Any] | None = None,
         validate_received: bool = True,
@@ -71,6 +73,7 @@ class SegmentationExecutor(Executor):
         self._network = {"preset": network, "seed": seed}
         self._seed = seed
         self._personal = personal
+        self._personal_rounds = personal_rounds
         self._training = training or {}
         self._preparation = preparation or {}
         self._validate_received = validate_received
@@ -82,7 +85,6 @@ class SegmentationExecutor(Executor):
         self._mine: dict[str, np.ndarray] | None = None  # the personal weights; None before this site has any
         self._tasks = {train_task: self._train, validate_task: self._validate}
         self._site: LocalSite | None = None
-        self._personal_names: tuple[str, ...] = ()
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Do one task; what the site can mend is logged as one sentence and answered as an execution error."""
@@ -119,7 +121,6 @@ class SegmentationExecutor(Executor):
             self.log_warning(fl_ctx, f"this site misbehaves on purpose: {site.facts.misbehaviour}")
         self._leave_out_bad_cases(site, None, fl_ctx)
         self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
-        self._personal_names = site.trainer.network.personal_names(self._personal)
         self._site = site
         cycles.set_aside()
         return site
@@ -129,7 +130,10 @@ class SegmentationExecutor(Executor):
         total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
         task = from_shareable(shareable)
         begins = self._take_up(site, round_number, fl_ctx)
-        start = self._own_model(task.data)
+        personal = site.trainer.network.personal_names(
+            personal_in_round(self._personal, self._personal_rounds, round_number, total_rounds)
+        )
+        start = self._own_model(task.data, personal)
         minus_score = self._minus_score(site, start, task) if self._measure_minus_model else None
         site.trainer.set_weights(start)
         received = site.evaluate() if self._validate_received else None
@@ -146,7 +150,7 @@ class SegmentationExecutor(Executor):
         trained = site.evaluate() if self._validate_trained else None
         self._leave_out_bad_cases(site, round_number, fl_ctx)
         self._last_trained = end if self._measure_minus_model else None
-        self._keep(site, round_number, end, fl_ctx)
+        self._keep(site, round_number, end, personal, fl_ctx)
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
         report = {**site.report(outcome, received, trained), "minus_score": minus_score, "begins": begins}
@@ -156,14 +160,18 @@ class SegmentationExecutor(Executor):
             meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
         cycles.collect()
-        return DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
+        answer = DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
+        answer.set_header(AppConstants.CURRENT_ROUND, round_number)  # FLARE's filters do not see the task
+        answer.set_header(AppConstants.NUM_ROUNDS, total_rounds)
+        return answer
 
     def _validate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """Evaluate a model of the server's, with this site's personal weights in it, on the site's validation cases."""
-        if self._last_round is None and self._personal_names:  # a job that goes on after its last round
+        personal = site.trainer.network.personal_names(personal_at_last(self._personal, self._personal_rounds))
+        if self._last_round is None and personal:  # a job that goes on after its last round
             stored = (load_personal(folder) for folder in self._personal_dirs(site, fl_ctx))
             self._mine = next((weights for weights in stored if weights is not None), None)
-        site.trainer.set_weights(self._own_model(from_shareable(shareable).data))
+        site.trainer.set_weights(self._own_model(from_shareable(shareable).data, personal))
         scores = site.evaluate(flips=site.trainer.settings.final_flips)
         self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
@@ -180,12 +188,12 @@ class SegmentationExecutor(Executor):
         metrics = site.metrics(site.evaluate())
         return None if metrics is None else 1.0 - metrics["dice"]["mean"]
 
-    def _own_model(self, received: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The received shared weights with the site's personal ones; before its first round a site has none of its
-        own."""
-        shared, personal = split_names(received, self._personal_names, allow_nothing_shared=True)
-        mine = {name: (self._mine or received)[name] for name in personal}
-        return merge({name: received[name] for name in shared}, mine, received)
+    def _own_model(self, received: Mapping[str, np.ndarray], patterns: Sequence[str]) -> dict[str, np.ndarray]:
+        """The received shared weights with the site's personal ones; what has only now become personal begins as
+        received."""
+        shared, personal = split_names(received, patterns, allow_nothing_shared=True)
+        known = {**received, **(self._mine or {})}
+        return merge({name: received[name] for name in shared}, {name: known[name] for name in personal}, received)
 
     def _take_up(self, site: LocalSite, round_number: int, fl_ctx: FLContext) -> str:
         """Have in memory what the round before this one left; returns where it came from."""
@@ -209,10 +217,17 @@ class SegmentationExecutor(Executor):
             return FRESH
         return STORED
 
-    def _keep(self, site: LocalSite, round_number: int, end: Mapping[str, np.ndarray], fl_ctx: FLContext) -> None:
+    def _keep(
+        self,
+        site: LocalSite,
+        round_number: int,
+        end: Mapping[str, np.ndarray],
+        personal: Sequence[str],
+        fl_ctx: FLContext,
+    ) -> None:
         """Keep what this round left, in memory and on the disk."""
         folder = self._personal_dirs(site, fl_ctx)[0]
-        self._mine = {name: end[name] for name in self._personal_names} or None
+        self._mine = keep_personal(end, personal) or None
         if self._mine:
             save_personal(folder, self._mine)
         save_round(folder, round_number, site.trainer, personal=self._mine, trained=self._last_trained)

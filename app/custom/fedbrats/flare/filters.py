@@ -7,9 +7,10 @@ from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import UpdateError
-from fedbrats.federation.sharing import split_names
+from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.model.network import SegmentationNetwork
 
 
@@ -23,15 +24,16 @@ class KeepShared(Filter):
 
     Args:
         network: the preset whose names are the only ones known.
-        personal: as in SegmentationExecutor.
+        personal, personal_rounds: as in SegmentationExecutor.
     """
 
-    def __init__(self, network: str = "fast", personal: str = "none"):
+    def __init__(self, network: str = "fast", personal: str = "none", personal_rounds: int = 0):
         super().__init__()
-        model = SegmentationNetwork(network)
-        names = model.state_dict()
-        self._known = frozenset(names)
-        self._shared, _ = split_names(names, model.personal_names(personal), allow_nothing_shared=True)
+        self._network = SegmentationNetwork(network)
+        self._personal = personal
+        self._personal_rounds = personal_rounds
+        self._known = frozenset(self._network.state_dict())
+        self._shared_names(personal)  # a set that names nothing is found out before anything is trained
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return the result without personal names; raises UpdateError, which stops it, in every other case."""
@@ -45,10 +47,24 @@ class KeepShared(Filter):
             return shareable
         if dxo.data_kind not in (DataKind.WEIGHT_DIFF, DataKind.WEIGHTS):
             raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} are not known to this filter")
+        shared = self._shared_names(self._personal_of(shareable))
         # A site's own filter, which comes first, may have taken personal names out already.
-        strangers = sorted((set(dxo.data) - self._known) | (set(self._shared) - set(dxo.data)))
+        strangers = sorted((set(dxo.data) - self._known) | (set(shared) - set(dxo.data)))
         if strangers:
             shown = ", ".join(strangers[:3]) + (" ..." if len(strangers) > 3 else "")
             raise UpdateError(f"nothing is sent: the result and the network differ in the names {shown}")
-        dxo.data = {name: dxo.data[name] for name in self._shared}
+        dxo.data = {name: dxo.data[name] for name in shared}
         return dxo.update_shareable(shareable)
+
+    def _personal_of(self, answer: Shareable) -> str:
+        """The personal set of the round that is answered. Raises: UpdateError where that cannot be told."""
+        if not self._personal_rounds:
+            return self._personal
+        number, total = (answer.get_header(key) for key in (AppConstants.CURRENT_ROUND, AppConstants.NUM_ROUNDS))
+        if not isinstance(number, int) or not isinstance(total, int):
+            raise UpdateError("nothing is sent: the result does not say which of how many rounds it belongs to")
+        return personal_in_round(self._personal, self._personal_rounds, number, total)
+
+    def _shared_names(self, personal: str) -> tuple[str, ...]:
+        names = self._network.state_dict()
+        return split_names(names, self._network.personal_names(personal), allow_nothing_shared=True)[0]

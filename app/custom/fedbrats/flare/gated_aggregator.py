@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,12 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.federation import gates
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
-from fedbrats.federation.sharing import split_names
+from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.updates import Update
 from fedbrats.flare.recorder import REPORT_KEY, fire_rows
 from fedbrats.flare.site import read_registered_cases
+
+TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,22 @@ class GatedAggregator(Aggregator):
 
     Args:
         network_id: the component that knows the network's names.
-        personal: the names that must not arrive, as in SegmentationExecutor.
+        personal, personal_rounds: which names must not arrive, and when none may, as in SegmentationExecutor.
         clip_multiple: no update counts for longer than this many times the median length; 0 leaves them as they are.
     """
 
-    def __init__(self, network_id: str = "network", personal: str = "none", clip_multiple: float = 0.0):
+    def __init__(
+        self,
+        network_id: str = "network",
+        personal: str = "none",
+        personal_rounds: int = 0,
+        clip_multiple: float = 0.0,
+    ):
         super().__init__()
         self._clip_multiple = clip_multiple
         self._network_id = network_id
         self._personal = personal
+        self._personal_rounds = personal_rounds
         self._registered: Mapping[str, int] | None = None
         self._contributions: dict[str, Contribution] = {}
         self._heard: set[str] = set()
@@ -92,6 +102,8 @@ class GatedAggregator(Aggregator):
         if not contributions:
             self.log_error(fl_ctx, f"no update was accepted: the model stays as it is; round={round_number}")
             return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
+        if not any(each.update for each in contributions):  # all is personal in this round
+            return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
         if self._clip_multiple:
             contributions, _, clipped = gates.clip_to_median(contributions, self._clip_multiple)
             if clipped:
@@ -118,10 +130,13 @@ class GatedAggregator(Aggregator):
     def _expect(self, fl_ctx: FLContext) -> Expectation:
         weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
         network = fl_ctx.get_engine().get_component(self._network_id)
-        shared, _ = split_names(weights, network.personal_names(self._personal), allow_nothing_shared=True)
+        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+        total_rounds = fl_ctx.get_prop(TOTAL_ROUNDS, math.inf)
+        personal = personal_in_round(self._personal, self._personal_rounds, round_number, total_rounds)
+        shared, _ = split_names(weights, network.personal_names(personal), allow_nothing_shared=True)
         return Expectation(
             shapes={name: tuple(np.shape(weights[name])) for name in shared},
-            round_number=fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
+            round_number=round_number,
             max_cases=self._registered,
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.federation.sharing import personal_at_last
 from fedbrats.model.saved import SUMMARY_FILE, SavedModel, load_model
 
 MODELS_FOLDER = "models"  # in a job's app
@@ -42,7 +43,9 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
     summaries = [_read_summary(model.path) for model in models]
     names = _name_models(models, summaries)
     for name, model, summary in zip(names, models, summaries, strict=True):
-        about = {_PERSONAL: summary.get("variables", {}).get("personal", "none"), _JOB: summary.get("job_id", "")}
+        variables = summary.get("variables", {})
+        personal = personal_at_last(variables.get("personal", "none"), variables.get("personal_rounds", 0))
+        about = {_PERSONAL: personal, _JOB: summary.get("job_id", "")}
         _write(folder / f"{name}{SUFFIX}", model, about)
     first = models[0]
     return {

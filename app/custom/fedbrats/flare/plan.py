@@ -11,11 +11,13 @@ from typing import Any
 
 from fedbrats.data.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
+from fedbrats.federation.sharing import personal_at_last
 from fedbrats.flare.jobs import build_job, read_variables
 from fedbrats.model.training import TrainingSettings
 
 LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
     "num_rounds": (1, 10**6),
+    "personal_rounds": (0, 10**6),
     "min_clients": (1, 10**4),
     "seed": (0, 2**32 - 1),
     "min_case_share": (0.0, 1.0),
@@ -65,7 +67,7 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
         rounds=variables["num_rounds"],
         seed=args["seed"],
         network={"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})},
-        personal=str(args["personal"]),
+        personal=personal_at_last(str(args["personal"]), args["personal_rounds"]),
         training=TrainingSettings.from_json(args["training"]),
         preparation=CacheSettings.from_json(args["preparation"]),
         variables=variables,
