@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_rows_carry_sites_and_never_patients(tmp_path, phantom_sites, federation
             assert not [case for case in cases if case.encode() in content], path
 
 
-def test_in_its_last_rounds_fine_tuning_sends_nothing_and_the_common_model_stays(federation):
+def test_in_its_last_rounds_fine_tuning_sends_nothing(federation):
     rounds = ("--set", "num_rounds=3", "--set", "personal_rounds=1")
     words = ("poc", "submit", "fine_tuned", *QUICK, *rounds, "--json")
     results = federation / json.loads(fedbrats(*words, cwd=federation).stdout)["results"]
@@ -191,7 +192,8 @@ def test_a_poc_left_over_from_a_crash_is_named_and_can_be_taken_down(tmp_path, p
     fedbrats("poc", "run", "fedavg", "--data", phantom_sites, *QUICK, cwd=tmp_path)
 
 
-def test_ctrl_c_stops_everything(tmp_path, phantom_sites):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_command_that_is_ended_stops_everything(tmp_path, phantom_sites, number, status):
     run = subprocess.Popen(
         [FEDBRATS, "poc", "run", "fedavg", "--data", str(phantom_sites), *QUICK, "--set", "num_rounds=500"],
         cwd=tmp_path,
@@ -201,8 +203,8 @@ def test_ctrl_c_stops_everything(tmp_path, phantom_sites):
     for line in run.stderr:
         if "round 2/" in line:
             break
-    run.send_signal(2)
-    assert run.wait(timeout=60) == 130
+    run.send_signal(number)
+    assert run.wait(timeout=60) == status
     assert find_processes(tmp_path / "build" / "poc") == []
     assert not psutil.pid_exists(run.pid) or run.poll() is not None
 

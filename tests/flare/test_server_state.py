@@ -19,13 +19,20 @@ def state(number: int) -> ServerState:
         memory={"memory": "{}"},
         seconds={"site-1": [1.25]},
         declared={"site-1": 4},
-        rows='{"kind": "job"}\n',
     )
 
 
-def test_a_state_comes_back_with_the_same_bits(tmp_path):
-    save_state(tmp_path, state(3))
-    found, broken = load_state(tmp_path)
+@pytest.fixture
+def rows(tmp_path):
+    """The recorder's file."""
+    path = tmp_path / "recorder.jsonl"
+    path.write_text('{"kind": "job"}\n')
+    return path
+
+
+def test_a_state_comes_back_with_the_same_bits(tmp_path, rows):
+    save_state(tmp_path / "job", state(3), rows)
+    found, broken = load_state(tmp_path / "job")
     assert broken == []
     assert (found.round_number, found.memory, found.seconds, found.declared) == (
         3,
@@ -42,16 +49,40 @@ def test_a_state_comes_back_with_the_same_bits(tmp_path):
     assert np.array_equal(found.optimiser["0/momentum_buffer"], state(3).optimiser["0/momentum_buffer"])
 
 
-def test_two_rounds_are_kept(tmp_path):
+def test_two_rounds_are_kept_and_a_round_adds_only_its_own_rows(tmp_path, rows):
+    folder = tmp_path / "job"
     for number in range(5):
-        save_state(tmp_path, state(number))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["round-000003.npz", "round-000004.npz"]
+        with rows.open("a") as stream:
+            stream.write(f'{{"kind": "round", "round": {number}}}\n{{"kind": "half a li')
+        path = save_state(folder, state(number), rows)
+        rows.write_text(rows.read_text().removesuffix('{"kind": "half a li'))
+        assert (folder / "rows.jsonl").read_text() == rows.read_text()
+    assert sorted(each.name for each in folder.iterdir()) == ["round-000003.npz", "round-000004.npz", "rows.jsonl"]
+    path.unlink()  # rows of a round that was not finished do not belong to the round before
+    assert [row.get("round") for row in load_state(folder)[0].read_rows()] == [None, 0, 1, 2, 3]
+
+
+def test_rows_that_a_full_disk_cut_short_are_taken_up_where_they_end(tmp_path, rows):
+    folder = tmp_path / "job"
+    save_state(folder, state(0), rows)
+    rows.write_text(rows.read_text() + '{"kind": "round", "round": 0}\n')
+    with (folder / "rows.jsonl").open("a") as copy:
+        copy.write('{"kind": "ro')
+    save_state(folder, state(1), rows)
+    assert load_state(folder)[0].rows == rows.read_text()
+
+
+def test_a_state_whose_rows_are_lost_is_named(tmp_path, rows):
+    save_state(tmp_path / "job", state(0), rows)
+    (tmp_path / "job" / "rows.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"rows.jsonl beside it has 0 of 16 bytes"):
+        load_state(tmp_path / "job")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
-def test_a_state_that_cannot_be_read_is_named_and_the_round_before_is_taken(tmp_path, damage):
-    save_state(tmp_path, state(3))
-    path = save_state(tmp_path, state(4))
+def test_a_state_that_cannot_be_read_is_named_and_the_round_before_is_taken(tmp_path, rows, damage):
+    save_state(tmp_path, state(3), rows)
+    path = save_state(tmp_path, state(4), rows)
     content = bytearray(path.read_bytes())
     numbers = state(4).models["global"].weights["conv.weight"].tobytes()
     content[content.index(numbers) + 3] ^= 0xFF

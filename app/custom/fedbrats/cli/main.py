@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fedbrats import __version__
 from fedbrats.errors import FedbratsError
@@ -35,7 +38,11 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status: 0 done, 1 said why not, 2 wrong usage, 130 interrupted."""
+    """Run one subcommand; returns the exit status: 0 done, 1 said why not, 2 wrong usage, 130 interrupted.
+
+    A terminated command (SIGTERM; SIGHUP of a terminal that was closed) stops what it started, and exits with 128 and
+    the signal's number.
+    """
     parser = argparse.ArgumentParser(
         prog="fedbrats",
         description="Federated 3D brain-tumour segmentation on BraTS data. Research software, not a medical device.",
@@ -62,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     assert module is not None
     try:
-        return int(module.run(args) or 0)
+        with _ended_by_signals():
+            return int(module.run(args) or 0)
     except FedbratsError as error:
         return _fail(str(error), 1)
     except MemoryError:
@@ -75,6 +83,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn the signals that end a process into its exit, so that whoever has something to clean up does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        print(f"fedbrats: {signal.Signals(number).name}: stopping", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    signals = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fail(message: str, status: int) -> int:

@@ -394,10 +394,9 @@ class PatientScatterAndGather(ScatterAndGather):
             memory=self.aggregator.get_persist_state(fl_ctx) or {},
             seconds={site: list(past) for site, past in self._seconds.items()},
             declared=dict(self._declared),
-            rows=rows_path(fl_ctx).read_text(encoding="utf-8"),
         )
         try:
-            save_state(self._state_dir / fl_ctx.get_job_id(), state)
+            save_state(self._state_dir / fl_ctx.get_job_id(), state, rows_path(fl_ctx))
         except OSError as error:
             message = f"the state of round {number} could not be kept ({error}): a server killed now repeats the round"
             self.log_error(fl_ctx, message)

@@ -24,6 +24,8 @@ from nvflare.private.fed.client.client_status import ClientStatus, get_status_me
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from nvflare.widgets.widget import Widget
 
+from fedbrats.flare import cycles
+
 INTERVAL_S = 3.0
 PATIENCE = 4  # a job that is starting or ending is missing for a moment, a job that was lost for longer
 MOST_STARTS = 10  # a site whose job dies again and again is left alone, aloud
@@ -54,7 +56,9 @@ class Rejoin(Widget):
             self._stopped.set()
 
     def _watch(self, engine: Any) -> None:
+        cycles.set_aside()
         while not self._stopped.wait(INTERVAL_S):
+            cycles.collect()
             try:
                 for job in list(engine.job_runner.running_jobs.values()):
                     self._look_after(job, engine)

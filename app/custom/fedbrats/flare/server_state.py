@@ -1,13 +1,17 @@
-"""What a server must remember to go on after it was killed: one file a finished round, outside the run folder.
+"""What a server must remember to go on after it was killed, outside the run folder.
 
-FLARE 2.9.0 keeps its persist hooks but never calls them, and a server that is killed loses its running jobs. Everything
-that belongs together stands in one file, so that a crash can never pair the model of one round with the memory of
-another. Plain arrays and JSON, no pickle; a zip archive checks its own contents.
+    STATE_DIR/JOB/round-000007.npz     after round 7: models, optimiser, memory, and how many bytes of rows belong to it
+    STATE_DIR/JOB/rows.jsonl           the recorder's rows, only ever longer: a round costs what it adds
+
+FLARE 2.9.0 keeps its persist hooks but never calls them, and a server that is killed loses its running jobs. What
+belongs together stands in one file or is counted in it, so that a crash can never pair the model of one round with the
+memory of another. Plain arrays and JSON, no pickle; a zip archive checks its own contents.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +23,7 @@ import numpy as np
 
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.rows import ROWS_FILE
 
 KEPT_ROUNDS = 2
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -42,7 +47,7 @@ class ServerState:
     optimiser: the state of the server's own optimiser, arrays by `parameter/name`; empty where it has none.
     memory: what the aggregator remembers, as JSON.
     seconds, declared: by site, how long its last rounds took and how many cases it last declared.
-    rows: the recorder's file.
+    rows: the recorder's file as far as this round; read, never written from here.
     """
 
     round_number: int
@@ -66,9 +71,10 @@ def check_job_ids(ids: Any) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def save_state(folder: Path, state: ServerState) -> Path:
+def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
     """Write `folder/round-N.npz` atomically and remove what is older than the last two; returns the file's path.
 
+    rows: the recorder's file, of which what is new is appended to the folder's own copy.
     Raises: OSError where it cannot be written; the files of earlier rounds stay.
     """
     document = {
@@ -77,7 +83,7 @@ def save_state(folder: Path, state: ServerState) -> Path:
         "memory": state.memory,
         "seconds": state.seconds,
         "declared": state.declared,
-        "rows": state.rows,
+        "rows_bytes": _keep_rows(folder, rows),
     }
     arrays = {f"{kind}/{name}": value for kind, model in state.models.items() for name, value in model.weights.items()}
     arrays |= {f"optimiser/{name}": value for name, value in state.optimiser.items()}
@@ -105,6 +111,31 @@ def load_state(folder: Path) -> tuple[ServerState | None, list[str]]:
     return None, broken
 
 
+def _keep_rows(folder: Path, source: Path) -> int:
+    """Append to the copy the whole lines that `source` has beyond it; returns the length of the copy in bytes.
+
+    A copy that a full disk cut short is still the beginning of `source`, and is taken up where it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as rows, (folder / ROWS_FILE).open("ab") as copy:
+        kept = copy.tell()
+        rows.seek(kept)
+        fresh = rows.read()
+        fresh = fresh[: fresh.rfind(b"\n") + 1]
+        copy.write(fresh)
+        copy.flush()
+        os.fsync(copy.fileno())
+    return kept + len(fresh)
+
+
+def _read_rows(folder: Path, length: int) -> str:
+    """The first `length` bytes of the copy. Raises: OSError, ValueError where they are not there."""
+    content = (folder / ROWS_FILE).read_bytes()[:length]
+    if len(content) < length:
+        raise ValueError(f"{ROWS_FILE} beside it has {len(content)} of {length} bytes")
+    return content.decode("utf-8")
+
+
 def _read(path: Path) -> ServerState:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -120,7 +151,7 @@ def _read(path: Path) -> ServerState:
         memory=document["memory"],
         seconds=document["seconds"],
         declared=document["declared"],
-        rows=document["rows"],
+        rows=_read_rows(path.parent, int(document["rows_bytes"])),
     )
 
 
