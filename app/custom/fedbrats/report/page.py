@@ -10,6 +10,7 @@ from typing import Any
 
 from fedbrats import __version__
 from fedbrats.report import markup, pictures
+from fedbrats.report.folds import pool_folds
 from fedbrats.report.gallery import GalleryItem
 from fedbrats.report.provenance import provenance
 from fedbrats.report.results import Results
@@ -24,13 +25,14 @@ def write_page(
     runs: Sequence[Results], title: str, *, gallery: Sequence[GalleryItem] = (), is_live: bool = False
 ) -> str:
     """The whole page as HTML. is_live: the browser loads it anew every few seconds."""
+    methods = pool_folds(runs)
     body = "".join(
         (
-            results_section(runs),
+            results_section(methods),
             markup.section("Learning curves", _learning_curves(runs)),
-            markup.section("Sites", _sites(runs)),
+            markup.section("Sites", _sites(methods)),
             markup.section("Cross-site evaluation", _cross_site(runs)),
-            markup.section("Cases", _distributions(runs)),
+            markup.section("Cases", _distributions(methods)),
             _gallery_section(gallery),
             markup.section("Weights and factors", _weights(runs)),
             markup.section("Rounds", _rounds(runs)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from fedbrats.errors import DataError
 from fedbrats.report.evaluation import EVALUATION_FILE
 from fedbrats.report.statistics import mean_by_patient
-from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_rows, summarise_rows
+from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_rows
 
 SUMMARY_FILE = "summary.json"
 MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
@@ -24,10 +24,12 @@ _POOLED = "all sites"  # of `fedbrats train`, which keeps the cases of all sites
 class Results:
     """One run of one method.
 
-    name: of the method, unique in a report. cases: the rows of single cases of the final evaluation, by site.
+    method: the job, or what else was done. name: of the run, unique in a report.
+    cases: the rows of single cases of the final evaluation, by site.
     evaluation: the document of `fedbrats evaluate`, if it was written there. checksums: SHA-256 of the models.
     """
 
+    method: str
     name: str
     folder: Path
     summary: dict[str, Any]
@@ -64,22 +66,40 @@ class Results:
         )
 
     def final_dice(self, region: str) -> dict[str, float]:
-        """Mean Dice of the final model by site, where a site said it."""
-        found = summarise_rows(self.rows)["per_site"]
-        return {site: values["dice"][region] for site, values in found.items() if values["dice"]}
+        """Mean Dice of the final model by site, where a site said it; over all cases where there are several folds."""
+        said: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        for row in self.of_kind("metrics"):
+            if (row["stage"], row["region"]) == ("final", region) and row["dice"] is not None:
+                said[row["site"]].append((row["dice"], row["cases"]))
+        weighed = {site: (sum(d * n for d, n in own), sum(n for _, n in own)) for site, own in sorted(said.items())}
+        return {site: total / cases for site, (total, cases) in weighed.items() if cases}
 
 
 def read_results(folders: Sequence[Path]) -> list[Results]:
-    """Read results folders; methods of one name are told apart by their folders.
+    """Read results folders; runs of one method are told apart by what differs in their paths.
 
     Raises: DataError for a folder without rows, or with rows that cannot be read.
     """
     found = [_read_folder(folder) for folder in folders]
-    uses = Counter(results.name for results in found)
-    return [
-        replace(results, name=f"{results.name} ({results.folder.name})") if uses[results.name] > 1 else results
-        for results in found
-    ]
+    families: dict[str, list[Results]] = defaultdict(list)
+    for results in found:
+        families[results.method].append(results)
+    names = {
+        results.folder: f"{method} ({own})"
+        for method, family in families.items()
+        if len(family) > 1
+        for results, own in zip(family, _tell_apart([each.folder for each in family]), strict=True)
+    }
+    return [replace(results, name=names.get(results.folder, results.method)) for results in found]
+
+
+def _tell_apart(folders: Sequence[Path]) -> list[str]:
+    """The parts of each path in which the paths differ."""
+    parts = [folder.resolve().parts for folder in folders]
+    longest = max(map(len, parts))
+    padded = [("",) * (longest - len(own)) + own for own in parts]
+    differing = [number for number, column in enumerate(zip(*padded, strict=True)) if len(set(column)) > 1]
+    return ["/".join(own[number] for number in differing if own[number]) or own[-1] for own in padded]
 
 
 def has_begun(folder: Path) -> bool:
@@ -100,7 +120,8 @@ def _read_folder(folder: Path) -> Results:
         raise DataError(f"the results in {folder} cannot be read: {error}") from None
     models = (folder / name for name in MODEL_FILES)
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models if path.exists()}
-    return Results(summary.get("job", folder.name), folder, summary, rows, cases, evaluation, checksums)
+    method = summary.get("job", folder.name)
+    return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
 
 
 def _find_rows(folder: Path) -> Path:

@@ -28,7 +28,9 @@ def results_section(runs: Sequence[Results]) -> str:
     note = (
         f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients. “≈ best” marks a "
         "method that these patients cannot tell from the best one: the interval of the paired difference holds 0, or p "
-        "is at least 0.05. p is of the paired permutation test against the best, uncorrected for several comparisons."
+        "is at least 0.05. p is of the paired permutation test against the best, uncorrected for several comparisons. "
+        "Folds of a cross-validation count as one method: every patient is scored by the model that was not trained on "
+        "them."
     )
     table = markup.table(caption, ("method", *regions), rows)
     return markup.section(

@@ -1,0 +1,42 @@
+"""Runs that are folds of one cross-validation count as one method: together they score every patient once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from fedbrats.report.results import Results
+from fedbrats.rows import Row
+
+
+def pool_folds(runs: Sequence[Results]) -> list[Results]:
+    """The runs, those of one method that have no patient in common put together, each at its first one's place.
+
+    Runs whose single cases are not known, or that share a patient (another seed, another split), stay apart.
+    """
+    families: dict[str, list[Results]] = defaultdict(list)
+    for run in runs:
+        families[run.method].append(run)
+    pooled = {method: _pool(method, family) for method, family in families.items() if _are_folds(family)}
+    found: dict[str, Results] = {}
+    for run in runs:
+        entry = pooled.get(run.method, run)
+        found.setdefault(entry.name, entry)
+    return list(found.values())
+
+
+def _are_folds(family: Sequence[Results]) -> bool:
+    patients = [set(run.dice_by_patient("mean")) for run in family]
+    return len(family) > 1 and all(patients) and not any(a & b for a, b in combinations(patients, 2))
+
+
+def _pool(method: str, family: Sequence[Results]) -> Results:
+    cases: dict[str, list[Row]] = defaultdict(list)
+    for run in family:
+        for site, rows in run.cases.items():
+            cases[site] += rows
+    rows = [row for run in family for row in run.rows]
+    name = f"{method} ({len(family)} folds)"
+    return replace(family[0], name=name, rows=rows, cases=dict(cases), evaluation=None)

@@ -1,0 +1,66 @@
+"""Folds of a cross-validation count as one method, and nothing else does."""
+
+import json
+
+import pytest
+
+from fedbrats.report.comparison import compare
+from fedbrats.report.folds import pool_folds
+from fedbrats.report.page import write_page
+from fedbrats.report.results import read_results
+
+
+@pytest.fixture
+def make_fold(make_results, tmp_path):
+    """A run of a job whose patients belong to a fold alone."""
+
+    def make(job, fold, gain):
+        folder = make_results(tmp_path / f"fold-{fold}" / "none" / job, job, gain)
+        for path in folder.glob("sites/*/cases.jsonl"):
+            path.write_text(path.read_text().replace("patient-", f"patient-{fold}-"))
+        return folder
+
+    return make
+
+
+def test_the_folds_of_a_method_are_pooled_over_patients_and_over_sites(make_fold):
+    runs = read_results([make_fold(job, fold, 0.1 + 0.1 * fold) for fold in (0, 1) for job in ("fedavg", "fedper")])
+    assert [run.name for run in runs] == [
+        "fedavg (fold-0)",
+        "fedper (fold-0)",
+        "fedavg (fold-1)",
+        "fedper (fold-1)",
+    ]
+    methods = pool_folds(runs)
+    assert [method.name for method in methods] == ["fedavg (2 folds)", "fedper (2 folds)"]
+    table = compare(methods)
+    assert table["fedavg (2 folds)"]["mean"].interval.patients == 24
+    one, other = (run.dice_by_patient("mean") for run in runs if run.method == "fedavg")
+    mean = sum([*one.values(), *other.values()]) / 24
+    assert table["fedavg (2 folds)"]["mean"].dice == pytest.approx(mean)
+    by_site = [run.final_dice("mean")["north"] for run in runs if run.method == "fedavg"]
+    assert methods[0].final_dice("mean")["north"] == pytest.approx(sum(by_site) / 2)
+    page = write_page(runs, "Folds")
+    assert "fedavg (2 folds)" in page
+    assert "fedavg (fold-1): learning curve" in page
+
+
+def test_runs_that_share_a_patient_or_do_not_say_their_patients_stay_apart(make_results, make_fold, tmp_path):
+    twice = read_results([make_results(tmp_path / name, "fedavg", 0.1) for name in ("seed-0", "seed-1")])
+    assert pool_folds(twice) == twice
+    assert [run.name for run in twice] == ["fedavg (seed-0)", "fedavg (seed-1)"]
+    folders = [make_fold("fedavg", fold, 0.1) for fold in (0, 1)]
+    for path in folders[1].glob("sites/*/cases.jsonl"):
+        path.unlink()
+    silent = read_results(folders)
+    assert pool_folds(silent) == silent
+
+
+def test_a_sites_dice_over_folds_is_weighed_by_its_cases(make_fold):
+    folders = [make_fold("fedavg", fold, 0.1 + 0.1 * fold) for fold in (0, 1)]
+    path = folders[0] / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, "cases": 12} if "cases" in row else row) + "\n" for row in rows))
+    runs = read_results(folders)
+    first, second = (run.final_dice("mean")["west"] for run in runs)
+    assert pool_folds(runs)[0].final_dice("mean")["west"] == pytest.approx((3 * first + second) / 4)
