@@ -76,6 +76,20 @@ def test_in_its_last_rounds_fine_tuning_sends_nothing(federation):
     assert not [row for row in rows if row["kind"] == "refusal"]
 
 
+def test_compressed_rounds_move_a_quarter_of_the_bytes_both_ways(federation):
+    moved = {}
+    for kind in ("none", "int8"):
+        words = ("poc", "submit", "fedavg", *QUICK, "--set", f"compression={kind}", "--json")
+        document = json.loads(fedbrats(*words, cwd=federation).stdout)
+        rows = [json.loads(line) for line in (federation / document["results"] / "rows.jsonl").read_text().splitlines()]
+        assert not [row for row in rows if row["kind"] == "refusal"]
+        moved[kind] = [row["bytes"] for row in rows if row["kind"] == "site"]
+        assert len(moved[kind]) == 2 * document["sites"]
+    full = moved["none"][0]["up"]
+    assert all(each == {"up": full, "down": full} for each in moved["none"])
+    assert all(0 < each[way] < 0.27 * full for each in moved["int8"] for way in ("up", "down"))
+
+
 def test_status_shows_sites_and_jobs(federation):
     document = json.loads(fedbrats("poc", "status", "--json", cwd=federation).stdout)
     assert all(document["sites"].values())

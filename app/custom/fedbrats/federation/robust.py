@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fedbrats.errors import ConfigurationError, UpdateError
-from fedbrats.federation.updates import Update, require_same_form
+from fedbrats.federation.updates import BLOCK, Update, require_same_form
 
 
 def coordinate_median(updates: Sequence[Update], weights: Sequence[float] | None = None) -> dict[str, np.ndarray]:
@@ -45,18 +45,22 @@ def trimmed_mean(updates: Sequence[Update], trim: float = 0.2) -> dict[str, np.n
 
 
 def _by_tensor(updates: Sequence[Update], centre: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
-    """Apply `centre`, float64 (K, ...) -> (...), to one tensor at a time: K tensors are stacked, never K models."""
+    """Apply `centre`, float64 (K, n) -> (n,), to a block of numbers at a time: K blocks are stacked, never K models."""
     if not updates:
         raise UpdateError("No update was given, so there is no mean; keep the model as it is.")
     first = updates[0]
     for other in updates[1:]:
         require_same_form(first, other)
-    return {
-        name: centre(np.stack([np.asarray(update[name], dtype=np.float64) for update in updates])).astype(
-            first[name].dtype
-        )
-        for name in sorted(first)
-    }
+    return {name: _by_block([update[name] for update in updates], centre) for name in sorted(first)}
+
+
+def _by_block(tensors: Sequence[np.ndarray], centre: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    flat = [np.ravel(tensor) for tensor in tensors]
+    result = np.empty(flat[0].size, dtype=tensors[0].dtype)
+    for start in range(0, result.size, BLOCK):
+        block = np.stack([row[start : start + BLOCK].astype(np.float64) for row in flat])
+        result[start : start + BLOCK] = centre(block)
+    return result.reshape(tensors[0].shape)
 
 
 def _weighted_median(stack: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def gram(updates: Sequence[Update]) -> tuple[np.ndarray, np.ndarray]:
 
 def sketched_gram(updates: Sequence[Update], length: int = SKETCH_LENGTH) -> tuple[np.ndarray, np.ndarray]:
     """What `gram` gives, from one `sketch` a site."""
-    sketches = np.stack([sketch(update, length) for update in updates])
+    sketches = np.stack([sketch(update, length) for update in updates]).astype(np.float64)
     products = sketches @ sketches.T
     return cosines(products), np.sqrt(np.diag(products))
 
@@ -39,7 +39,7 @@ def sketch(update: Update, length: int = SKETCH_LENGTH) -> np.ndarray:
     Farach-Colton 2002). Signs and places come from the name of the tensor, so that sites' sketches can be compared and
     nothing but a block of them is ever held. Exact copies have equal sketches.
     """
-    image = np.zeros(length)
+    image = np.zeros(length)  # float64 while it is summed; kept as float32, 16 KiB a site
     for name in sorted(update):
         flat = np.ravel(update[name])
         generator = np.random.Generator(np.random.PCG64(_seed(name)))
@@ -48,7 +48,7 @@ def sketch(update: Update, length: int = SKETCH_LENGTH) -> np.ndarray:
             places = generator.integers(0, 2 * length, block.size)
             signs = 1.0 - 2.0 * (places >= length)
             image += np.bincount(places % length, weights=signs * block, minlength=length)
-    return image
+    return image.astype(np.float32)
 
 
 def cosines(products: np.ndarray) -> np.ndarray:

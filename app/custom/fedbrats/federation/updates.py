@@ -15,6 +15,7 @@ import numpy as np
 from fedbrats.errors import UpdateError
 
 Update = Mapping[str, np.ndarray]
+BLOCK = 1 << 14  # numbers that are summed at a time: 128 KiB of float64
 
 
 def difference(after: Update, before: Update) -> dict[str, np.ndarray]:
@@ -66,41 +67,31 @@ def weighted_mean(updates: Sequence[Update], weights: Sequence[float]) -> dict[s
     """
     if len(updates) != len(weights):
         raise UpdateError(f"A mean of {len(updates)} updates needs as many weights, but {len(weights)} were given.")
-    mean = RunningMean()
-    for update, weight in zip(updates, weights, strict=True):
-        mean.add(update, weight)
-    return mean.mean()
-
-
-class RunningMean:
-    """A weighted mean that holds one float64 sum, whatever the number of updates."""
-
-    def __init__(self) -> None:
-        self._sum: dict[str, np.ndarray] = {}
-        self._dtypes: dict[str, np.dtype] = {}
-        self._weight = 0.0
-
-    def add(self, update: Update, weight: float) -> None:
-        """Count one more update. Raises: UpdateError for a bad weight or another form, and leaves the sum as it was."""
+    for weight in weights:
         if not (math.isfinite(weight) and weight >= 0.0):
-            raise UpdateError(
-                f"An update cannot be counted with the weight {weight}; weights are finite and not negative."
-            )
-        if not self._dtypes:
-            self._dtypes = {name: update[name].dtype for name in sorted(update)}
-            self._sum = {name: np.zeros(update[name].shape) for name in sorted(update)}
-        require_same_form(self._sum, update)
-        for name, total in self._sum.items():
-            total += weight * _wide(update[name])
-        self._weight += weight
+            raise UpdateError(f"An update cannot be counted with the weight {weight}; weights are finite, at least 0.")
+    total = math.fsum(weights)
+    if total <= 0.0:
+        raise UpdateError("No update with a weight above zero was given, so there is no mean; keep the model as it is.")
+    for other in updates[1:]:
+        require_same_form(updates[0], other)
+    shares = [weight / total for weight in weights]
+    return {name: _mean_of([update[name] for update in updates], shares) for name in sorted(updates[0])}
 
-    def mean(self) -> dict[str, np.ndarray]:
-        """The mean so far, in the dtypes of the first update. Raises: UpdateError while the total weight is zero."""
-        if self._weight <= 0.0:
-            raise UpdateError(
-                "No update with a weight above zero was counted, so there is no mean; keep the model as it is."
-            )
-        return {name: (total / self._weight).astype(self._dtypes[name]) for name, total in self._sum.items()}
+
+def _mean_of(tensors: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
+    """The mean of one tensor, block by block: one result and one float64 block are held, however many sites there are.
+
+    A block stays in the processor's cache while the sites' blocks pass by.
+    """
+    flat = [np.ravel(tensor) for tensor in tensors]
+    result = np.empty(flat[0].size, dtype=tensors[0].dtype)
+    for start in range(0, result.size, BLOCK):
+        block = np.zeros(min(BLOCK, result.size - start))
+        for row, share in zip(flat, shares, strict=True):
+            block += share * row[start : start + BLOCK].astype(np.float64)
+        result[start : start + BLOCK] = block
+    return result.reshape(tensors[0].shape)
 
 
 def require_same_form(a: Update, b: Update) -> None:

@@ -24,6 +24,7 @@ from fedbrats.errors import DataError, FedbratsError, UpdateError
 from fedbrats.federation.sharing import keep_personal, merge, personal_at_last, personal_in_round, split_names
 from fedbrats.federation.updates import difference
 from fedbrats.flare import cycles
+from fedbrats.flare.compression import TRAVELLED
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, load_weights, save_personal
@@ -154,6 +155,7 @@ class SegmentationExecutor(Executor):
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
         report = {**site.report(outcome, received, trained), "minus_score": minus_score, "begins": begins}
+        report["bytes_down"] = task.get_meta_prop(TRAVELLED)
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
         if report["received"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nvflare.app_common.app_constant import AppConstants
 from fedbrats.federation import gates
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
+from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
 from fedbrats.flare.recorder import REPORT_KEY, fire_rows
 from fedbrats.flare.site import read_registered_cases
@@ -42,6 +43,7 @@ class GatedAggregator(Aggregator):
     Args:
         network_id: the component that knows the network's names.
         personal, personal_rounds: which names must not arrive, and when none may, as in SegmentationExecutor.
+        memory_mb: updates of a round that do not fit into so many MiB wait on the server's disk.
         clip_multiple: no update counts for longer than this many times the median length; 0 leaves them as they are.
     """
 
@@ -50,6 +52,7 @@ class GatedAggregator(Aggregator):
         network_id: str = "network",
         personal: str = "none",
         personal_rounds: int = 0,
+        memory_mb: float = 1024,
         clip_multiple: float = 0.0,
     ):
         super().__init__()
@@ -59,6 +62,8 @@ class GatedAggregator(Aggregator):
         self._personal_rounds = personal_rounds
         self._registered: Mapping[str, int] | None = None
         self._contributions: dict[str, Contribution] = {}
+        self._memory_mb = memory_mb
+        self._spool: Spool | None = None
         self._heard: set[str] = set()
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
@@ -92,8 +97,21 @@ class GatedAggregator(Aggregator):
             fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
             return False
         self._heard.add(site)
-        self._contributions[site] = contribution
+        self._contributions[site] = self._spooled(contribution, fl_ctx)
         return True
+
+    def _spooled(self, contribution: Contribution, fl_ctx: FLContext) -> Contribution:
+        """The contribution, its update on the disk where the round is large; in memory where the disk is full."""
+        if self._spool is None:
+            run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+            self._spool = Spool(run_dir, int(self._memory_mb * 2**20))
+        try:
+            return replace(contribution, update=self._spool.keep(contribution.update))
+        except OSError as error:
+            self.log_warning(
+                fl_ctx, f"the update of {contribution.site} stays in memory, for the disk does not take it: {error}"
+            )
+            return contribution
 
     def aggregate(self, fl_ctx: FLContext) -> Shareable:
         """Combine the round's contributions, in the order of the sites' names whatever the order they came in."""
@@ -126,6 +144,8 @@ class GatedAggregator(Aggregator):
         """Forget the round; FLARE calls it after each."""
         self._contributions = {}
         self._heard = set()
+        if self._spool:
+            self._spool.clear()
 
     def _expect(self, fl_ctx: FLContext) -> Expectation:
         weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedbrats.data.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
+from fedbrats.federation.compression import NONE, check_kind
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.flare.jobs import build_job, read_variables
 from fedbrats.model.training import TrainingSettings
@@ -25,6 +26,7 @@ LIMITS = {  # of the variables that are no settings of training or preparation; 
     "deadline_factor": (1.0, 1e4),
     "deadline_floor_s": (0.0, 1e8),
     "round_attempts": (1, 1000),
+    "memory_mb": (0, 1e9),
     "evaluation_timeout_s": (0.001, 1e8),
     "poll_interval_s": (0.001, 60.0),
 }
@@ -82,6 +84,7 @@ def check_settings(job: str, settings: Mapping[str, Any]) -> None:
     from fedbrats.model.network import SegmentationNetwork
 
     plan = read_plan(job, settings)
+    check_kind(str(plan.variables.get("compression", NONE)))
     SegmentationNetwork(**plan.network).personal_names(plan.personal)
 
 

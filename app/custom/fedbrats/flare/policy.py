@@ -23,6 +23,8 @@ OUR_CLASSES = (
     "fedbrats.flare.aggregators.CoordinateMedian",
     "fedbrats.flare.aggregators.TrimmedMean",
     "fedbrats.flare.aggregators.WeightedFedAvg",
+    "fedbrats.flare.compression.Compress",
+    "fedbrats.flare.compression.Decompress",
     "fedbrats.flare.cross_site.CrossSiteExecutor",
     "fedbrats.flare.cross_site.JobModels",
     "fedbrats.flare.controller.PatientScatterAndGather",

@@ -21,6 +21,7 @@ from nvflare.app_common.app_event_type import AppEventType
 import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.flare import cycles
+from fedbrats.flare.compression import TRAVELLED
 from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
@@ -96,7 +97,10 @@ class Recorder(FLComponent):
             self._answered.add(site)
         metrics = report.pop("received", None), report.pop("trained", None)
         late = time.monotonic() - self._round_began
-        traffic = {"down": self._bytes_down, "up": _count_bytes(answer.data if answer else None)}
+        traffic = {
+            "down": _as_count(report.pop("bytes_down", None)) or self._bytes_down,  # as it travelled, where compressed
+            "up": _count_sent(answer),
+        }
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
         row["bytes"] = traffic
         cases = report.get("validation_cases", 0)
@@ -199,6 +203,18 @@ def _can_be_recorded(report: Mapping[str, Any]) -> bool:
 def _count_bytes(weights: Any) -> int:
     """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
     return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
+
+
+def _count_sent(answer: DXO | None) -> int:
+    """The bytes of an answer as it travelled."""
+    if answer is None:
+        return 0
+    return _as_count(answer.get_meta_prop(TRAVELLED)) or _count_bytes(answer.data)
+
+
+def _as_count(said: Any) -> int:
+    """A number of bytes that somebody says; 0 for anything else."""
+    return said if isinstance(said, int) and said > 0 else 0
 
 
 def _name_evaluated(owner: str) -> tuple[str, str | None]:
