@@ -158,6 +158,29 @@ def test_small_groups_are_not_described(new_site):
     assert data["metrics"] is None
 
 
+def test_a_round_is_validated_on_as_many_cases_as_the_site_wants_and_the_end_on_all(new_site, phantom_sites, tmp_path):
+    datalist = json.loads((phantom_sites / "site-1" / "datalist.json").read_text())
+    cases = datalist["training"] + datalist["validation"]  # five
+    for item in cases:
+        item["image"] = [str(phantom_sites / "site-1" / path) for path in item["image"]]
+        item["label"] = str(phantom_sites / "site-1" / item["label"])
+    (tmp_path / "all").mkdir()
+    mostly = {**datalist, "training": cases[:1], "validation": cases[1:]}
+    (tmp_path / "all" / "datalist.json").write_text(json.dumps(mostly))
+    facts = {"data_dir": str(tmp_path / "all"), "round_validation_cases": 2}
+    for least, counted in ((1, 2), (2, 2), (4, None)):
+        room, executor = new_site(facts={**facts, "min_cases": least}.items())
+        reply = execute(room, executor)
+        if counted is None:  # fewer than the hospital's least number: the site file says so
+            assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+            continue
+        assert from_shareable(reply).get_meta_prop(REPORT_KEY)["validation_cases"] == counted
+        assert from_shareable(execute(room, executor, "validate")).data["validation_cases"] == 4
+    room, executor = new_site(facts={**facts, "min_cases": 3, "round_validation_cases": 3}.items())
+    report = from_shareable(execute(room, executor)).get_meta_prop(REPORT_KEY)
+    assert report["validation_cases"] == 4  # the one that was left out would be described by the difference
+
+
 def test_scores_of_cases_stay_in_a_file_of_the_site(new_site):
     room, executor = new_site()
     execute(room, executor)

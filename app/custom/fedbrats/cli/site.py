@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--personal", type=Path, help="folder of personal weights (default: personal in the kit)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads of training (default: PyTorch's own choice)")
+    parser.add_argument(
+        "--round-validation-cases", type=int, help="try a model on so many validation cases a round (default: all)"
+    )
     parser.add_argument("--min-cases", type=int, default=1, help="never send metrics of fewer cases (default: 1)")
 
 
@@ -40,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         "device": args.device,
         "min_cases": args.min_cases,
     }
-    if args.threads is not None:
-        facts["threads"] = args.threads
+    for name in ("threads", "round_validation_cases"):
+        if getattr(args, name) is not None:
+            facts[name] = getattr(args, name)
     parse_site_facts(facts, args.kit.name, base=args.kit, source="the command line")
     datalist = read_datalist(args.data)
     path = write_site_facts(local_dir, facts)

@@ -63,7 +63,7 @@ class CrossSiteExecutor(SegmentationExecutor):
         shared, personal = self._split(site, model)
         own = task.data or (self._personal_part(site, model) if personal else {})
         site.trainer.set_weights(merge({name: model.weights[name] for name in shared}, own, model.weights))
-        scores = site.evaluate(flips=site.trainer.settings.final_flips)
+        scores = site.evaluate_finally()
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, str(shareable.get_header(AppConstants.MODEL_OWNER)), scores))
         return DXO(
             DataKind.METRICS,

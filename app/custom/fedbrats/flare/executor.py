@@ -174,11 +174,11 @@ class SegmentationExecutor(Executor):
             stored = (load_personal(folder) for folder in self._personal_dirs(site, fl_ctx))
             self._mine = next((weights for weights in stored if weights is not None), None)
         site.trainer.set_weights(self._own_model(from_shareable(shareable).data, personal))
-        scores = site.evaluate(flips=site.trainer.settings.final_flips)
+        scores = site.evaluate_finally()
         self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
-        report = {"validation_cases": site.trainer.usable_validation_cases, "metrics": site.metrics(scores)}
+        report = {"validation_cases": len(site.trainer.usable_validation), "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
 
     def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:

@@ -61,12 +61,27 @@ class LocalSite:
                 f"at the data and cache disks, then run `fedbrats check`"
             )
 
-    def evaluate(self, *, flips: bool = False) -> list[CaseScore]:
-        """Scores of the trainer's model on the site's validation cases; the time is kept for the report."""
+    @property
+    def round_validation(self) -> Sequence[CachedCase]:
+        """The validation cases of every round: all, or as many as the site wants, evenly from its list.
+
+        All of them too where those left out would be fewer than `min_cases`: the difference to all would describe them.
+        """
+        usable, most = self.trainer.usable_validation, self.facts.round_validation_cases
+        if most is None or len(usable) - most < self.facts.min_cases:
+            return usable
+        return [usable[number * len(usable) // most] for number in range(most)]
+
+    def evaluate(self) -> list[CaseScore]:
+        """Scores of the trainer's model on a round's validation cases; the time is kept for the report."""
         began = time.perf_counter()
-        scores = self.trainer.validate(flips=flips)
+        scores = self.trainer.validate(self.round_validation)
         self.validating_seconds += time.perf_counter() - began
         return scores
+
+    def evaluate_finally(self) -> list[CaseScore]:
+        """Scores on all validation cases, with mirror images where the job asks for them."""
+        return self.trainer.validate(flips=self.trainer.settings.final_flips)
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
         """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
@@ -83,7 +98,7 @@ class LocalSite:
         """What the site tells the server of a round; seconds count from the last report."""
         report = {
             "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
-            "validation_cases": self.trainer.usable_validation_cases,
+            "validation_cases": len(self.round_validation),
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
             "spacing_mm": self.spacing_mm,

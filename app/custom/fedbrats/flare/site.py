@@ -33,6 +33,8 @@ class SiteFacts:
     threads: CPU threads of training; None lets PyTorch decide.
     workers: processes that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
+    round_validation_cases: on how many validation cases a model is tried in every round; None for all. The last model
+        is always tried on all. For a site with hundreds, whose validation would hold up every round.
     share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
     max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
     misbehaviour: for experiments in POC only: how this site does harm (fedbrats.trouble); None for an honest site.
@@ -45,6 +47,7 @@ class SiteFacts:
     threads: int | None = None
     workers: int = 1
     min_cases: int = 1
+    round_validation_cases: int | None = None
     share_personal_models: bool = False
     max_bad_share: float = 0.5
     misbehaviour: str | None = None
@@ -105,6 +108,13 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
     share = document.get("max_bad_share", SiteFacts.max_bad_share)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise ConfigurationError(f"site {site}: {source}: max_bad_share must be a number from 0 to 1, not {share!r}")
+    min_cases = whole_number("min_cases", 1) or 1
+    round_cases = whole_number("round_validation_cases", None)
+    if round_cases is not None and round_cases < min_cases:
+        raise ConfigurationError(
+            f"site {site}: {source}: round_validation_cases is {round_cases}, fewer than min_cases {min_cases}, below "
+            f"which no metric leaves the site; set it to {min_cases} or more"
+        )
     return SiteFacts(
         data_dir=folder("data_dir"),
         cache_dir=folder("cache_dir"),
@@ -112,7 +122,8 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         device=device,
         threads=whole_number("threads", None),
         workers=whole_number("workers", 1) or 1,
-        min_cases=whole_number("min_cases", 1) or 1,
+        min_cases=min_cases,
+        round_validation_cases=round_cases,
         share_personal_models=shares,
         max_bad_share=share,
         misbehaviour=_misbehaviour_of(site, document, source),

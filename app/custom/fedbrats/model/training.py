@@ -218,9 +218,9 @@ class Trainer:
         return len(self.training) - len(self._loader.rejected)
 
     @property
-    def usable_validation_cases(self) -> int:
-        """How many validation cases have not broken."""
-        return len(self.validation) - len(self._rejected)
+    def usable_validation(self) -> tuple[CachedCase, ...]:
+        """The validation cases that have not broken."""
+        return tuple(case for case in self.validation if case.name not in self._rejected)
 
     def get_weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of every weight, float32, by name."""

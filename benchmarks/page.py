@@ -1,0 +1,183 @@
+"""Make docs/performance.md from the results files.
+
+python benchmarks/page.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "performance.md"
+NOTES = HERE / "notes.md"  # what no number says: profiles, floors, what was tried
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [INTRODUCTION]
+    for name, (title, about, tables) in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            parts.append(f"## {title}\n\n{about} Not measured yet.\n")
+            continue
+        found = json.loads(path.read_text())
+        parts += [f"## {title}\n", f"{about} `{found['command']}`, {machine(found)}.\n", targets(found), *tables(found)]
+    if NOTES.exists():
+        parts.append(NOTES.read_text())
+    PAGE.write_text("\n".join(parts))
+
+
+INTRODUCTION = """# Performance
+
+Made by `python benchmarks/page.py` from the files in `benchmarks/results`, each of which names its command, machine and
+versions. Ratios within one run are worth more than seconds: the machine is a small virtual one.
+"""
+
+
+def rounds(found: dict[str, Any]) -> Iterable[str]:
+    """Seconds of a round."""
+    yield table(("what", "seconds or share"), found["numbers"].items())
+
+
+def soak(found: dict[str, Any]) -> Iterable[str]:
+    """All processes together as the rounds pass."""
+    course = found["course_of_all_processes"]
+    shown = [number for number in course if int(number) in (1, 50, 100, 150, 200, 250, 300)]
+    keys = ("uss_mb", "rss_mb", "open_files", "threads", "log_kb")
+    yield table(("round", *keys), [(number, *(course[number][key] for key in keys)) for number in shown])
+
+
+def predict(found: dict[str, Any]) -> Iterable[str]:
+    """Nothing beside the targets."""
+    return ()
+
+
+def time_to_dice(found: dict[str, Any]) -> Iterable[str]:
+    """Who gets where in how many seconds."""
+    yield table(
+        ("contender", "fold", "parameters", "s a step", "s to 0.45", "to 0.60", "to 0.65", "best", "after s"),
+        [
+            (e["contender"], e["fold"], f"{e['parameters'] / 1e6:.2f} M", e["step_seconds"], *e["seconds_to"].values(),
+             e["best"]["dice"], e["best"]["seconds"])
+            for e in found["entries"]
+        ],
+    )  # fmt: skip
+
+
+def data(found: dict[str, Any]) -> Iterable[str]:
+    """Preparation, patches, MONAI."""
+    yield table(("preparation of full-size cases", ""), found["preparation"].items())
+    yield table(("patches", ""), found["patches"].items())
+    yield table(
+        ("MONAI", "ms a patch", "seconds before the first", "patches timed"),
+        [(name, *each.values()) for name, each in found["monai"].items()],
+    )
+
+
+def moved(found: dict[str, Any]) -> Iterable[str]:
+    """Bytes and Dice."""
+    yield f"{found['rounds']} rounds, {found['entries'][0]['patients']} patients, seed {found['seed']}.\n"
+    yield table(
+        ("what travels", "MB up", "MB down", "of float32", "Dice", "difference", "95 %"),
+        [
+            (e["way"], e["bytes_up"] / 1e6, e["bytes_down"] / 1e6, e["share_of_float32"], e["dice"],
+             e["dice_difference"], "{:+.3f} to {:+.3f}".format(*e["dice_difference_interval"]))
+            for e in found["entries"]
+        ],
+    )  # fmt: skip
+
+
+def aggregation(found: dict[str, Any]) -> Iterable[str]:
+    """Seconds, ratios and memory of every rule."""
+    rules = list(dict.fromkeys(entry["rule"] for entry in found["entries"]))
+    sizes = list(dict.fromkeys((e["sites"], e["parameters"], e["overlapping"]) for e in found["entries"]))
+    by_size = {(e["sites"], e["parameters"], e["rule"]): e for e in found["entries"]}
+    for title, show in (("seconds (times a plain sum)", _seconds), ("models of float32 held at the peak", _held)):
+        yield table(
+            (f"sites x parameters: {title}", *rules),
+            [
+                (f"{k} x {d / 1e6:g} M{' (overlapping)' if o else ''}", *(show(by_size[k, d, rule]) for rule in rules))
+                for k, d, o in sizes
+            ],
+        )
+
+
+def scale(found: dict[str, Any]) -> Iterable[str]:
+    """The simulated week."""
+    yield table(
+        ("hospitals", "rules", "rounds a week", "minutes a round", "validating, of the slowest", "projected", "final",
+         "dropped a round"),
+        [
+            (e["hospitals"], e["rules"], e["rounds"], e["round_minutes"], e["slowest_share_validating"], e["projected"],
+             e["final"], e["dropped"])
+            for e in found["entries"]
+        ],
+    )  # fmt: skip
+
+
+def gpu(found: dict[str, Any]) -> Iterable[str]:
+    """Training by batch size."""
+    yield f"{found['chip']}.\n"
+    yield table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"]])
+
+
+Tables = Callable[[dict[str, Any]], Iterable[str]]
+SECTIONS: dict[str, tuple[str, str, Tables]] = {
+    "time_to_dice": ("Time to Dice", "Seconds of training on the real cases until a validation Dice is reached.",
+                     time_to_dice),
+    "rounds": ("A federated round", "Where the seconds of a round go.", rounds),
+    "data": ("Data", "Cases are prepared once and read as patches.", data),
+    "bytes": ("Bytes", "What a round moves, and what moving less costs.", moved),
+    "aggregation": ("Aggregation", "What combining a round costs on the server.", aggregation),
+    "scale": ("A simulated week of FeTS' hospitals", "Our rules in the FeTS Challenge's clock.", scale),
+    "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
+    "soak": ("Long runs", "300 rounds of five sites.", soak),
+    "gpu": ("GPU", "Volumes a second of training at 128^3; the command is ready for who has one.", gpu),
+}  # fmt: skip
+
+
+def targets(found: dict[str, Any]) -> str:
+    """The table of targets."""
+    rows = [
+        (each["name"], f"{'at least' if each.get('at_least') else 'at most'} {each['target']:g}", each["value"],
+         "yes" if each["met"] else "**no**")
+        for each in found["targets"]
+    ]  # fmt: skip
+    return table(("target", "", "measured", "met"), rows)
+
+
+def machine(found: dict[str, Any]) -> str:
+    """The machine in words."""
+    about = found.get("machine", {})
+    return f"{about.get('machine', 'machine')}, {about.get('cores', '?')} cores, Python {about.get('python', '?')}"
+
+
+def _seconds(entry: dict[str, Any]) -> str:
+    if entry["seconds"] is None:
+        return f"left out ({entry['left_out']})"
+    return f"{entry['seconds']:.3g} ({entry['ratio']:.1f})"
+
+
+def _held(entry: dict[str, Any]) -> str:
+    return "-" if entry["seconds"] is None else f"{entry['models_held']:.2f}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    lines += [f"| {' | '.join(cell(value) for value in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cell(value: Any) -> str:
+    """A number with what it can tell."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
