@@ -118,6 +118,14 @@ def scale(found: dict[str, Any]) -> Iterable[str]:
     )  # fmt: skip
 
 
+def profiles(found: dict[str, Any]) -> Iterable[str]:
+    """Where the time goes."""
+    for name in ("training", "preparation", "aggregation"):
+        numbers = {key: value for key, value in found[name].items() if key != "shares"}
+        shares = {f"share: {key}": value for key, value in found[name].get("shares", {}).items()}
+        yield table((name, ""), {**numbers, **shares}.items())
+
+
 def gpu(found: dict[str, Any]) -> Iterable[str]:
     """Training by batch size."""
     yield f"{found['chip']}.\n"
@@ -133,6 +141,7 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "bytes": ("Bytes", "What a round moves, and what moving less costs.", moved),
     "aggregation": ("Aggregation", "What combining a round costs on the server.", aggregation),
     "scale": ("A simulated week of FeTS' hospitals", "Our rules in the FeTS Challenge's clock.", scale),
+    "profiles": ("Profiles", "Where the time goes, and what the floor is on this machine.", profiles),
     "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
     "soak": ("Long runs", "300 rounds of five sites.", soak),
     "gpu": ("GPU", "Volumes a second of training at 128^3; the command is ready for who has one.", gpu),
@@ -140,7 +149,9 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
 
 
 def targets(found: dict[str, Any]) -> str:
-    """The table of targets."""
+    """The table of targets, if there are any."""
+    if not found["targets"]:
+        return ""
     rows = [
         (each["name"], f"{'at least' if each.get('at_least') else 'at most'} {each['target']:g}", each["value"],
          "yes" if each["met"] else "**no**")
