@@ -213,6 +213,7 @@ def test_a_command_that_is_ended_stops_everything(tmp_path, phantom_sites, numbe
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests themselves may run under nohup
     )
     for line in run.stderr:
         if "round 2/" in line:
