@@ -210,7 +210,13 @@ def judge(samples: Mapping[int, Mapping[str, Sample]], rounds: int) -> dict[str,
         {"name": name, "target": target, "value": round(numbers[name], 3), "met": numbers[name] <= target}
         for name, target in TARGETS.items()
     ]
-    return {"targets": targets, "processes": processes, "course_of_all_processes": totals}
+    uss = {number: {name: each["uss_mb"] for name, each in found.items()} for number, found in sorted(samples.items())}
+    return {
+        "targets": targets,
+        "processes": processes,
+        "course_of_all_processes": totals,
+        "uss_mb_by_process": uss,
+    }
 
 
 def show(document: Mapping[str, Any]) -> None:

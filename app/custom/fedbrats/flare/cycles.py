@@ -6,6 +6,7 @@ and threads rise for a hundred rounds before they fall (300 rounds with five sit
 
 from __future__ import annotations
 
+import ctypes
 import gc
 
 
@@ -18,3 +19,14 @@ def set_aside() -> None:
 def collect() -> None:
     """Let go of what this round left in cycles."""
     gc.collect()
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where glibc is there to be asked.
+
+    A server's messages are freed by threads that live for a minute, and stay behind in pieces in the arenas of those.
+    A site keeps what it frees, for the next training step takes it again.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -131,6 +131,7 @@ class Recorder(FLComponent):
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
         self._write([row])
         cycles.collect()
+        cycles.give_back()
 
     def _record_evaluation(self, fl_ctx: FLContext) -> None:
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
