@@ -16,6 +16,7 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 
+from fedbrats.flare.gated_aggregator import TOTAL_ROUNDS
 from fedbrats.flare.recorder import REPORT_KEY
 from fedbrats.model.network import SegmentationNetwork
 
@@ -65,6 +66,7 @@ class Federation:
         self.weights = {name: value.numpy().copy() for name, value in self.network.state_dict().items()}
         self.room = Room(root, components={"network": self.network, "aggregator": aggregator, "recorder": recorder})
         self.aggregator = aggregator
+        self.total_rounds = 25
         with self.room.new_context() as fl_ctx:
             self.room.fire_event("_start_run", fl_ctx)
 
@@ -101,6 +103,7 @@ class Federation:
                 AppConstants.GLOBAL_MODEL, make_model_learnable(self.weights, {}), private=True, sticky=True
             )
             fl_ctx.set_prop(AppConstants.CURRENT_ROUND, round_number, private=True, sticky=True)
+            fl_ctx.set_prop(TOTAL_ROUNDS, self.total_rounds, private=True, sticky=True)
             for site, shareable in answers:
                 peer = FLContext()
                 peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)

@@ -35,6 +35,42 @@ def test_the_order_of_arrival_changes_no_bit(kind, new_federation):
     assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
 
 
+@pytest.mark.parametrize("kind", AGGREGATORS)
+def test_a_round_that_waits_on_the_disk_comes_to_the_same_bits(kind, new_federation):
+    results = []
+    for memory_mb in (1024, 0):
+        federation = new_federation(kind(memory_mb=memory_mb), folder=f"server-{memory_mb}")
+        updates = {site: federation.random_update(ord(site)) for site in "abc"}
+        answers = {site: federation.answer(site, 0, updates[site], cases=ord(site)) for site in "abc"}
+        results.append(federation.round(0, answers)[1].data)
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_a_round_that_the_disk_does_not_take_waits_in_memory(new_federation, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedbrats.federation.spool._write", full)
+    federation = new_federation(WeightedFedAvg(memory_mb=0))
+    update = federation.random_update(1)
+    accepted, result = federation.round(0, {"a": federation.answer("a", 0, update)})
+    assert accepted == {"a": True}
+    np.testing.assert_allclose(result.data[min(update)], update[min(update)], rtol=1e-6)
+    assert "stays in memory" in caplog.text
+
+
+def test_in_a_personal_round_nothing_is_combined_and_weights_that_come_all_the_same_are_refused(new_federation):
+    federation = new_federation(ContributionFactor(personal_rounds=1))
+    federation.total_rounds = 2
+    update = federation.random_update(1)
+    assert federation.round(0, {"a": federation.answer("a", 0, update)})[1].data
+    answers = {"a": federation.answer("a", 1, {}), "b": federation.answer("b", 1, update)}
+    accepted, result = federation.round(1, answers)
+    assert accepted == {"a": True, "b": False}
+    assert result.data == {}
+    assert [row["reason"] for row in federation.rows("refusal")] == ["names"]
+
+
 def _nan(update):
     name = min(update)
     return {**update, name: np.full_like(update[name], np.nan)}
