@@ -24,7 +24,8 @@ def main() -> None:
             parts.append(f"## {title}\n\n{about} Not measured yet.\n")
             continue
         found = json.loads(path.read_text())
-        parts += [f"## {title}\n", f"{about} `{found['command']}`, {machine(found)}.\n", targets(found), *tables(found)]
+        command = found.get("command", f"python benchmarks/{name}.py")
+        parts += [f"## {title}\n", f"{about} `{command}`, {machine(found)}.\n", targets(found), *tables(found)]
     if NOTES.exists():
         parts.append(NOTES.read_text())
     PAGE.write_text("\n".join(parts))
@@ -37,14 +38,15 @@ versions. Ratios within one run are worth more than seconds: the machine is a sm
 """
 
 
-SCALE = """Projected convergence hardly tells the rules apart, for the network of this repository is near its best within
-a few per cent of the week; hours to there do. Dropping late hospitals makes a sixth more rounds and costs the hospitals
-that are dropped: it is no default here (`deadline_factor` waits for three times the slowest hospital's own time).
+SCALE = """Projected convergence hardly tells the rules apart, for the network of this repository is near its best
+within a few per cent of the week; hours to there do. Dropping late hospitals makes a sixth more rounds and costs the
+hospitals that are dropped: it is no default here (`deadline_factor` waits for three times the slowest hospital's own
+time).
 """
-ONE_SERVER = """One server is enough while its line and the table of aggregation stay below the hospitals' own minutes: up to
-some hundreds of hospitals with the models here. Beyond, FLARE has relays and hierarchical clients (tree provisioning in
-`nvflare.lighter`, which the app does not use yet), streaming of large tensors, and disk offload of what arrives
-(`enable_tensor_disk_offload`, for PyTorch tensors); `memory_mb` bounds what waits to be combined.
+ONE_SERVER = """One server is enough while its line and the table of aggregation stay below the hospitals' own minutes:
+up to some hundreds of hospitals with the models here. Beyond, FLARE has relays and hierarchical clients (tree
+provisioning in `nvflare.lighter`, which the app does not use yet), streaming of large tensors, and disk offload of what
+arrives (`enable_tensor_disk_offload`, for PyTorch tensors); `memory_mb` bounds what waits to be combined.
 """
 
 

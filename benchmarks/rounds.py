@@ -32,7 +32,7 @@ EMPTY = {
     "validate_received": False,
     "validate_trained": False,
 }
-TARGETS = {"empty_round_seconds": 1.0, "waiting_share": 0.03}
+TARGETS = {"empty_round_seconds": 1.0, "overhead_ratio": 1.1, "waiting_share": 0.02}
 
 
 def main() -> int:

@@ -1,0 +1,35 @@
+"""The pages of numbers are what their commands make of the committed results, and every benchmark says what it does."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[1]
+BENCHMARKS = sorted(path.name for path in (HOUSE / "benchmarks").glob("*.py") if path.stem not in ("record", "page"))
+
+
+@pytest.mark.parametrize(
+    ("command", "pages"),
+    [
+        ("benchmarks/page.py", ["docs/performance.md"]),
+        ("experiments/real_tables.py", ["docs/results.md"]),
+    ],
+)
+def test_a_page_is_what_its_command_makes(command, pages):
+    before = {page: (HOUSE / page).read_text() for page in pages}
+    try:
+        subprocess.run([sys.executable, HOUSE / command], check=True, timeout=120)
+        assert {page: (HOUSE / page).read_text() for page in pages} == before
+    finally:
+        for page, text in before.items():
+            (HOUSE / page).write_text(text)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_help_with_its_command(name):
+    words = [sys.executable, HOUSE / "benchmarks" / name, "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"python benchmarks/{name}" in done.stdout
