@@ -7,6 +7,7 @@ Processor seconds and not wall time, so that the ratio holds on a busy machine; 
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import resource
@@ -23,13 +24,17 @@ VARIANTS = ("kept", "returned")
 
 def main() -> int:
     """Measure both variants in turn and write benchmarks/results/allocator.json."""
-    if len(sys.argv) == 2:
-        print(json.dumps(measure(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)  # what one process measures
+    args = parser.parse_args()
+    if args.variant:
+        print(json.dumps(measure(args.variant)))
         return 0
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for _ in range(REPEATS):
         for variant in VARIANTS:
-            done = subprocess.run([sys.executable, __file__, variant], capture_output=True, text=True, check=True)
+            words = [sys.executable, __file__, "--variant", variant]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
             runs[variant].append(json.loads(done.stdout))
     numbers = {
         variant: {name: round(statistics.median(run[name] for run in found), 4) for name in found[0]}
