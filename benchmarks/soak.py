@@ -50,7 +50,8 @@ TARGETS = {
     "log_pace_growth_percent": 5.0,  # kilobytes a round, of all processes together: of the last hundred, likewise
     "console_kilobytes_a_round": 1.0,
 }
-SPAN = 100  # rounds that are compared
+SPAN = 100  # rounds whose peaks and paces are compared
+MEANS = 50  # rounds whose memory is compared by its mean: one sample swings by 10 MB from one collection to the next
 COURSE = ("rss_mb", "uss_mb", "open_files", "threads", "log_kb", "console_kb", "audit_kb")
 Sample = dict[str, float]
 
@@ -184,13 +185,18 @@ def judge(samples: Mapping[int, Mapping[str, Sample]], rounds: int) -> dict[str,
     processes = {name: {"at_50": first[name], f"at_{rounds}": last[name]} for name in sorted(first)}
 
     def growth(key: str) -> dict[str, float]:
-        return {name: last[name][key] - first[name][key] for name in first if key in first[name]}
+        """From the mean of rounds 50 to 100 to that of the last fifty, by process."""
+        return {name: mean_of(name, key, late) - mean_of(name, key, early) for name in first if key in first[name]}
 
+    def mean_of(name: str, key: str, span: tuple[int, int]) -> float:
+        return statistics.mean(each[name][key] for number, each in samples.items() if span[0] <= number <= span[1])
+
+    early, late = (WARM, min(WARM + MEANS, rounds)), (max(rounds - MEANS, WARM), rounds)
     totals = {
         number: {key: sum(each.get(key, 0) for each in found.values()) for key in COURSE}
         for number, found in sorted(samples.items())
     }
-    early, late = (WARM, min(WARM + SPAN, rounds)), (max(rounds - SPAN, WARM), rounds)
+    first_span, last_span = (WARM, min(WARM + SPAN, rounds)), (max(rounds - SPAN, WARM), rounds)
 
     def peak(span: tuple[int, int]) -> float:
         return max(each["threads"] for number, each in totals.items() if span[0] <= number <= span[1])
@@ -199,23 +205,30 @@ def judge(samples: Mapping[int, Mapping[str, Sample]], rounds: int) -> dict[str,
         return (totals[span[1]][key] - totals[span[0]][key]) / (span[1] - span[0])
 
     numbers = {
-        "uss_growth_percent": max(100 * each / first[name]["uss_mb"] for name, each in growth("uss_mb").items()),
-        "rss_growth_percent": max(100 * each / first[name]["rss_mb"] for name, each in growth("rss_mb").items()),
-        "open_files_growth": max(growth("open_files").values()),
-        "threads_peak_growth_percent": 100 * (peak(late) / peak(early) - 1),
-        "log_pace_growth_percent": 100 * (pace("log_kb", late) / pace("log_kb", early) - 1),
+        "uss_growth_percent": max(
+            100 * each / mean_of(name, "uss_mb", early) for name, each in growth("uss_mb").items()
+        ),
+        "rss_growth_percent": max(
+            100 * each / mean_of(name, "rss_mb", early) for name, each in growth("rss_mb").items()
+        ),
+        "open_files_growth": round(max(growth("open_files").values())),
+        "threads_peak_growth_percent": 100 * (peak(last_span) / peak(first_span) - 1),
+        "log_pace_growth_percent": 100 * (pace("log_kb", last_span) / pace("log_kb", first_span) - 1),
         "console_kilobytes_a_round": pace("console_kb", (WARM, rounds)),
     }
     targets = [
         {"name": name, "target": target, "value": round(numbers[name], 3), "met": numbers[name] <= target}
         for name, target in TARGETS.items()
     ]
-    uss = {number: {name: each["uss_mb"] for name, each in found.items()} for number, found in sorted(samples.items())}
+    memory = {
+        number: {name: [each["uss_mb"], each["rss_mb"]] for name, each in found.items()}
+        for number, found in sorted(samples.items())
+    }
     return {
         "targets": targets,
         "processes": processes,
         "course_of_all_processes": totals,
-        "uss_mb_by_process": uss,
+        "uss_and_rss_mb_by_process": memory,
     }
 
 
