@@ -5,6 +5,7 @@ python benchmarks/page.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ NOTES = HERE / "notes.md"  # what no number says: profiles, floors, what was tri
 
 def main() -> None:
     """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=PAGE, help="(default: docs/performance.md)")
+    args = parser.parse_args()
     parts = [INTRODUCTION]
     for name, (title, about, tables) in SECTIONS.items():
         path = RESULTS / f"{name}.json"
@@ -28,7 +32,7 @@ def main() -> None:
         parts += [f"## {title}\n", f"{about} `{command}`, {machine(found)}.\n", targets(found), *tables(found)]
     if NOTES.exists():
         parts.append(NOTES.read_text())
-    PAGE.write_text("\n".join(parts))
+    args.out.write_text("\n".join(parts))
 
 
 INTRODUCTION = """# Performance

@@ -5,6 +5,7 @@ python experiments/real_tables.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ PICTURE = "bad-site-weights.svg"
 
 def main() -> None:
     """Write the page and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=DOCS / "results.md", help="(default: docs/results.md)")
+    args = parser.parse_args()
     summary = json.loads((RESULTS / "summary.json").read_text())
     tested = max(row["patients"] for row in summary["rows"])
     parts = ["# Results on real cases\n", INTRODUCTION.format(tested=tested, **summary), *summary_parts(summary)]
@@ -24,8 +28,8 @@ def main() -> None:
     if corrupted_path.exists():
         corrupted = json.loads(corrupted_path.read_text())
         parts += corrupted_parts(corrupted)
-        draw_weights(corrupted["rows"], DOCS / PICTURE)
-    (DOCS / "results.md").write_text("\n".join(parts))
+        draw_weights(corrupted["rows"], args.out.parent / PICTURE)
+    args.out.write_text("\n".join(parts))
 
 
 INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in `experiments/results`.

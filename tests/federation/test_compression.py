@@ -29,16 +29,15 @@ def shapes_of(update):
 
 
 @given(UPDATES)
-def test_int8_is_within_half_a_step_of_the_largest_of_its_block(update):
-    packed = pack(update, INT8)
-    found = unpack(packed, shapes_of(update), INT8)
-    flat, again = (np.concatenate([each[name].ravel() for name in packed.names]) for each in (update, found))
-    for start in range(0, flat.size, BLOCK):
-        block = flat[start : start + BLOCK]
-        step = np.abs(block).max() / 127
-        assert np.abs(again[start : start + BLOCK] - block).max() <= step * 0.5001 + 1e-30
-    assert {name: value.shape for name, value in found.items()} == shapes_of(update)
-    assert all(value.dtype == np.float32 for value in found.values())
+def test_int8_is_within_half_a_step_of_the_largest_of_its_block_in_its_own_tensor(update):
+    found = unpack(pack(update, INT8), shapes_of(update), INT8)
+    for name, value in update.items():
+        assert (found[name].dtype, found[name].shape) == (np.float32, value.shape)
+        flat, again = value.ravel(), found[name].ravel()
+        for start in range(0, flat.size, BLOCK):
+            block = flat[start : start + BLOCK]
+            step = np.abs(block).max() / 127
+            assert np.abs(again[start : start + BLOCK] - block).max() <= step * 0.5001 + 1e-30
 
 
 @given(UPDATES)
@@ -60,7 +59,7 @@ def test_with_error_feedback_the_sum_of_many_rounds_is_as_exact_as_one(kind):
     feedback = ErrorFeedback(kind)
     update = {"w": rng.normal(size=500).astype(np.float32)}
     error = unpack(pack(update, kind), shapes_of(update), kind)["w"] - update["w"]
-    total = sum(unpack(feedback.pack(update), shapes_of(update), kind)["w"].astype(np.float64) for _ in range(50))
+    total = sum(unpack(feedback.pack(update, n), shapes_of(update), kind)["w"].astype(np.float64) for n in range(50))
     assert np.abs(total - 50 * update["w"].astype(np.float64)).max() < 2.5 * np.abs(error).max()
 
 
@@ -68,9 +67,23 @@ def test_with_error_feedback_the_sum_of_many_rounds_is_as_exact_as_one(kind):
 def test_what_is_not_finite_arrives_so_and_does_not_spoil_the_next_round(bad):
     feedback = ErrorFeedback(INT8)
     broken = {"w": np.array([1.0, bad, 2.0], np.float32)}
-    assert not np.isfinite(unpack(feedback.pack(broken), shapes_of(broken), INT8)["w"]).all()
+    assert not np.isfinite(unpack(feedback.pack(broken, 0), shapes_of(broken), INT8)["w"]).all()
     good = {"w": np.array([1.0, -127.0, 2.0], np.float32)}
-    np.testing.assert_array_equal(unpack(feedback.pack(good), shapes_of(good), INT8)["w"], good["w"])
+    np.testing.assert_array_equal(unpack(feedback.pack(good, 1), shapes_of(good), INT8)["w"], good["w"])
+
+
+def test_a_round_that_is_asked_again_is_answered_the_same_and_a_refused_giant_leaves_nothing():
+    rng = np.random.default_rng(0)
+    rounds = [{"w": rng.normal(size=300).astype(np.float32)} for _ in range(3)]
+    once, twice = ErrorFeedback(INT8), ErrorFeedback(INT8)
+    for number, update in enumerate(rounds):
+        first = once.pack(update, number)
+        twice.pack(update, number)
+        again = twice.pack(update, number)
+        assert first.codes.tobytes() == again.codes.tobytes()
+    after_giant = ErrorFeedback(INT8)
+    after_giant.pack({"w": 100 * rounds[0]["w"]}, 0)
+    assert after_giant.pack(rounds[1], 1).codes.tobytes() == pack(rounds[1], INT8).codes.tobytes()
 
 
 @pytest.mark.parametrize(

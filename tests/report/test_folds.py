@@ -56,6 +56,15 @@ def test_runs_that_share_a_patient_or_do_not_say_their_patients_stay_apart(make_
     assert pool_folds(silent) == silent
 
 
+def test_runs_with_other_variables_stay_apart(make_fold):
+    folders = [make_fold("fedavg", fold, 0.1) for fold in (0, 1)]
+    summary = json.loads((folders[1] / "summary.json").read_text())
+    summary["variables"]["compression"] = "int8"
+    (folders[1] / "summary.json").write_text(json.dumps(summary))
+    runs = read_results(folders)
+    assert pool_folds(runs) == runs
+
+
 def test_a_sites_dice_over_folds_is_weighed_by_its_cases(make_fold):
     folders = [make_fold("fedavg", fold, 0.1 + 0.1 * fold) for fold in (0, 1)]
     path = folders[0] / "rows.jsonl"

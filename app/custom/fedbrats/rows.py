@@ -10,11 +10,12 @@ Kinds of rows, told apart by `kind`:
 - `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, seconds by part,
   rejected_cases, manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its
   prepared cases, where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only, begins
-  (what the site's optimiser and personal weights were taken from: `kept` in memory, `stored` on its disk, `fresh`)
+  (what the site's optimiser and personal weights were taken from: `kept` in memory, `stored` on its disk, `fresh`),
+  fitted (whether it began with a model that it had already fitted to its own cases, in a personal round)
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in
-- `weight`: round, site, weight, and what the aggregator says of it
+- `weight`: round, site, weight, and what the aggregator says of it; none where nothing is shared
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at. silent sites gave no answer; a refused one is in a `refusal`
 - `participation`: round, attempt, asked, absent (not connected), counted, failed, waiting (no answer by the deadline),

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fedbrats import __version__
 from fedbrats.errors import FedbratsError
@@ -93,7 +93,10 @@ def _ended_by_signals() -> Iterator[None]:
         return
 
     def end(number: int, _frame: object) -> None:
-        print(f"fedbrats: {signal.Signals(number).name}: stopping", file=sys.stderr)
+        for each in signals:  # a terminal that closes signals twice, and cleaning up must not be interrupted
+            signal.signal(each, signal.SIG_IGN)
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, f"fedbrats: {signal.Signals(number).name}: stopping\n".encode())
         raise SystemExit(128 + number)
 
     signals = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]

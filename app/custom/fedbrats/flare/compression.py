@@ -15,6 +15,7 @@ from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation.compression import NONE, ErrorFeedback, check_kind, pack, unpack, unpack_parts
@@ -43,7 +44,10 @@ class Compress(Filter):
         if dxo is None or not dxo.data:
             return shareable
         is_update = dxo.data_kind == DataKind.WEIGHT_DIFF
-        packed = self._feedback.pack(dxo.data) if is_update else pack(dxo.data, self._kind)
+        if is_update:
+            packed = self._feedback.pack(dxo.data, shareable.get_header(AppConstants.CURRENT_ROUND))
+        else:
+            packed = pack(dxo.data, self._kind)
         dxo.data = {_CODES: packed.codes, _SCALES: packed.scales}
         dxo.set_meta_prop(_KIND, self._kind)
         dxo.set_meta_prop(_NAMES, list(packed.names))

@@ -25,7 +25,7 @@ from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
 from fedbrats.flare.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
-from fedbrats.flare.recorder import REPORT_KEY, fire_rows, read_answer, rows_path
+from fedbrats.flare.recorder import FITTED, REPORT_KEY, fire_rows, read_answer, rows_path
 from fedbrats.flare.server_optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_state, save_state
 from fedbrats.flare.site import read_state_dir
@@ -91,7 +91,7 @@ class PatientScatterAndGather(ScatterAndGather):
     def start_controller(self, fl_ctx: FLContext) -> None:
         """As FLARE's; then take up the state of the job that this one goes on from."""
         super().start_controller(fl_ctx)
-        fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)
+        fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)  # answers are accepted elsewhere
         try:
             if not isinstance(self.aggregator, GatedAggregator):
                 raise FedbratsError(
@@ -304,7 +304,10 @@ class PatientScatterAndGather(ScatterAndGather):
             code = result.get_return_code()
             if code and code != ReturnCode.OK:
                 self._failed[client_name] = str(code)
-                message = f"{client_name} could not do round {number} ({code}); its own log says why"
+                whose = (
+                    "its own log, or this server's," if code == ReturnCode.TASK_RESULT_FILTER_ERROR else "its own log"
+                )
+                message = f"{client_name} could not do round {number} ({code}); {whose} says why"
                 self.log_warning(fl_ctx, message)
                 row = {"round": number, "site": client_name, "reason": "failed", "message": message}
                 fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
@@ -425,7 +428,9 @@ def _report_of(result: Shareable) -> dict[str, Any]:
 
 
 def _dice_of(report: Mapping[str, Any]) -> float | None:
-    """The mean Dice of the model that the round began with, None where it is not told."""
+    """The mean Dice of the common model that the round began with, None where it is not told."""
+    if report.get(FITTED):
+        return None
     try:
         dice = float(report["received"]["dice"]["mean"])
     except (KeyError, TypeError, ValueError):

@@ -28,7 +28,7 @@ from fedbrats.flare.compression import TRAVELLED
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, load_weights, save_personal
-from fedbrats.flare.recorder import FRESH, KEPT, REPORT_KEY, STAGES, STORED
+from fedbrats.flare.recorder import FITTED, FRESH, KEPT, REPORT_KEY, STAGES, STORED
 from fedbrats.flare.server_state import check_job_ids
 from fedbrats.flare.site_state import OPTIMISER_FILE, TRAINED_FILE, find_round, save_round
 from fedbrats.house import PACKAGE_DIR
@@ -156,9 +156,10 @@ class SegmentationExecutor(Executor):
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
         report = {**site.report(outcome, received, trained), "minus_score": minus_score, "begins": begins}
         report["bytes_down"] = task.get_meta_prop(TRAVELLED)
+        report[FITTED] = round_number > total_rounds - self._personal_rounds
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
-        if report["received"]:
+        if report["received"] and not report[FITTED]:  # the server chooses its best model by it
             meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
         cycles.collect()

@@ -18,7 +18,8 @@ class KeepShared(Filter):
     """Removes personal names from a site's update and fails closed.
 
     A result is stopped (FLARE then answers TASK_RESULT_FILTER_ERROR and sends nothing) when it is neither metrics nor
-    weights, when it lacks a shared name of the network's or has another, or when the personal set names nothing.
+    weights, when it lacks a shared name of the network's or has another, when the personal set names nothing, and, in a
+    job whose last rounds are personal, when it does not say its round.
     FLARE's own ExcludeVars lets everything pass where its pattern is of the wrong type, its unanchored search takes
     `head` for a part of `multihead`, and DXOFilter waves through whatever is not a DXO (seen in 2.9.0).
 

@@ -67,10 +67,11 @@ class LocalSite:
 
         All of them too where those left out would be fewer than `min_cases`: the difference to all would describe them.
         """
-        usable, most = self.trainer.usable_validation, self.facts.round_validation_cases
-        if most is None or len(usable) - most < self.facts.min_cases:
-            return usable
-        return [usable[number * len(usable) // most] for number in range(most)]
+        listed, most = self.trainer.validation, self.facts.round_validation_cases
+        if most is None or len(listed) - most < self.facts.min_cases:
+            return self.trainer.usable_validation
+        chosen = {listed[number * len(listed) // most].name for number in range(most)}
+        return [case for case in self.trainer.usable_validation if case.name in chosen]
 
     def evaluate(self) -> list[CaseScore]:
         """Scores of the trainer's model on a round's validation cases; the time is kept for the report."""

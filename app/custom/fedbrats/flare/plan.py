@@ -37,7 +37,8 @@ CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
 class TrainingPlan:
     """The training of a job.
 
-    network: the arguments of SegmentationNetwork, its seed among them. variables: the job's, server's and client's.
+    network: the arguments of SegmentationNetwork, its seed among them. personal: of the last models.
+    variables: the job's, server's and client's.
     """
 
     rounds: int
@@ -65,6 +66,11 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
             raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
         if isinstance(least, int) and not isinstance(value, int):
             raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    if 0 < variables["num_rounds"] <= variables.get("personal_rounds", 0):
+        raise ConfigurationError(
+            f"personal_rounds is {variables['personal_rounds']} of num_rounds {variables['num_rounds']}, so that no "
+            f"round would be federated; make it smaller, or use the job local_only"
+        )
     return TrainingPlan(
         rounds=variables["num_rounds"],
         seed=args["seed"],
@@ -85,7 +91,9 @@ def check_settings(job: str, settings: Mapping[str, Any]) -> None:
 
     plan = read_plan(job, settings)
     check_kind(str(plan.variables.get("compression", NONE)))
-    SegmentationNetwork(**plan.network).personal_names(plan.personal)
+    network = SegmentationNetwork(**plan.network)
+    for personal in (plan.personal, str(plan.variables["personal"])):
+        network.personal_names(personal)
 
 
 def _resolve(node: Any, variables: Mapping[str, Any]) -> Any:

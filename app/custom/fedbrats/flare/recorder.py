@@ -26,6 +26,7 @@ from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, eva
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
+FITTED = "fitted"  # in a report: the round began with a model that the site had already fitted to its own cases
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
 KEPT, STORED, FRESH = "kept", "stored", "fresh"  # what a site's round begins with: see SegmentationExecutor
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
@@ -98,7 +99,8 @@ class Recorder(FLComponent):
         metrics = report.pop("received", None), report.pop("trained", None)
         late = time.monotonic() - self._round_began
         traffic = {
-            "down": _as_count(report.pop("bytes_down", None)) or self._bytes_down,  # as it travelled, where compressed
+            # As it travelled, where that was compressed: then it is less than the arrays, whatever a site says.
+            "down": min(_as_count(report.pop("bytes_down", None)) or self._bytes_down, self._bytes_down),
             "up": _count_sent(answer),
         }
         row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
@@ -210,7 +212,8 @@ def _count_sent(answer: DXO | None) -> int:
     """The bytes of an answer as it travelled."""
     if answer is None:
         return 0
-    return _as_count(answer.get_meta_prop(TRAVELLED)) or _count_bytes(answer.data)
+    whole = _count_bytes(answer.data)
+    return min(_as_count(answer.get_meta_prop(TRAVELLED)) or whole, whole)
 
 
 def _as_count(said: Any) -> int:

@@ -119,6 +119,8 @@ def _keep_rows(folder: Path, source: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as rows, (folder / ROWS_FILE).open("ab") as copy:
         kept = copy.tell()
+        if kept > rows.seek(0, os.SEEK_END):
+            raise OSError(f"{copy.name} is longer than {source}, of which it should be a copy; move it away")
         rows.seek(kept)
         fresh = rows.read()
         fresh = fresh[: fresh.rfind(b"\n") + 1]

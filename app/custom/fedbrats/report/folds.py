@@ -14,7 +14,7 @@ from fedbrats.rows import Row
 def pool_folds(runs: Sequence[Results]) -> list[Results]:
     """The runs, those of one method that have no patient in common put together, each at its first one's place.
 
-    Runs whose single cases are not known, or that share a patient (another seed, another split), stay apart.
+    Runs with other variables, whose single cases are not known, or that share a patient (another split) stay apart.
     """
     families: dict[str, list[Results]] = defaultdict(list)
     for run in runs:
@@ -28,6 +28,9 @@ def pool_folds(runs: Sequence[Results]) -> list[Results]:
 
 
 def _are_folds(family: Sequence[Results]) -> bool:
+    variables = [{**(run.summary.get("variables") or {}), "resume": None} for run in family]
+    if any(each != variables[0] for each in variables) or not all("job" in run.summary for run in family):
+        return False
     patients = [set(run.dice_by_patient("mean")) for run in family]
     return len(family) > 1 and all(patients) and not any(a & b for a, b in combinations(patients, 2))
 

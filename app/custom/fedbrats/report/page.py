@@ -28,7 +28,7 @@ def write_page(
     methods = pool_folds(runs)
     body = "".join(
         (
-            results_section(methods),
+            results_section(methods, runs),
             markup.section("Learning curves", _learning_curves(runs)),
             markup.section("Sites", _sites(methods)),
             markup.section("Cross-site evaluation", _cross_site(runs)),

@@ -12,9 +12,9 @@ from fedbrats.report.statistics import LEVEL, RESAMPLES
 from fedbrats.rows import REGIONS_AND_MEAN
 
 
-def results_section(runs: Sequence[Results]) -> str:
-    """The section with the table, its headline and, where `fedbrats evaluate` was run, every metric."""
-    comparison = compare([run for run in runs if run.is_training])
+def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
+    """The section with the table of the methods, its headline and, of runs with `fedbrats evaluate`, every metric."""
+    comparison = compare([method for method in methods if method.is_training])
     if not comparison:
         return ""
     if not any(comparison.values()):

@@ -1,0 +1,26 @@
+"""What is refused before anything starts."""
+
+import pytest
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.flare.plan import check_settings, read_plan
+
+
+def test_a_job_without_one_federated_round_is_refused():
+    with pytest.raises(ConfigurationError, match="no round would be federated"):
+        check_settings("fine_tuned", {"num_rounds": 3})
+    assert read_plan("fine_tuned", {"num_rounds": 4}).personal == "all"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"personal": "headd"}, "headd"),
+        ({"compression": "zip"}, "none, float16, int8"),
+        ({"memory_mb": -1}, "memory_mb"),
+    ],
+)
+def test_a_personal_set_or_a_compression_that_there_is_not_is_refused(settings, sentence):
+    for job in ("fedavg", "fine_tuned"):
+        with pytest.raises(ConfigurationError, match=sentence):
+            check_settings(job, settings)
