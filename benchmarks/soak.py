@@ -27,11 +27,12 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.cli.main import main as fedbrats
 from fedbrats.cli.output import print_table
 from fedbrats.flare import poc as federation
+from fedbrats.flare.following import RowsReader
 from fedbrats.flare.jobs import build_job
 from fedbrats.flare.processes import find_processes, stop
 from fedbrats.flare.runs import run_job
 from fedbrats.flare.sessions import admin_session
-from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
+from fedbrats.rows import ROWS_FILE, ROWS_FOLDER
 
 JOB = "contribution_fedper"
 SEED = 0
@@ -116,6 +117,7 @@ class Watch(threading.Thread):
         self._over = threading.Event()
         self.samples: dict[int, dict[str, Sample]] = {}
         self._ends: dict[int, float] = {}
+        self._rows: RowsReader | None = None
 
     def run(self) -> None:
         """Look ten times a second how far the job is."""
@@ -141,12 +143,11 @@ class Watch(threading.Thread):
         }
 
     def _rounds_done(self) -> int:
-        path = next(iter(self._poc.kits.glob(f"{federation.SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
-        try:
-            rows = read_rows(path) if path else []
-        except (OSError, ValueError):
-            return 0
-        self._ends.update({row["round"]: row["ended_at"] for row in rows if row["kind"] == "round"})
+        if self._rows is None:
+            path = next(iter(self._poc.kits.glob(f"{federation.SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
+            self._rows = RowsReader(path) if path else None
+        fresh = self._rows.fresh() if self._rows else []
+        self._ends.update({row["round"]: row["ended_at"] for row in fresh if row["kind"] == "round"})
         return len(self._ends)
 
 

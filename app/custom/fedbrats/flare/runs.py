@@ -6,12 +6,12 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedbrats.atomic import write_json_atomic, write_text_atomic
+from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
+from fedbrats.flare.following import Follower, Progress, RowsReader
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.poc import SERVER, Poc, ended
 from fedbrats.flare.sessions import job_status, pause_between_questions
@@ -20,7 +20,6 @@ from fedbrats.rows import (
     ROWS_FILE,
     ROWS_FOLDER,
     Row,
-    learning_curve,
     read_rows,
     summarise_evaluation,
     summarise_rows,
@@ -30,18 +29,6 @@ POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
 COMPLETED = "FINISHED:COMPLETED"
 ERROR_MARK = " - ERROR - "
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a running job stands: rounds done, the sites that answered in the running round, Dice of the last model."""
-
-    job: str
-    rounds_done: int
-    rounds: int
-    answered: int
-    sites: int
-    dice: float | None
 
 
 def run_job(
@@ -135,7 +122,8 @@ def _follow(
     on_progress: Callable[[Progress], None] | None,
 ) -> str:
     """Wait for the job's end; meanwhile the rows so far stand in its results folder, where a live report finds them."""
-    rows_path = poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE
+    rows = RowsReader(poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE, mirror=results_dir / ROWS_FILE)
+    follower = Follower(job, rounds, len(poc.sites), rows)
     last: Progress | None = None
     began = next_question = time.monotonic()
     while True:
@@ -148,36 +136,13 @@ def _follow(
         if now >= next_question:
             status = job_status(session, job_id)
             next_question = now + pause_between_questions(now - began, POLL_S)
-        _mirror(rows_path, results_dir / ROWS_FILE)
-        progress = read_progress(rows_path, job, rounds, len(poc.sites)) if on_progress else None
+        progress = follower.progress()
         if on_progress and progress and progress != last:
             on_progress(progress)
             last = progress
         if status.startswith("FINISHED") or status == "FAILED_TO_RUN":
             return status
         time.sleep(POLL_S)
-
-
-def read_progress(rows_path: Path, job: str, rounds: int, sites: int) -> Progress | None:
-    """Where a running job stands, from the rows on the server's disk; None before its first row and after its last."""
-    try:
-        rows = read_rows(rows_path)
-    except (OSError, ValueError):
-        return None  # not there yet, or the run folder is being packed up: the job has just ended
-    done = len({row["round"] for row in rows if row["kind"] == "round"})
-    answered = {row["site"] for row in rows if row["kind"] == "site" and row["accepted"] and row["round"] == done}
-    curve = learning_curve(rows)
-    return Progress(job, done, rounds, len(answered), sites, next(reversed(curve.values()), None) if curve else None)
-
-
-def _mirror(source: Path, target: Path) -> None:
-    """Copy a growing file; what is not there yet, or no longer, changes nothing."""
-    try:
-        text = source.read_text(encoding="utf-8")
-    except OSError:
-        return
-    if text and (not target.exists() or target.stat().st_size != len(text.encode())):
-        write_text_atomic(target, text)
 
 
 def _last_error(results_dir: Path) -> str | None:

@@ -15,12 +15,13 @@ from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.datalist import find_sites
+from fedbrats.flare.following import Follower, Progress, RowsReader
 from fedbrats.flare.jobs import read_variables
 from fedbrats.flare.personal import PERSONAL_FILE
 from fedbrats.flare.poc import PERSONAL_FOLDER, SERVER, register_of, shared_facts
 from fedbrats.flare.policy import ALLOWED_CLASSES
 from fedbrats.flare.processes import participant_environment, stop
-from fedbrats.flare.runs import COMPLETED, Progress, finish_results, read_progress
+from fedbrats.flare.runs import COMPLETED, finish_results
 from fedbrats.flare.site import REGISTER, SITE_FILE
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
 
@@ -108,10 +109,13 @@ def _run(
         )
         try:
             last: Progress | None = None
+            follower: Follower | None = None
             while process.poll() is None:
                 time.sleep(POLL_S)
                 rows = next(iter(workspace.glob(f"{SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
-                progress = read_progress(rows, job_dir.name, rounds, len(sites)) if rows and on_progress else None
+                if rows and not follower:
+                    follower = Follower(job_dir.name, rounds, len(sites), RowsReader(rows))
+                progress = follower.progress() if follower else None
                 if on_progress and progress and progress != last:
                     on_progress(progress)
                     last = progress
