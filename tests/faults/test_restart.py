@@ -34,7 +34,7 @@ def test_a_server_that_died_is_started_again_and_its_job_goes_on(tmp_path, phant
         for process in find_processes(workspace):
             if any(word.endswith("server") for word in process.cmdline()):
                 process.kill()
-        _, said = following.communicate(timeout=60)
+        _, said = following.communicate(timeout=240)
         assert following.returncode == 1
         assert "Traceback" not in said
         job_id = re.search(r"`fedbrats poc submit --resume ([0-9a-f-]{36})`", said)[1]
