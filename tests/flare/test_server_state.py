@@ -56,8 +56,8 @@ def test_two_rounds_are_kept_and_a_round_adds_only_its_own_rows(tmp_path, rows):
             stream.write(f'{{"kind": "round", "round": {number}}}\n{{"kind": "half a li')
         path = save_state(folder, state(number), rows)
         rows.write_text(rows.read_text().removesuffix('{"kind": "half a li'))
-        assert (folder / "rows.jsonl").read_text() == rows.read_text()
-    assert sorted(each.name for each in folder.iterdir()) == ["round-000003.npz", "round-000004.npz", "rows.jsonl"]
+        assert (folder / "kept_rows.jsonl").read_text() == rows.read_text()
+    assert sorted(each.name for each in folder.iterdir()) == ["kept_rows.jsonl", "round-000003.npz", "round-000004.npz"]
     path.unlink()  # rows of a round that was not finished do not belong to the round before
     assert [row.get("round") for row in load_state(folder)[0].read_rows()] == [None, 0, 1, 2, 3]
 
@@ -66,7 +66,7 @@ def test_rows_that_a_full_disk_cut_short_are_taken_up_where_they_end(tmp_path, r
     folder = tmp_path / "job"
     save_state(folder, state(0), rows)
     rows.write_text(rows.read_text() + '{"kind": "round", "round": 0}\n')
-    with (folder / "rows.jsonl").open("a") as copy:
+    with (folder / "kept_rows.jsonl").open("a") as copy:
         copy.write('{"kind": "ro')
     save_state(folder, state(1), rows)
     assert load_state(folder)[0].rows == rows.read_text()
@@ -74,8 +74,8 @@ def test_rows_that_a_full_disk_cut_short_are_taken_up_where_they_end(tmp_path, r
 
 def test_a_state_whose_rows_are_lost_is_named(tmp_path, rows):
     save_state(tmp_path / "job", state(0), rows)
-    (tmp_path / "job" / "rows.jsonl").write_text("")
-    with pytest.raises(DataError, match=r"rows.jsonl beside it has 0 of 16 bytes"):
+    (tmp_path / "job" / "kept_rows.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"kept_rows.jsonl beside it has 0 of 16 bytes"):
         load_state(tmp_path / "job")
 
 

@@ -1,7 +1,7 @@
 """What a server must remember to go on after it was killed, outside the run folder.
 
     STATE_DIR/JOB/round-000007.npz     after round 7: models, optimiser, memory, and how many bytes of rows belong to it
-    STATE_DIR/JOB/rows.jsonl           the recorder's rows, only ever longer: a round costs what it adds
+    STATE_DIR/JOB/kept_rows.jsonl      the recorder's rows, only ever longer: a round costs what it adds
 
 FLARE 2.9.0 keeps its persist hooks but never calls them, and a server that is killed loses its running jobs. What
 belongs together stands in one file or is counted in it, so that a crash can never pair the model of one round with the
@@ -23,9 +23,9 @@ import numpy as np
 
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DataError
-from fedbrats.rows import ROWS_FILE
 
 KEPT_ROUNDS = 2
+ROWS_COPY = "kept_rows.jsonl"  # not the name of a recorder's own file, which is looked for by its name
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Weights = dict[str, np.ndarray]
 
@@ -117,7 +117,7 @@ def _keep_rows(folder: Path, source: Path) -> int:
     A copy that a full disk cut short is still the beginning of `source`, and is taken up where it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as rows, (folder / ROWS_FILE).open("ab") as copy:
+    with source.open("rb") as rows, (folder / ROWS_COPY).open("ab") as copy:
         kept = copy.tell()
         if kept > rows.seek(0, os.SEEK_END):
             raise OSError(f"{copy.name} is longer than {source}, of which it should be a copy; move it away")
@@ -132,9 +132,9 @@ def _keep_rows(folder: Path, source: Path) -> int:
 
 def _read_rows(folder: Path, length: int) -> str:
     """The first `length` bytes of the copy. Raises: OSError, ValueError where they are not there."""
-    content = (folder / ROWS_FILE).read_bytes()[:length]
+    content = (folder / ROWS_COPY).read_bytes()[:length]
     if len(content) < length:
-        raise ValueError(f"{ROWS_FILE} beside it has {len(content)} of {length} bytes")
+        raise ValueError(f"{ROWS_COPY} beside it has {len(content)} of {length} bytes")
     return content.decode("utf-8")
 
 
