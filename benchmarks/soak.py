@@ -134,12 +134,12 @@ class Watch(threading.Thread):
             self.join()
 
     def round_seconds(self) -> dict[str, float]:
-        """The median time of a round in the first and in the last hundred."""
+        """The median time of a round once it is warm, and in the last hundred."""
         ends = [self._ends[number] for number in sorted(self._ends)]
         spans = [later - earlier for earlier, later in itertools.pairwise(ends)]
         return {
-            "first_100": round(statistics.median(spans[:100]), 3),
-            "last_100": round(statistics.median(spans[-100:]), 3),
+            f"rounds_{WARM}_to_{WARM + SPAN}": round(statistics.median(spans[WARM : WARM + SPAN]), 3),
+            f"last_{SPAN}": round(statistics.median(spans[-SPAN:]), 3),
         }
 
     def _rounds_done(self) -> int:
