@@ -29,7 +29,7 @@ def write_page(
     body = "".join(
         (
             results_section(methods, runs),
-            markup.section("Learning curves", _learning_curves(runs)),
+            markup.section("Learning curves", _learning_curves(methods, runs)),
             markup.section("Sites", _sites(methods)),
             markup.section("Cross-site evaluation", _cross_site(runs)),
             markup.section("Cases", _distributions(methods)),
@@ -61,9 +61,10 @@ def _overview(runs: Sequence[Results]) -> str:
     return f"{text} Still running: {', '.join(running)}." if running else text
 
 
-def _learning_curves(runs: Sequence[Results]) -> str:
-    all_runs = pictures.draw_learning_curves(runs) if len(runs) > 1 else None
-    return markup.charts((all_runs, *(pictures.draw_site_curves(run) for run in runs)))
+def _learning_curves(methods: Sequence[Results], runs: Sequence[Results]) -> str:
+    """One picture of all methods, over the cases of all their folds, and one of every run's sites."""
+    together = pictures.draw_learning_curves(methods) if len(methods) > 1 else None
+    return markup.charts((together, *(pictures.draw_site_curves(run) for run in runs)))
 
 
 def _sites(runs: Sequence[Results]) -> str:
