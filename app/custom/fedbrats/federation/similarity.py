@@ -10,7 +10,8 @@ import numpy as np
 from fedbrats.federation.updates import Update
 
 SKETCH_LENGTH = 4096
-_BLOCK = 1 << 16  # numbers read at a time: half a MiB of float64 a site, whatever the size of the largest tensor
+_BLOCK = 1 << 13  # numbers compared at a time: 64 KiB of float64 a site, whatever the size of the largest tensor
+_SKETCHED = 1 << 16  # numbers sketched at a time
 
 
 def gram(updates: Sequence[Update]) -> tuple[np.ndarray, np.ndarray]:
@@ -43,8 +44,8 @@ def sketch(update: Update, length: int = SKETCH_LENGTH) -> np.ndarray:
     for name in sorted(update):
         flat = np.ravel(update[name])
         generator = np.random.Generator(np.random.PCG64(_seed(name)))
-        for start in range(0, flat.size, _BLOCK):
-            block = flat[start : start + _BLOCK].astype(np.float64)
+        for start in range(0, flat.size, _SKETCHED):
+            block = flat[start : start + _SKETCHED].astype(np.float64)
             places = generator.integers(0, 2 * length, block.size)
             signs = 1.0 - 2.0 * (places >= length)
             image += np.bincount(places % length, weights=signs * block, minlength=length)
