@@ -157,7 +157,8 @@ def draw_weights(rows: Sequence[dict[str, Any]], path: Path) -> None:
             if row["corruption"] == kind and weights and None not in weights:
                 panel.plot([weight / row["bad_site_prior"] for weight in weights], marker=".", label=row["method"])
         panel.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-        panel.set(title=kind, xlabel="round", ylim=(0, None))
+        panel.set(title=kind, xlabel="round")
+    panels[0][0].set_ylim(bottom=0)  # of all panels, once all are drawn
     panels[0][0].set_ylabel("weight of the bad site / prior")
     panels[0][0].legend(frameon=False, fontsize="small")
     figure.tight_layout()
