@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,7 +39,7 @@ class Target:
 def write(out: Path, targets: Sequence[Target], numbers: Mapping[str, Any]) -> int:
     """Write a results file and show the targets; returns the exit status, 1 where one is missed."""
     document = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(plain, sys.argv[1:])]),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(plain, sys.argv[1:])]),
         "machine": {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()},
         "versions": {name: version(name) for name in PACKAGES},
         "targets": [{**asdict(each), "met": each.met} for each in targets],
