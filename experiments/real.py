@@ -4,8 +4,8 @@
     python experiments/real.py brats-mini --corrupted    # one bad site, fold 0
 
 POC and not the simulator, because POC is what hospitals run: real certificates, one process a site, the policy
-enforced. A run that is done is never done again; delete its folder under --runs to repeat it. After every run the
-results file is written anew from all runs that are done.
+enforced. A run that is done is never done again: it is on record in RESULTS/runs.jsonl (delete its line to repeat it),
+or its folder is under --runs. After every run the summary is written anew from all that is on record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from real_results import write_corrupted, write_summary
+from real_results import read_records, record_run, write_corrupted, write_records, write_summary
 
 from fedbrats.flare.jobs import parse_settings
 
@@ -71,11 +71,13 @@ def main() -> int:
     args = parser.parse_args()
     parse_settings(args.settings)
     runs = plan(args)
-    todo = [run for run in runs if not (run.folder(args.runs) / "summary.json").exists()]
+    todo = [run for run in runs if not is_done(run, args)]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done", flush=True)
     began = time.monotonic()
     for number, run in enumerate(todo):
-        execute(run, args)
+        if not (run.folder(args.runs) / "summary.json").exists():
+            execute(run, args)
+        record(run, args)
         report(args)
         each = (time.monotonic() - began) / (number + 1)
         print(f"{number + 1}/{len(todo)} done, about {each * (len(todo) - number - 1) / 60:.0f} min to go", flush=True)
@@ -95,6 +97,26 @@ def plan(args: argparse.Namespace) -> list[Run]:
         for fold in args.folds
         for method in args.methods or METHODS[split]
     ]
+
+
+def is_done(run: Run, args: argparse.Namespace) -> bool:
+    """Whether there is nothing left to do for a run. Raises: SystemExit if it is on record with other settings."""
+    if args.corrupted:
+        return (run.folder(args.runs) / "summary.json").exists()
+    found = read_records(args.results).get((run.split, run.fold, run.method))
+    if found and found["settings"] != args.settings:
+        sys.exit(
+            f"{run.split}, fold {run.fold}, {run.method} is on record in {args.results} with the settings "
+            f"{' '.join(found['settings']) or 'of the job'}; give those, or another --results folder"
+        )
+    return found is not None
+
+
+def record(run: Run, args: argparse.Namespace) -> None:
+    """Put a finished run on record."""
+    if not args.corrupted:
+        new = record_run(run.split, run.fold, run.method, args.settings, run.folder(args.runs), run.sites(args.runs))
+        write_records(args.results, {**read_records(args.results), (run.split, run.fold, run.method): new})
 
 
 def execute(run: Run, args: argparse.Namespace) -> None:
@@ -121,14 +143,14 @@ def execute(run: Run, args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write the results file from the runs that are done."""
-    words = [["--methods", *args.methods]] if args.methods else []
-    words += [["--corrupted"]] if args.corrupted else [["--splits", *args.splits]]
-    words += [["--set", setting] for setting in args.settings]
-    command = " ".join(["python experiments/real.py DATA", *(word for group in words for word in group)])
+    settings = [word for setting in args.settings for word in ("--set", setting)]
     if args.corrupted:
+        command = " ".join(["python experiments/real.py DATA --corrupted", *settings])
         write_corrupted(args.runs, args.results / "corrupted.json", args.bad_site, command)
     else:
-        write_summary(args.runs, args.results / "summary.json", command)
+        splits = sorted({split for split, _, _ in read_records(args.results)})
+        command = " ".join(["python experiments/real.py DATA --splits", *splits, *settings])
+        write_summary(args.results, command)
 
 
 def fedbrats(*words: object) -> str:

@@ -1,48 +1,84 @@
-"""From finished runs on real cases to the committed results: numbers only, no case names."""
+"""From finished runs on real cases to the committed results: numbers only, no case names.
+
+Every run leaves one line in runs.jsonl: what it was, and the scores of its validation patients, who are numbered in the
+order of their names. The summary is made from these lines alone, so that the runs' folders may go.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
+import statistics
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedbrats import __version__
-from fedbrats.atomic import write_json_atomic
+from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.report.statistics import bootstrap_interval, paired_difference
-from fedbrats.rows import CASES_FILE, ROWS_FILE, read_rows
+from fedbrats.rows import CASES_FILE, ROWS_FILE, learning_curve, read_rows
 
 SEED = 0
-CENTRALISED, HONEST = "centralised", "none"
-Scores = dict[str, dict[str, Any]]  # patient -> {"site", "dice": {region: value}, "iou": {region: value}}
+CENTRALISED = "centralised"
+RUNS_FILE = "runs.jsonl"
+METRICS = ("dice", "iou", "hd95_mm")
+Record = Mapping[str, Any]  # split, fold, method, settings, seconds, curve, and patients: number, site and the metrics
+Scores = dict[int, Record]  # by patient
+Key = tuple[str, int, str]
 
 
-def read_scores(folder: Path, sites_dir: Path) -> Scores:
-    """The final scores of a run by patient, from the sites' own files (or the one file of a centralised run)."""
-    site_of = {case.name: site.name for site in find_sites(sites_dir) for case in read_datalist(site).validation}
-    files = [*folder.glob(f"sites/*/{CASES_FILE}"), *folder.glob(CASES_FILE)]
-    rows = [row for path in files for row in read_rows(path) if row.get("stage") == "final"]
+def record_run(split: str, fold: int, method: str, settings: Sequence[str], folder: Path, sites_dir: Path) -> Record:
+    """One line for a finished run: its validation patients' final scores, and the curve of its training."""
     return {
-        row["patient"]: {"site": site_of[row["case"]], "dice": row["dice"], "iou": row["iou"]}
-        for row in rows
-        if row["case"] in site_of
+        "split": split,
+        "fold": fold,
+        "method": method,
+        "settings": list(settings),
+        "seconds": round(json.loads((folder / "summary.json").read_text())["seconds"]),
+        "curve": [round(dice, 4) for dice in learning_curve(read_rows(folder / ROWS_FILE)).values()],
+        "patients": list(final_scores(folder, sites_dir)),
     }
 
 
-def write_summary(runs: Path, target: Path, command: str) -> None:
-    """Write one row for every method on every split, over all folds that are done."""
+def final_scores(folder: Path, sites_dir: Path) -> Iterable[Record]:
+    """The final scores of a run by patient, from the sites' own files (or the one file of a centralised run)."""
+    lists = {site.name: read_datalist(site) for site in find_sites(sites_dir)}
+    names = {case.patient for each in lists.values() for case in (*each.training, *each.validation)}
+    numbers = {name: number for number, name in enumerate(sorted(names))}
+    site_of = {case.name: site for site, each in lists.items() for case in each.validation}
+    files = [*folder.glob(f"sites/*/{CASES_FILE}"), *folder.glob(CASES_FILE)]
+    rows = [row for path in files for row in read_rows(path) if row.get("stage") == "final" and row["case"] in site_of]
+    for row in sorted(rows, key=lambda row: numbers[row["patient"]]):
+        scores = {
+            metric: {region: round(row[metric][region], 6) for region in REGIONS} for metric in METRICS if metric in row
+        }
+        yield {"patient": numbers[row["patient"]], "site": site_of[row["case"]], **scores}
+
+
+def read_records(results: Path) -> dict[Key, Record]:
+    """All runs on record."""
+    path = results / RUNS_FILE
+    records = read_rows(path) if path.exists() else []
+    return {(record["split"], record["fold"], record["method"]): record for record in records}
+
+
+def write_records(results: Path, records: Mapping[Key, Record]) -> None:
+    """Write all runs on record."""
+    write_text_atomic(results / RUNS_FILE, "".join(json.dumps(records[key]) + "\n" for key in sorted(records)))
+
+
+def write_summary(results: Path, command: str) -> None:
+    """Write one row for every method on every split, over all folds that are on record."""
     found: dict[tuple[str, str], Scores] = defaultdict(dict)
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for summary in sorted(runs.glob(f"*/fold-*/{HONEST}/*/summary.json")):
-        folder, split = summary.parent, summary.parents[3].name
-        key = (split, folder.name)
-        found[key].update(read_scores(folder, summary.parents[2] / "sites"))
-        seconds[key].append(json.loads(summary.read_text())["seconds"])
+    for (split, _, method), record in sorted(read_records(results).items()):
+        found[split, method].update({score["patient"]: score for score in record["patients"]})
+        seconds[split, method].append(record["seconds"])
     rows = [summary_row(split, method, scores, seconds[split, method]) for (split, method), scores in found.items()]
     means = {(row["split"], row["method"], row["patients"]): row["dice_mean"] for row in rows}
     for row in rows:
@@ -52,7 +88,7 @@ def write_summary(runs: Path, target: Path, command: str) -> None:
         row["against_local_only"] = compare(found, row, "local_only")
     splits = sorted({row["split"] for row in rows})
     best = {split: best_for_sites([row for row in rows if row["split"] == split]) for split in splits}
-    write_json_atomic(target, {**provenance(command), "best_for_each_site": best, "rows": rows})
+    write_json_atomic(results / "summary.json", {**provenance(command), "best_for_each_site": best, "rows": rows})
 
 
 def summary_row(split: str, method: str, scores: Scores, seconds: list[float]) -> dict[str, Any]:
@@ -72,6 +108,7 @@ def summary_row(split: str, method: str, scores: Scores, seconds: list[float]) -
         "dice_low": round(interval.low, 4),
         "dice_high": round(interval.high, 4),
         "iou_mean": round(mean({p: mean(score["iou"]) for p, score in scores.items()}), 4),
+        **surface_distances(scores),
     }
     for region in REGIONS:
         row[f"dice_{region}"] = round(mean({p: score["dice"][region] for p, score in scores.items()}), 4)
@@ -80,6 +117,23 @@ def summary_row(split: str, method: str, scores: Scores, seconds: list[float]) -
     row["per_site"] = per_site
     row["seconds_per_fold"] = [round(value) for value in seconds]
     return row
+
+
+def surface_distances(scores: Scores) -> dict[str, float]:
+    """HD95 in mm, mean and median over patients and by region; nothing where some patient's was not measured.
+
+    A region that was missed altogether counts as the diagonal of a scan, so that the mean tells of misses and the
+    median of outlines.
+    """
+    if not all("hd95_mm" in score for score in scores.values()):
+        return {}
+    by_patient = [mean(score["hd95_mm"]) for score in scores.values()]
+    regions = {
+        f"hd95_{region}_median": statistics.median(score["hd95_mm"][region] for score in scores.values())
+        for region in REGIONS
+    }
+    found = {"hd95_mean": statistics.fmean(by_patient), "hd95_median": statistics.median(by_patient), **regions}
+    return {name: round(value, 2) for name, value in found.items()}
 
 
 def compare(found: dict[tuple[str, str], Scores], row: dict[str, Any], other: str) -> dict[str, Any] | None:
@@ -121,8 +175,8 @@ def write_corrupted(runs: Path, target: Path, bad_site: str, command: str) -> No
     rows = []
     for summary in sorted(runs.glob("institution/fold-0/*/*/summary.json")):
         folder, corruption = summary.parent, summary.parents[1].name
-        scores = read_scores(folder, summary.parents[2] / "sites")
-        honest = [mean(score["dice"]) for score in scores.values() if score["site"] != bad_site]
+        scores = final_scores(folder, summary.parents[2] / "sites")
+        honest = [mean(score["dice"]) for score in scores if score["site"] != bad_site]
         if not honest or folder.name == CENTRALISED:
             continue
         weights = [row for row in read_rows(folder / ROWS_FILE) if row["kind"] == "weight" and row["site"] == bad_site]
@@ -153,6 +207,6 @@ def provenance(command: str) -> dict[str, Any]:
     }
 
 
-def mean(values: dict[str, float]) -> float:
+def mean(values: Mapping[Any, float]) -> float:
     """The mean of a mapping's values."""
     return sum(values.values()) / len(values)

@@ -34,6 +34,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,18 +95,8 @@ def evaluation_rows(
 
 
 def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None) -> list[dict[str, Any]]:
-    """One row a case, for the site's own file."""
-    return [
-        {
-            "round": round_number,
-            "stage": stage,
-            "case": score.case,
-            "patient": score.patient,
-            "dice": score.dice,
-            "iou": score.iou,
-        }
-        for score in scores or ()
-    ]
+    """One row a case, for the site's own file, with every metric that its score has."""
+    return [{"round": round_number, "stage": stage, **asdict(score)} for score in scores or ()]
 
 
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:

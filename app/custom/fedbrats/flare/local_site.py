@@ -20,7 +20,7 @@ from fedbrats.rows import CASES_FILE
 from fedbrats.trouble import COPY, corrupt_case_count, corrupt_cases
 
 if TYPE_CHECKING:
-    from fedbrats.model.metrics import CaseScore
+    from fedbrats.model.metrics import CaseScore, DetailedScore
     from fedbrats.model.training import Trainer, TrainOutcome
 
 
@@ -80,9 +80,9 @@ class LocalSite:
         self.validating_seconds += time.perf_counter() - began
         return scores
 
-    def evaluate_finally(self) -> list[CaseScore]:
+    def evaluate_finally(self) -> list[DetailedScore]:
         """Scores on all validation cases, with mirror images where the job asks for them."""
-        return self.trainer.validate(flips=self.trainer.settings.final_flips)
+        return self.trainer.validate_finally()
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
         """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site

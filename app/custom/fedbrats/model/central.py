@@ -91,7 +91,7 @@ def train_centrally(
         }
         rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
         on_round(round_number, rows)
-    final = trainer.validate(flips=trainer.settings.final_flips)
+    final = trainer.validate_finally()
     return list(_metric_rows(FINAL_ROUND, "final", final, sites)), case_rows(FINAL_ROUND, "final", final)
 
 

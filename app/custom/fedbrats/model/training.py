@@ -27,7 +27,7 @@ from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.device import choose_device
 from fedbrats.model.inference import predict_mask
-from fedbrats.model.metrics import CaseScore, score_case
+from fedbrats.model.metrics import CaseScore, DetailedScore, score_case, score_in_detail
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.settings import read_settings
 
@@ -289,12 +289,24 @@ class Trainer:
             skipped=skipped,
         )
 
-    def validate(self, cases: Sequence[CachedCase] | None = None, *, flips: bool = False) -> list[CaseScore]:
+    def validate(self, cases: Sequence[CachedCase] | None = None) -> list[CaseScore]:
         """Dice and IoU of each case that has a segmentation, on its prepared grid; the validation cases by default.
 
         A case that has broken has no score; `rejected` says why.
         """
-        scores = []
+        return [score_case(case.name, case.patient, mask, truth) for case, mask, truth in self._masks(cases, False)]
+
+    def validate_finally(self) -> list[DetailedScore]:
+        """All metrics of each validation case, with mirror images where `final_flips` says so."""
+        return [
+            score_in_detail(case.name, case.patient, mask, truth, case.geometry.spacing_mm)
+            for case, mask, truth in self._masks(None, self.settings.final_flips)
+        ]
+
+    def _masks(
+        self, cases: Sequence[CachedCase] | None, flips: bool
+    ) -> Iterator[tuple[CachedCase, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """The cases that can be scored, each with its predicted and its true mask."""
         for case in self.validation if cases is None else cases:
             if case.mask is None or case.name in self._rejected:
                 continue
@@ -304,8 +316,7 @@ class Trainer:
             except BrokenCaseError as error:
                 self._rejected[case.name] = RejectedCase(case.name, str(error))
                 continue
-            scores.append(score_case(case.name, case.patient, self._predict(case, flips), case.mask))
-        return scores
+            yield case, self._predict(case, flips), case.mask
 
     def save_state(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights: the optimiser's state."""
