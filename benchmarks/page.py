@@ -35,6 +35,7 @@ def main() -> None:
     args.out.write_text("\n".join(parts))
 
 
+OTHER_WAYS = "ms_a_patch_other_ways"
 INTRODUCTION = """# Performance
 
 Made by `python benchmarks/page.py` from the files in `benchmarks/results`, each of which names its command, machine and
@@ -68,8 +69,15 @@ def soak(found: dict[str, Any]) -> Iterable[str]:
 
 
 def predict(found: dict[str, Any]) -> Iterable[str]:
-    """Nothing beside the targets."""
-    return ()
+    """Every case on its own grid and on the one that the model was trained at."""
+    yield table(
+        ("case", "s with start", "s of the case", "peak GiB", "Dice, own grid", "Dice, trained grid"),
+        [
+            (e["shape"], e["seconds"], e["seconds_of_the_case"], e["peak_memory_gib"], e["dice_own_grid"],
+             e["dice_trained_grid"])
+            for e in found["cases"]
+        ],
+    )  # fmt: skip
 
 
 def time_to_dice(found: dict[str, Any]) -> Iterable[str]:
@@ -147,9 +155,10 @@ def scale(found: dict[str, Any]) -> Iterable[str]:
 def profiles(found: dict[str, Any]) -> Iterable[str]:
     """Where the time goes."""
     for name in ("training", "preparation", "aggregation"):
-        numbers = {key: value for key, value in found[name].items() if key != "shares"}
+        numbers = {key: value for key, value in found[name].items() if key not in ("shares", OTHER_WAYS)}
         shares = {f"share: {key}": value for key, value in found[name].get("shares", {}).items()}
         yield table((name, ""), {**numbers, **shares}.items())
+    yield table(("a training step done another way", "ms a patch"), found["training"].get(OTHER_WAYS, {}).items())
 
 
 def gpu(found: dict[str, Any]) -> Iterable[str]:

@@ -17,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,11 @@ def main() -> int:
     data = args.data or args.work / "sites"
     if not args.data:
         fedbrats("phantom", data, "--sites", 5, "--cases", 6, "--seed", 0, "--force")
-    empty = rounds_of(args, data, EMPTY)
-    full = rounds_of(args, data, {})
+    empty, before_s, after_s = rounds_of(args, data, EMPTY)
+    full, _, _ = rounds_of(args, data, {})
     numbers = {
+        "launch_seconds": round(before_s, 1),
+        "shutdown_seconds": round(after_s, 1),
         "empty_round_seconds": median_round(empty),
         "round_seconds": median_round(full),
         **parts_of(full),
@@ -64,8 +67,9 @@ def main() -> int:
     return 0
 
 
-def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> list[Row]:
-    """The rows of a FedAvg job with these settings."""
+def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> tuple[list[Row], float, float]:
+    """The rows of a FedAvg job with these settings, the seconds from the command to the job's beginning, and those from
+    its last round to the command's end: the last evaluation, results fetched, every process gone."""
     words = [f"{name}={json.dumps(value)}" for name, value in {**settings, "num_rounds": args.rounds}.items()]
     sets = [word for pair in words for word in ("--set", pair)]
     places = [
@@ -78,8 +82,13 @@ def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any])
         "--cache",
         args.work / "cache",
     ]
+    called = time.time()
     document = json.loads(fedbrats("poc", "run", "fedavg", *places, *sets, "--json"))
-    return read_rows(Path(document["results"]) / ROWS_FILE)
+    returned = time.time()
+    rows = read_rows(Path(document["results"]) / ROWS_FILE)
+    begun = next(row["at"] for row in rows if row["kind"] == "job")
+    ended = max(row["ended_at"] for row in rows if row["kind"] == "round")
+    return rows, begun - called, returned - ended
 
 
 def median_round(rows: Sequence[Row]) -> float:
