@@ -86,6 +86,7 @@ def write_summary(results: Path, command: str) -> None:
         row["ratio_to_centralised"] = round(row["dice_mean"] / central, 4) if central else None
         row["against_fedavg"] = compare(found, row, "fedavg")
         row["against_local_only"] = compare(found, row, "local_only")
+        row["against_centralised"] = compare(found, row, CENTRALISED)
     splits = sorted({row["split"] for row in rows})
     best = {split: best_for_sites([row for row in rows if row["split"] == split]) for split in splits}
     write_json_atomic(results / "summary.json", {**provenance(command), "best_for_each_site": best, "rows": rows})
@@ -189,6 +190,7 @@ def write_corrupted(runs: Path, target: Path, bad_site: str, command: str) -> No
                 "honest_dice_mean": round(sum(honest) / len(honest), 4),
                 "bad_site_prior": weights[0]["prior"] if weights else None,
                 "bad_site_weights": [row["weight"] for row in weights],
+                "bad_site_influence": [row.get("influence") for row in weights],  # its weight after clipping
             }
         )
     write_json_atomic(target, {**provenance(command), "rows": rows})

@@ -70,7 +70,7 @@ def expire(consortium: Consortium, site: str, target: Path) -> Path:
     root_key = load_pem_private_key(state["root_pri_key"].encode(), password=None)
     old = read_certificate(startup / "client.crt")
     private, public = generate_keys()
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     certificate = generate_cert(
         Identity(site, "central"), Identity(consortium.project["name"]), root_key, public,
         not_valid_before=now - datetime.timedelta(days=2), not_valid_after=now - datetime.timedelta(days=1),

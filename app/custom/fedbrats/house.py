@@ -19,5 +19,5 @@ def house_dir() -> Path:
         if (folder / "app" / "config").is_dir() and (folder / "jobs").is_dir():
             return folder
     raise ConfigurationError(
-        "this copy of fedbrats has no jobs beside it; install the package (pip install fedbrats) to build jobs"
+        "this copy of fedbrats has no jobs beside it; install the wheel that your consortium handed out to build jobs"
     )

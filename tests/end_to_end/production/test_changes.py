@@ -49,7 +49,7 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
         runbook.run(make_venv, kit)
         runbook.borrow_packages(kit / "venv")
         for line in lines:
-            line = line.replace("/data/brats", str(data)).replace("AB:CD:...", root)
+            line = line.replace("/data/study/site-1", str(data)).replace("AB:CD:...", root)
             runbook.run(line, kit, environment=environment)
         wait_for(lambda: LATE in consortium.connected())
         with admin_session(consortium.kit(LEAD)) as session:
@@ -157,7 +157,7 @@ def _provision(consortium, command):
     if not (consortium.folder / "project.yml").exists():
         consortium.write_project()
     words = command.split()[1:]
-    done = fedbrats(*words, "--project", "project.yml", "--out", "provisioned", "--json", cwd=consortium.folder)
+    done = fedbrats(*words, "--out", "provisioned", "--json", cwd=consortium.folder)
     return consortium.folder / json.loads(done.stdout)["kits"]
 
 

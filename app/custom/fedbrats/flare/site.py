@@ -60,17 +60,24 @@ def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
 
     Raises: ConfigurationError that names the file, the entry and what was expected.
     """
-    path = local_dir / SITE_FILE
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    document = read_site_document(local_dir, site)
+    if document is None:
         raise ConfigurationError(
             f"site {site} has no {SITE_FILE} in its kit's local folder ({local_dir}), so its data folder is unknown: "
             f"write one with `fedbrats site KIT --data FOLDER`"
-        ) from None
+        )
+    return parse_site_facts(document, site, base=local_dir.parent, source=str(local_dir / SITE_FILE))
+
+
+def read_site_document(local_dir: Path, site: str) -> Any:
+    """Return a kit's site file as it stands; None where there is none. Raises: ConfigurationError."""
+    path = local_dir / SITE_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"site {site}: cannot read {path}: {error}") from None
-    return parse_site_facts(document, site, base=local_dir.parent, source=str(path))
 
 
 def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> SiteFacts:

@@ -41,8 +41,9 @@ Network: {network}. Voxels: {_voxels(model)}. Normalisation: {model.preparation.
 
 ## Use
 
+Install the wheel fedbrats-{__version__} that your consortium handed out (no public index has it), and fire.
+
 ```sh
-pip install fedbrats=={__version__} fire
 python -m monai.bundle run --config_file configs/inference.json --dataset_dir CASES --output_dir OUT
 ```
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fedbrats.flare.doctor.finding import HOSPITAL_IT, PROJECT_ADMIN, Finding, doubtful, failed, good
@@ -68,7 +68,7 @@ def _check_signature(kit: Kit) -> Finding:
 
 
 def _check_dates(kit: Kit) -> Iterator[Finding]:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     begins, ends = kit.certificate.not_valid_before_utc, min(kit.expires, kit.root.not_valid_after_utc)
     if now < begins:
         yield failed("clock", f"{now:%F %H:%M} UTC is before the kit was made", "set the clock (NTP)", HOSPITAL_IT)
@@ -88,7 +88,7 @@ def _check_synchronisation() -> Finding:
     """TLS fails on a wrong clock; systemd leaves a file where it has set the clock by the network."""
     if Path("/run/systemd/timesync/synchronized").exists():
         return good("clock", "synchronised by the network")
-    return good("clock", f"{datetime.now(timezone.utc):%F %H:%M:%S} UTC; compare it with the server's")
+    return good("clock", f"{datetime.now(UTC):%F %H:%M:%S} UTC; compare it with the server's")
 
 
 def _study_days(kit: Kit) -> int:

@@ -11,7 +11,7 @@ import fedbrats
 from fedbrats.flare.doctor.finding import HOSPITAL_IT, Finding, doubtful, failed, good
 from fedbrats.flare.kits import Kit
 
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON = (3, 11)
 PACKAGES = ("nvflare", "monai", "torch", "numpy", "nibabel")
 
 
@@ -21,7 +21,7 @@ def check(kit: Kit) -> Iterator[Finding]:
     if sys.version_info >= OLDEST_PYTHON:
         yield good("Python", ours)
     else:
-        yield failed("Python", ours, "install Python 3.10 or later", HOSPITAL_IT)
+        yield failed("Python", ours, "install Python 3.11 or later", HOSPITAL_IT)
     agreed = _read_agreed(kit)
     if agreed is None:
         yield doubtful("packages", "the kit has no consortium.json", "ask which versions are agreed on", HOSPITAL_IT)
