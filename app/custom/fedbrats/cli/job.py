@@ -5,6 +5,7 @@ console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
 
 example:
   fedbrats job list
+  fedbrats job list fedavg                     # its variables, for --set
   fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
   fedbrats job build evaluate --models results/fedavg results/fedper
@@ -14,12 +15,16 @@ example:
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from fedbrats.flare.jobs import JobSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set_argument(build)
     add_models_argument(build)
     build.add_argument("--json", action="store_true", help="print one JSON document")
-    listing = actions.add_parser("list", help="show the jobs there are, and their variables")
+    listing = actions.add_parser("list", help="show the jobs there are, or one job's variables")
+    listing.add_argument("name", nargs="?", metavar="JOB", help="show what --set can change of this job")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
     timeouts.add_argument("name", metavar="JOB")
@@ -74,12 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.flare.jobs import build_job, list_jobs, parse_settings
 
     if args.action == "list":
-        jobs = list_jobs()
-        if args.json:
-            print_json({"jobs": [{"name": job.name, "description": job.description} for job in jobs]})
-        else:
-            print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
-        return 0
+        return _list_variables(args) if args.name else _list_jobs(list_jobs(), args.json)
     settings = parse_settings(args.settings)
     if args.action == "timeouts":
         return _advise(args, settings)
@@ -93,6 +94,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         for folder in folders.values():
             print(folder)
+    return 0
+
+
+def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:
+    """Show every job."""
+    if as_json:
+        print_json({"jobs": [{"name": job.name, "description": job.description} for job in jobs]})
+    else:
+        print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
+    return 0
+
+
+def _list_variables(args: argparse.Namespace) -> int:
+    """Show what --set can change of one job."""
+    from fedbrats.flare.jobs import find_job, job_variables
+
+    variables = job_variables(find_job(args.name))
+    if args.json:
+        print_json({"job": args.name, "variables": variables})
+    else:
+        rows = [(name, json.dumps(value)) for name, value in sorted(variables.items())]
+        print_table(("variable", "value"), rows, title=f"{args.name}: what --set NAME=VALUE changes")
     return 0
 
 

@@ -36,7 +36,7 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
 
     paths: results folders or model files in them. A model is named after its job, or after its folder where several are
     of one job.
-    Raises: DataError for what is no model; ConfigurationError for models of different networks or preparations.
+    Raises: DataError for what is no model; ConfigurationError for models of different networks, preparations or masks.
     """
     models = [load_model(path) for path in paths]
     _require_alike(models)
@@ -55,6 +55,7 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
         "normalisation": first.preparation.normalisation,
         "volume_shape": list(first.preparation.shape) if first.preparation.shape else None,
         "inference_window": list(first.window) if first.window else None,
+        "component_share": first.component_share,
     }
 
 
@@ -94,6 +95,7 @@ def _require_alike(models: Sequence[SavedModel]) -> None:
             ("network", first.network_options["preset"], model.network_options["preset"]),
             ("preparation", asdict(first.preparation), asdict(model.preparation)),
             ("inference_window", first.window, model.window),
+            ("component_share", first.component_share, model.component_share),
         ):
             if one != other:
                 raise ConfigurationError(

@@ -81,17 +81,7 @@ def build_job(
     out_dir.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
     try:
-        app = building / "app"
-        shutil.copytree(house_dir() / "app" / "config", app / "config")
-        for path in _files_of(job.folder):
-            relative = path.relative_to(job.folder)
-            target = building / relative if relative.name == META else app / relative
-            if relative.name != VARIABLES:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-        own = job.folder / VARIABLES
-        if own.exists():
-            set_variables(app / "config", _read_json(own), source=f"jobs/{name}/{VARIABLES}", allow_new=True)
+        app = _lay_out(job, building)
         if models:
             from fedbrats.flare.job_models import MODELS_FOLDER, pack_models
 
@@ -109,6 +99,29 @@ def build_job(
         shutil.rmtree(building, ignore_errors=True)
         raise
     return target
+
+
+def job_variables(job: JobSource) -> dict[str, Any]:
+    """The variables of a job as it stands, which settings may change."""
+    with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
+        _lay_out(job, Path(folder))
+        return read_variables(Path(folder))
+
+
+def _lay_out(job: JobSource, building: Path) -> Path:
+    """Copy `app/` with the job's own files and variables laid over it; returns the app's folder."""
+    app = building / "app"
+    shutil.copytree(house_dir() / "app" / "config", app / "config")
+    for path in _files_of(job.folder):
+        relative = path.relative_to(job.folder)
+        target = building / relative if relative.name == META else app / relative
+        if relative.name != VARIABLES:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    own = job.folder / VARIABLES
+    if own.exists():
+        set_variables(app / "config", _read_json(own), source=f"jobs/{job.name}/{VARIABLES}", allow_new=True)
+    return app
 
 
 def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str, allow_new: bool = False) -> None:
