@@ -19,6 +19,7 @@ tuned (docs/tuning.md) and the others are not: this compares what one gets, not 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -109,16 +110,18 @@ def main() -> int:
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--budget-s", type=float, default=600.0, help="of training, ours (default: 600)")
     parser.add_argument("--others-budget-s", type=float, default=300.0, help="of training, each other (default: 300)")
+    parser.add_argument("--go-on", action="store_true", help="keep what --out has, and do the rest")
     parser.add_argument("--out", type=Path, default=RESULTS / "time_to_dice.json")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = json.loads(args.out.read_text())["entries"] if args.go_on else []
+    done = {(entry["fold"], entry["contender"]) for entry in entries}
     status = 1
     with tempfile.TemporaryDirectory() as scratch:
         for fold in args.folds:
             sites = read_fold(args.data, fold, Path(scratch))
             for name in args.contenders:
-                if name in OURS or fold == args.folds[0]:
+                if (name in OURS or fold == args.folds[0]) and (fold, name) not in done:
                     budget_s = args.budget_s if name in OURS else args.others_budget_s
                     entries.append({"fold": fold, "contender": name, **compete(name, sites, budget_s)})
                     status = write(args.out, judge(entries), {"seed": SEED, "entries": entries})

@@ -42,6 +42,10 @@ def test_the_deadline_follows_the_slowest_measured_site():
     )  # the floor; a site that is not asked says nothing
 
 
+def test_no_site_draws_out_the_deadline_round_by_round():
+    assert RULE.deadline_s(["a", "slow"], {"a": 5.0, "slow": 99.0}) == 100
+
+
 def test_a_site_that_nobody_has_measured_gets_the_first_deadline():
     assert RULE.deadline_s(["a", "new"], {"a": 1.0}) == 100
     assert RULE.deadline_s([], {"a": 1.0}) == 100

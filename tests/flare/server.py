@@ -121,6 +121,7 @@ class Server:
         rounds: int = 5,
         participation: dict[str, Any] | None = None,
         behaviour: Behaviour = honest,
+        meta: dict[str, Any] | None = None,
         **controller: Any,
     ):
         self.controller = PatientScatterAndGather(
@@ -136,6 +137,8 @@ class Server:
         self.controller.set_communicator(self.communicator)
         self.communicator._task_check_period = POLL_S
         self.behaviour = behaviour
+        self.meta = meta or {}  # of the job, as its submission left it
+        self.names: dict[str, str] = {}  # a site that lies -> whose name it gives with its answers
         components = {
             "network": SegmentationNetwork("tiny"),
             "persistor": PTFileModelPersistor(model="network", load_device="cpu"),
@@ -158,6 +161,7 @@ class Server:
         try:
             with self.room.new_context() as fl_ctx:
                 fl_ctx.set_prop(FLContextKey.APP_ROOT, str(app_root), private=True, sticky=True)
+                fl_ctx.set_prop(FLContextKey.JOB_META, self.meta, private=True, sticky=True)
                 self.room.fire_event("_start_run", fl_ctx)
             for site in self.sites:
                 self.join(site)
@@ -203,10 +207,10 @@ class Server:
             except Killed:
                 return
 
-    @staticmethod
-    def _introduce(client: Client, result: Shareable | None, fl_ctx: FLContext) -> None:
+    def _introduce(self, client: Client, result: Shareable | None, fl_ctx: FLContext) -> None:
         peer = FLContext()
-        peer.set_prop(ReservedKey.IDENTITY_NAME, client.name, private=False, sticky=False)
+        name = self.names.get(client.name, client.name) if result is not None else client.name
+        peer.set_prop(ReservedKey.IDENTITY_NAME, name, private=False, sticky=False)
         if result is not None:
             peer.set_prop(FLContextKey.SHAREABLE, result, private=True, sticky=False)
         fl_ctx.set_peer_context(peer)

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -146,6 +147,32 @@ def test_corrupt_personal_weights_are_said_and_never_replaced(new_site, caplog):
         assert execute(room, executor).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert "personal weights" in caplog.text
     assert path.stat().st_size == 100
+
+
+def test_a_round_that_failed_after_training_is_trained_from_what_the_round_before_left(new_site, monkeypatch):
+    """Asked again, the site answers with the bits of one that never failed."""
+    undisturbed = new_site(personal="head")
+    expected = [from_shareable(execute(*undisturbed, round_number=number)).data for number in range(2)][1]
+    shutil.rmtree(undisturbed[0].root)
+    room, executor = new_site(personal="head")
+    execute(room, executor)
+    with monkeypatch.context() as patch:
+        patch.setattr("fedbrats.flare.executor.save_round", _full_disk)
+        assert execute(room, executor, round_number=1).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    again = from_shareable(execute(room, executor, round_number=1)).data
+    assert all(np.array_equal(again[name], expected[name]) for name in expected)
+
+
+def _full_disk(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_the_loss_of_fewer_cases_than_the_site_allows_is_not_told(new_site, monkeypatch):
+    """One step of one case is the loss of a patient, however many the site has."""
+    monkeypatch.setitem(TRAINING, "local_epochs", None)
+    monkeypatch.setitem(TRAINING, "local_steps", 1)
+    report = from_shareable(execute(*new_site(facts={"min_cases": 2}.items()))).get_meta_prop(REPORT_KEY)
+    assert (report["training_cases"], report["loss_cases"], report["loss"]) == (4, 1, None)
 
 
 def test_small_groups_are_not_described(new_site):

@@ -1,6 +1,7 @@
 """No argument of a job names a path or an address, and what cannot be judged is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,14 +12,28 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedbrats.flare.job_rules import NoPaths, find_places
-from fedbrats.flare.jobs import list_jobs
+from fedbrats.flare.jobs import CONFIGURATIONS, list_jobs
 from fedbrats.flare.plan import _resolve
+from tests.flare.conftest import JOB_ID, Room
 
 
-def judge(config):
-    context = FLContext()
-    context.set_prop(FLContextKey.COMPONENT_CONFIG, config, private=True, sticky=False)
-    NoPaths().handle_event(EventType.BEFORE_BUILD_COMPONENT, context)
+@pytest.fixture
+def judge(tmp_path):
+    """Judge a component of a job whose app has its two configurations, and perhaps more files beside them."""
+
+    def judge(config, *more):
+        workspace = Room(tmp_path).workspace
+        folder = Path(workspace.get_app_config_dir(JOB_ID))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*CONFIGURATIONS, *more):
+            (folder / name).write_text("{}")
+        context = FLContext()
+        context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
+        context.set_prop(FLContextKey.CURRENT_JOB_ID, JOB_ID, private=True, sticky=False)
+        context.set_prop(FLContextKey.COMPONENT_CONFIG, config, private=True, sticky=False)
+        NoPaths().handle_event(EventType.BEFORE_BUILD_COMPONENT, context)
+
+    return judge
 
 
 @pytest.mark.parametrize(
@@ -34,9 +49,42 @@ def judge(config):
         {"model": {"path": "fedbrats.model.network.SegmentationNetwork", "args": {"data_dir": "data"}}},
     ],
 )
-def test_an_argument_that_names_a_place_is_refused(args):
+def test_an_argument_that_names_a_place_is_refused(judge, args):
     with pytest.raises(UnsafeComponentError, match="may not name a path or an address"):
         judge({"path": "some.Component", "args": args})
+
+
+EVIL = {"path": "subprocess.Popen", "args": {"args": ["true"]}, "config_type": "dict"}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"model": EVIL},
+        {"model": {"class_path": "os.system", "config_type": "dict"}},
+        {"model": {"name": "Popen", "args": {}}},
+        {"model": {"path": "torch.optim.SGD", "class_path": "subprocess.Popen"}},
+        {"deep": [{"deeper": {"still": EVIL}}]},
+        {"optimizer_args": {"path": "torch.optim.Adam", "config_type": "dict"}},
+    ],
+)
+def test_an_argument_that_names_a_foreign_class_is_refused(judge, args):
+    """FLARE hands dictionaries with `config_type: dict` through, and its persistor and FedOpt build what is in them."""
+    with pytest.raises(UnsafeComponentError, match="classes of the kit's list only"):
+        judge({"path": "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor", "args": args})
+
+
+def test_a_checkpoint_is_never_read_with_a_full_unpickler(judge):
+    judge({"path": "some.Persistor", "args": {"load_weights_only": True}})
+    with pytest.raises(UnsafeComponentError, match="full unpickler"):
+        judge({"path": "some.Persistor", "args": {"load_weights_only": False}})
+
+
+@pytest.mark.parametrize("name", ["environment.json", "config_fed_server.yml", "more.txt"])
+def test_a_job_brings_its_two_configurations_and_no_other_file(judge, name):
+    """FLARE's environment.json would tell its persistor where to read and to write."""
+    with pytest.raises(UnsafeComponentError, match=name):
+        judge({"path": "some.Component", "args": {}}, name)
 
 
 @given(st.text(max_size=20), st.sampled_from(["/", "\\"]), st.text(max_size=20), st.integers(0, 4))
@@ -48,13 +96,13 @@ def test_a_separator_is_found_in_any_depth(before, separator, after, depth):
 
 
 @pytest.mark.parametrize("config", ["text", None, {"path": "some.Component", "args": 3}])
-def test_what_cannot_be_judged_is_refused(config):
+def test_what_cannot_be_judged_is_refused(judge, config):
     with pytest.raises(UnsafeComponentError, match="cannot be judged"):
         judge(config)
 
 
 @pytest.mark.parametrize("name", [job.name for job in list_jobs()])
-def test_our_own_jobs_pass(name, build_any_job):
+def test_our_own_jobs_pass(judge, name, build_any_job):
     for path in (build_any_job(name) / "app" / "config").glob("*.json"):
         document = json.loads(path.read_text())
         for component in _components(_resolve_all(document)):

@@ -16,6 +16,7 @@ class Participation:
     min_clients: how many sites must be counted.
     min_case_share: the share of the registered cases of the job's sites that the counted sites must hold.
     first_deadline_s: how long to wait for a site whose speed is not known yet; it prepares its cases first.
+        No round waits longer: a site that answers at the end of each deadline must not draw out the next.
     deadline_factor: from then on, how many times the slowest site's own measured time to wait.
     deadline_floor_s: but never less than this, for a short round is easily late.
     attempts: how often a round that is not met waits anew, and asks anew who failed, before the job ends.
@@ -46,7 +47,8 @@ class Participation:
         sites = list(sites)
         if not sites or any(site not in seconds for site in sites):
             return self.first_deadline_s
-        return max(self.deadline_floor_s, self.deadline_factor * max(seconds[site] for site in sites))
+        measured = max(self.deadline_floor_s, self.deadline_factor * max(seconds[site] for site in sites))
+        return min(measured, max(self.first_deadline_s, self.deadline_floor_s))
 
     def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:
         """What the round lacks, as a clause; None where the rule is met.

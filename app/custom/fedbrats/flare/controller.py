@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from nvflare.apis.controller_spec import Task, TaskCompletionStatus
+from nvflare.apis.dxo import MetaKey
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import ALL_SITES, JobMetaKey
@@ -25,7 +26,8 @@ from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
 from fedbrats.flare.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
-from fedbrats.flare.recorder import FITTED, REPORT_KEY, fire_rows, read_answer, rows_path
+from fedbrats.flare.recorder import REPORT_KEY, fire_rows, read_answer, rows_path
+from fedbrats.flare.reports import FITTED, read_report
 from fedbrats.flare.server_optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_state, save_state
 from fedbrats.flare.site import read_state_dir
@@ -79,6 +81,8 @@ class PatientScatterAndGather(ScatterAndGather):
         self._scores: dict[str, float] = {}
         self._seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MEASURED_ROUNDS))
         self._declared: dict[str, int] = {}
+        self._submitter: str | None = None
+        self._submitter_role: str | None = None
         self._named: set[str] | None = None  # the sites that the job is for; None for all
         self._good: Model | None = None
         self._best: Model | None = None
@@ -99,7 +103,10 @@ class PatientScatterAndGather(ScatterAndGather):
                 )
             workspace = fl_ctx.get_engine().get_workspace()
             self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
-            self._named = _named_sites(fl_ctx)
+            meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
+            self._named = _named_sites(meta)
+            self._submitter = meta.get(JobMetaKey.SUBMITTER_NAME.value)
+            self._submitter_role = meta.get(JobMetaKey.SUBMITTER_ROLE.value)
             if self._resume:
                 self._take_up(fl_ctx)
         except FedbratsError as error:
@@ -117,6 +124,10 @@ class PatientScatterAndGather(ScatterAndGather):
             raise FedbratsError(
                 f"this server has no state of job {self._resume[0]} in {self._state_dir}: it was kept elsewhere, or "
                 "the job ended before its first round; submit it anew, without --resume"
+            )
+        if state.submitter != self._submitter and self._submitter_role != "project_admin":
+            raise FedbratsError(
+                f"job {job_id} was submitted by {state.submitter}: only they or a project admin go on from its models"
             )
         fire_rows(self, [*state.read_rows(), {"kind": "resume", "job": job_id, "round": state.round_number}], fl_ctx)
         weights = self._global_weights[ModelLearnableKey.WEIGHTS]
@@ -312,18 +323,44 @@ class PatientScatterAndGather(ScatterAndGather):
                 row = {"round": number, "site": client_name, "reason": "failed", "message": message}
                 fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
                 return False
+            sender = fl_ctx.get_peer_context().get_identity_name()
+            if sender != client_name:  # the one is what it says of itself, the other what its token says
+                message = f"{client_name} answered round {number} in the name of {sender}"
+                self.log_error(fl_ctx, message)
+                row = {"round": number, "site": client_name, "reason": "identity", "message": message}
+                fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
+                return False
             report = _report_of(result)
+            self._settle_selection(client_name, result, report, fl_ctx)
             self._seconds[client_name].append(time.monotonic() - self._began[number])
             accepted = bool(super()._accept_train_result(client_name, result, fl_ctx, is_unknown_task))
             if not accepted:
                 self._failed[client_name] = "refused"
                 return False
             self._counted.add(client_name)
-            self._declared[client_name] = report["training_cases"]
+            self._declared[client_name] = int(report["training_cases"])
             score = _dice_of(report)
             if score is not None:
                 self._scores[client_name] = score
             return True
+
+    def _settle_selection(self, site: str, result: Shareable, report: Mapping[str, Any], fl_ctx: FLContext) -> None:
+        """Let FLARE's selector of the best model see a Dice from 0 to 1 and weigh it by cases, whatever a site says.
+
+        It looks at every answer before the gates do, and would take any number of steps for a weight.
+        """
+        dice, cases = _dice_of(report), report.get("training_cases") or 0
+        registered = self.aggregator.registered_cases()
+        weight = min(cases, registered.get(site, 0)) if registered else cases
+        for shareable in (result, fl_ctx.get_peer_context().get_prop(FLContextKey.SHAREABLE)):
+            answer = read_answer(shareable) if shareable is not None else None
+            if answer is None:
+                continue
+            answer.meta.pop(MetaKey.INITIAL_METRICS, None)
+            if dice is not None and weight > 0:
+                answer.set_meta_prop(MetaKey.INITIAL_METRICS, {"val_dice": dice})
+                answer.set_meta_prop(MetaKey.NUM_STEPS_CURRENT_ROUND, weight)
+            answer.update_shareable(shareable)
 
     def process_result_of_unknown_task(
         self, client: Any, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext
@@ -340,7 +377,7 @@ class PatientScatterAndGather(ScatterAndGather):
         now = time.monotonic()
         took = now - self._began[number] if number in self._began else None
         late = now - self._closed[number] if number in self._closed else None
-        if took is not None:
+        if took is not None and number >= self._current_round - 1:  # of older rounds it would say how long it was away
             self._seconds[site].append(took)
         said = f"{late:.0f} s after the round was closed" if late is not None else "after the round was closed"
         self.log_warning(fl_ctx, f"the answer of {site} to round {number} came {said} and is not counted")
@@ -397,10 +434,11 @@ class PatientScatterAndGather(ScatterAndGather):
             memory=self.aggregator.get_persist_state(fl_ctx) or {},
             seconds={site: list(past) for site, past in self._seconds.items()},
             declared=dict(self._declared),
+            submitter=self._submitter,
         )
         try:
             save_state(self._state_dir / fl_ctx.get_job_id(), state, rows_path(fl_ctx))
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             message = f"the state of round {number} could not be kept ({error}): a server killed now repeats the round"
             self.log_error(fl_ctx, message)
             fire_rows(self, [{"kind": "trouble", "round": number, "message": message}], fl_ctx)
@@ -413,9 +451,9 @@ class PatientScatterAndGather(ScatterAndGather):
         return dict(self._global_weights.get(ModelLearnableKey.META) or {})
 
 
-def _named_sites(fl_ctx: FLContext) -> set[str] | None:
+def _named_sites(meta: Mapping[str, Any]) -> set[str] | None:
     """The sites that the job's deploy map names; None where it is for all."""
-    apps = ((fl_ctx.get_prop(FLContextKey.JOB_META) or {}).get(JobMetaKey.DEPLOY_MAP.value) or {}).values()
+    apps = (meta.get(JobMetaKey.DEPLOY_MAP.value) or {}).values()
     names = {name for sites in apps for name in sites if isinstance(name, str)}
     return None if ALL_SITES in names or not names else names
 
@@ -423,16 +461,10 @@ def _named_sites(fl_ctx: FLContext) -> set[str] | None:
 def _report_of(result: Shareable) -> dict[str, Any]:
     """What a site says of its round; nothing where it cannot be read (the aggregator then refuses it)."""
     answer = read_answer(result)
-    report = answer.get_meta_prop(REPORT_KEY) if answer else None
-    return report if isinstance(report, dict) else {}
+    return read_report(answer.get_meta_prop(REPORT_KEY)) if answer else {}
 
 
 def _dice_of(report: Mapping[str, Any]) -> float | None:
     """The mean Dice of the common model that the round began with, None where it is not told."""
-    if report.get(FITTED):
-        return None
-    try:
-        dice = float(report["received"]["dice"]["mean"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return dice if np.isfinite(dice) else None
+    received = report.get("received")
+    return None if report.get(FITTED) or not received else float(received["dice"]["mean"])

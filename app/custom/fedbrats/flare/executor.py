@@ -28,7 +28,8 @@ from fedbrats.flare.compression import TRAVELLED
 from fedbrats.flare.fedce import WEIGHTS_META, leave_out, own_weight
 from fedbrats.flare.local_site import LocalSite, open_local_site
 from fedbrats.flare.personal import load_personal, load_weights, save_personal
-from fedbrats.flare.recorder import FITTED, FRESH, KEPT, REPORT_KEY, STAGES, STORED
+from fedbrats.flare.recorder import REPORT_KEY, STAGES
+from fedbrats.flare.reports import FITTED, FRESH, KEPT, STORED
 from fedbrats.flare.server_state import check_job_ids
 from fedbrats.flare.site_state import OPTIMISER_FILE, TRAINED_FILE, find_round, save_round
 from fedbrats.house import PACKAGE_DIR
@@ -131,6 +132,7 @@ class SegmentationExecutor(Executor):
         total_rounds = int(shareable.get_header(AppConstants.NUM_ROUNDS))
         task = from_shareable(shareable)
         begins = self._take_up(site, round_number, fl_ctx)
+        self._last_round = None  # until this round is kept: what fails or is aborted begins anew from the disk
         personal = site.trainer.network.personal_names(
             personal_in_round(self._personal, self._personal_rounds, round_number, total_rounds)
         )
@@ -230,11 +232,11 @@ class SegmentationExecutor(Executor):
     ) -> None:
         """Keep what this round left, in memory and on the disk."""
         folder = self._personal_dirs(site, fl_ctx)[0]
-        self._mine = keep_personal(end, personal) or None
-        if self._mine:
-            save_personal(folder, self._mine)
-        save_round(folder, round_number, site.trainer, personal=self._mine, trained=self._last_trained)
-        self._last_round = round_number
+        mine = keep_personal(end, personal) or None
+        if mine:
+            save_personal(folder, mine)
+        save_round(folder, round_number, site.trainer, personal=mine, trained=self._last_trained)
+        self._mine, self._last_round = mine, round_number
 
     def _personal_dirs(self, site: LocalSite, fl_ctx: FLContext) -> list[Path]:
         """Where this job keeps what belongs to this site, and where those did that it goes on from."""

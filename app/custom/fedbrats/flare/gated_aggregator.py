@@ -23,6 +23,7 @@ from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
 from fedbrats.flare.recorder import REPORT_KEY, fire_rows
+from fedbrats.flare.reports import read_count, read_report
 from fedbrats.flare.site import read_registered_cases
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
@@ -90,6 +91,7 @@ class GatedAggregator(Aggregator):
             message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
             refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
         else:
+            contribution = replace(contribution, update=_as_the_model(contribution.update, fl_ctx))
             refusal = gates.check(contribution, expectation, self._heard)
         if refusal:
             self.log_warning(fl_ctx, f"{refusal.message} reason={refusal.reason}")
@@ -97,7 +99,7 @@ class GatedAggregator(Aggregator):
             fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
             return False
         self._heard.add(site)
-        self._contributions[site] = self._spooled(contribution, fl_ctx)
+        self._contributions[site] = self._spooled(replace(contribution, cases=int(contribution.cases)), fl_ctx)
         return True
 
     def _spooled(self, contribution: Contribution, fl_ctx: FLContext) -> Contribution:
@@ -161,6 +163,19 @@ class GatedAggregator(Aggregator):
         )
 
 
+def _as_the_model(update: Update, fl_ctx: FLContext) -> Update:
+    """The update in the global model's kinds of number, before it is judged: no site decides those of the mean."""
+    weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+
+    def cast(name: str, value: Any) -> Any:
+        if name not in weights or not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
+            return value  # the gates refuse it
+        with np.errstate(over="ignore"):
+            return value.astype(np.asarray(weights[name]).dtype, copy=False)
+
+    return {name: cast(name, value) for name, value in update.items()}
+
+
 def read_contribution(site: str, shareable: Shareable) -> Contribution:
     """Read a site's answer; the gates judge it afterwards.
 
@@ -176,25 +191,19 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
         raise ValueError("it says nothing of its cases and steps")
     if not all(isinstance(name, str) for name in dxo.data):
         raise TypeError("it has parameters whose names are no texts")
+    known = read_report(report)
     return Contribution(
         site=site,
         round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
         cases=report["training_cases"],
-        steps=report["steps"],
+        steps=read_count(report["steps"]) or 0,
         update=dxo.data,
-        usefulness=usefulness(report),
-        minus_score=_finite_or_none(report.get("minus_score")),
+        usefulness=usefulness(known),
+        minus_score=known.get("minus_score"),
     )
 
 
-def _finite_or_none(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
-
-
-def usefulness(report: dict[str, Any]) -> float | None:
+def usefulness(report: Mapping[str, Any]) -> float | None:
     """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
-    try:
-        gain = float(report["trained"]["dice"]["mean"]) - float(report["received"]["dice"]["mean"])
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return None
-    return gain if np.isfinite(gain) else None
+    before, after = report.get("received"), report.get("trained")
+    return float(after["dice"]["mean"] - before["dice"]["mean"]) if before and after else None

@@ -67,11 +67,16 @@ class LocalSite:
 
         All of them too where those left out would be fewer than `min_cases`: the difference to all would describe them.
         """
-        listed, most = self.trainer.validation, self.facts.round_validation_cases
-        if most is None or len(listed) - most < self.facts.min_cases:
-            return self.trainer.usable_validation
-        chosen = {listed[number * len(listed) // most].name for number in range(most)}
-        return [case for case in self.trainer.usable_validation if case.name in chosen]
+        listed, most, usable = (
+            self.trainer.validation,
+            self.facts.round_validation_cases,
+            self.trainer.usable_validation,
+        )
+        if most is None or most >= len(listed):
+            return usable
+        names = {listed[number * len(listed) // most].name for number in range(most)}
+        chosen = [case for case in usable if case.name in names]
+        return usable if len(usable) - len(chosen) < self.facts.min_cases else chosen
 
     def evaluate(self) -> list[CaseScore]:
         """Scores of the trainer's model on a round's validation cases; the time is kept for the report."""
@@ -97,15 +102,19 @@ class LocalSite:
         self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None
     ) -> dict[str, Any]:
         """What the site tells the server of a round; seconds count from the last report."""
+        scored = trained if trained is not None else received
+        loss_cases = min(outcome.cases, outcome.steps * self.trainer.settings.batch_size)  # that it may be the mean of
+        tells_loss = loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
         report = {
             "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
-            "validation_cases": len(self.round_validation),
+            "validation_cases": len(self.round_validation if scored is None else scored),
             "rejected_cases": len(self.rejected),
             "manifest": self.manifest,
             "spacing_mm": self.spacing_mm,
             "version": fedbrats.__version__,
             "steps": outcome.steps,
-            "loss": outcome.loss if outcome.cases >= self.facts.min_cases and math.isfinite(outcome.loss) else None,
+            "loss": outcome.loss if tells_loss else None,
+            "loss_cases": loss_cases,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,

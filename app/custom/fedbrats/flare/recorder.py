@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,13 +23,12 @@ import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.flare import cycles
 from fedbrats.flare.compression import TRAVELLED
+from fedbrats.flare.reports import FRESH, read_evaluation, read_report
 from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, ROWS_FILE, ROWS_FOLDER, evaluation_rows, metric_rows
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
-FITTED = "fitted"  # in a report: the round began with a model that the site had already fitted to its own cases
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
-KEPT, STORED, FRESH = "kept", "stored", "fresh"  # what a site's round begins with: see SegmentationExecutor
 STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
 FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
@@ -52,6 +52,7 @@ class Recorder(FLComponent):
         super().__init__()
         self._path: Path | None = None
         self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
+        self._lock = threading.Lock()
         self._unwritten: list[str] = []
         self._answered: set[str] = set()
         self._refused: set[str] = set()
@@ -103,8 +104,8 @@ class Recorder(FLComponent):
             "down": min(_as_count(report.pop("bytes_down", None)) or self._bytes_down, self._bytes_down),
             "up": _count_sent(answer),
         }
-        row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late, **report}
-        row["bytes"] = traffic
+        row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late}
+        row |= {**report, "bytes": traffic}
         cases = report.get("validation_cases", 0)
         rows = [row]
         for stage, values in zip(("received", "trained"), metrics, strict=True):
@@ -143,12 +144,19 @@ class Recorder(FLComponent):
             said = f"of {owner}; the log of {site} says why"
             self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
-        report = from_shareable(result).data
+        answer = read_answer(result)
+        found = read_evaluation(answer.data) if answer else None
+        if answer is None or found is None:
+            said = f"of {owner}: what {site} answered is no evaluation"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
+            return
+        metrics, cases = found
         if owner in STAGES:
-            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], report["metrics"], report["validation_cases"]))
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], metrics, cases))
             return
         model, personal_of = _name_evaluated(owner)
-        own = bool(report.get(OWN_PERSONAL))
+        report = {"metrics": metrics, "validation_cases": cases}
+        own = bool(answer.data.get(OWN_PERSONAL))
         self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
@@ -166,16 +174,18 @@ class Recorder(FLComponent):
         """Append whole lines; what a full disk does not take is kept and written when it takes more."""
         if self._path is None:
             return
-        self._unwritten += [json.dumps(row, default=_plain) for row in rows]
-        try:
-            append_lines(self._path, self._unwritten)
-        except OSError as error:
-            self.logger.error(
-                f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free space "
-                f"there: they are kept until the end of the job"
-            )
-        else:
-            self._unwritten = []
+        lines = [json.dumps(row, default=_plain) for row in rows]
+        with self._lock:  # a late answer comes in a thread of its own
+            self._unwritten += lines
+            try:
+                append_lines(self._path, self._unwritten)
+            except OSError as error:
+                self.logger.error(
+                    f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free "
+                    f"space there: they are kept until the end of the job"
+                )
+            else:
+                self._unwritten = []
 
 
 def read_answer(result: Shareable) -> DXO | None:
@@ -187,20 +197,8 @@ def read_answer(result: Shareable) -> DXO | None:
 
 
 def _report_of(answer: DXO | None) -> dict[str, Any]:
-    """What a site says of its round."""
-    report = answer.get_meta_prop(REPORT_KEY) if answer else None
-    return dict(report) if isinstance(report, dict) and _can_be_recorded(report) else {}
-
-
-def _can_be_recorded(report: Mapping[str, Any]) -> bool:
-    """Whether a site's report has what its rows need and nothing that JSON cannot hold."""
-    try:
-        json.dumps(report, default=_plain, allow_nan=False)
-        for stage in ("received", "trained"):
-            metric_rows(0, "", stage, report.get(stage), 0)
-        return isinstance(report.get("validation_cases", 0), int)
-    except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        return False
+    """What a site says of its round, as far as a row may hold it."""
+    return read_report(answer.get_meta_prop(REPORT_KEY)) if answer else {}
 
 
 def _count_bytes(weights: Any) -> int:

@@ -48,6 +48,7 @@ class ServerState:
     memory: what the aggregator remembers, as JSON.
     seconds, declared: by site, how long its last rounds took and how many cases it last declared.
     rows: the recorder's file as far as this round; read, never written from here.
+    submitter: whose job it was, to whom alone its models may go.
     """
 
     round_number: int
@@ -57,6 +58,7 @@ class ServerState:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     declared: dict[str, int] = field(default_factory=dict)
     rows: str = ""
+    submitter: str | None = None
 
     def read_rows(self) -> list[dict[str, Any]]:
         """The rows up to this round."""
@@ -83,6 +85,7 @@ def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
         "memory": state.memory,
         "seconds": state.seconds,
         "declared": state.declared,
+        "submitter": state.submitter,
         "rows_bytes": _keep_rows(folder, rows),
     }
     arrays = {f"{kind}/{name}": value for kind, model in state.models.items() for name, value in model.weights.items()}
@@ -153,6 +156,7 @@ def _read(path: Path) -> ServerState:
         memory=document["memory"],
         seconds=document["seconds"],
         declared=document["declared"],
+        submitter=document.get("submitter"),
         rows=_read_rows(path.parent, int(document["rows_bytes"])),
     )
 

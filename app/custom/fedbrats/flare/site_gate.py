@@ -101,7 +101,7 @@ def suppress_report(dxo: DXO, min_cases: int) -> None:
             if name in report:
                 report[name] = None
         dxo.meta.pop(MetaKey.INITIAL_METRICS, None)
-    if report.get("training_cases", 0) < min_cases and "loss" in report:
+    if report.get("loss_cases", 0) < min_cases and "loss" in report:
         report["loss"] = None
 
 

@@ -219,8 +219,8 @@ class Trainer:
 
     @property
     def usable_validation(self) -> tuple[CachedCase, ...]:
-        """The validation cases that have not broken."""
-        return tuple(case for case in self.validation if case.name not in self._rejected)
+        """The validation cases that can be scored: they have a segmentation and have not broken."""
+        return tuple(case for case in self.validation if case.mask is not None and case.name not in self._rejected)
 
     def get_weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of every weight, float32, by name."""
