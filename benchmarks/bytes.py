@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from record import RESULTS, Target, write
 
+from fedbrats.cli.call import call
 from fedbrats.report.results import Results, read_results
 from fedbrats.report.statistics import common_values, paired_difference
 
@@ -63,21 +63,8 @@ def run(way: str, args: argparse.Namespace) -> Results:
         job, settings = WAYS[way]
         words = [word for each in (*settings, f"num_rounds={args.rounds}") for word in ("--set", each)]
         places = ["--data", args.sites, "--workspace", args.work / "poc", "--cache", args.work / "cache"]
-        command = [
-            sys.executable,
-            "-m",
-            "fedbrats.cli.main",
-            "poc",
-            "run",
-            job,
-            *places,
-            "--results",
-            args.work / "new",
-        ]
-        done = subprocess.run([*map(str, command), *words, "--json"], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(done.returncode)
-        Path(json.loads(done.stdout)["results"]).rename(folder)
+        done = call("poc", "run", job, *places, "--results", args.work / "new", *words, "--json")
+        Path(json.loads(done)["results"]).rename(folder)
     return read_results([folder])[0]
 
 

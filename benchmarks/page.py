@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from fedbrats.report.markdown import markdown_table
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "performance.md"
@@ -57,7 +59,7 @@ arrives (`enable_tensor_disk_offload`, for PyTorch tensors); `memory_mb` bounds 
 
 def rounds(found: dict[str, Any]) -> Iterable[str]:
     """Seconds of a round."""
-    yield table(("what", "seconds or share"), found["numbers"].items())
+    yield markdown_table(("what", "seconds or share"), found["numbers"].items())
 
 
 def soak(found: dict[str, Any]) -> Iterable[str]:
@@ -65,12 +67,12 @@ def soak(found: dict[str, Any]) -> Iterable[str]:
     course = found["course_of_all_processes"]
     shown = [number for number in course if int(number) in (1, 50, 100, 150, 200, 250, 300)]
     keys = ("uss_mb", "rss_mb", "open_files", "threads", "log_kb")
-    yield table(("round", *keys), [(number, *(course[number][key] for key in keys)) for number in shown])
+    yield markdown_table(("round", *keys), [(number, *(course[number][key] for key in keys)) for number in shown])
 
 
 def predict(found: dict[str, Any]) -> Iterable[str]:
     """Every case on its own grid and on the one that the model was trained at."""
-    yield table(
+    yield markdown_table(
         ("case", "s with start", "s of the case", "peak GiB", "Dice, own grid", "Dice, trained grid"),
         [
             (e["shape"], e["seconds"], e["seconds_of_the_case"], e["peak_memory_gib"], e["dice_own_grid"],
@@ -82,7 +84,7 @@ def predict(found: dict[str, Any]) -> Iterable[str]:
 
 def time_to_dice(found: dict[str, Any]) -> Iterable[str]:
     """Who gets where in how many seconds."""
-    yield table(
+    yield markdown_table(
         ("contender", "fold", "parameters", "s a step", "s to 0.45", "to 0.60", "to 0.65", "best", "after s"),
         [
             (e["contender"], e["fold"], f"{e['parameters'] / 1e6:.2f} M", e["step_seconds"], *e["seconds_to"].values(),
@@ -94,9 +96,9 @@ def time_to_dice(found: dict[str, Any]) -> Iterable[str]:
 
 def data(found: dict[str, Any]) -> Iterable[str]:
     """Preparation, patches, MONAI."""
-    yield table(("preparation of full-size cases", ""), found["preparation"].items())
-    yield table(("patches", ""), found["patches"].items())
-    yield table(
+    yield markdown_table(("preparation of full-size cases", ""), found["preparation"].items())
+    yield markdown_table(("patches", ""), found["patches"].items())
+    yield markdown_table(
         ("MONAI", "ms a patch", "seconds before the first", "patches timed"),
         [(name, *each.values()) for name, each in found["monai"].items()],
     )
@@ -105,7 +107,7 @@ def data(found: dict[str, Any]) -> Iterable[str]:
 def moved(found: dict[str, Any]) -> Iterable[str]:
     """Bytes and Dice."""
     yield f"{found['rounds']} rounds, {found['entries'][0]['patients']} patients, seed {found['seed']}.\n"
-    yield table(
+    yield markdown_table(
         ("what travels", "MB up", "MB down", "of float32", "Dice", "difference", "95 %"),
         [
             (e["way"], e["bytes_up"] / 1e6, e["bytes_down"] / 1e6, e["share_of_float32"], e["dice"],
@@ -121,7 +123,7 @@ def aggregation(found: dict[str, Any]) -> Iterable[str]:
     sizes = list(dict.fromkeys((e["sites"], e["parameters"], e["overlapping"]) for e in found["entries"]))
     by_size = {(e["sites"], e["parameters"], e["rule"]): e for e in found["entries"]}
     for title, show in (("seconds (times a plain sum)", _seconds), ("models of float32 held at the peak", _held)):
-        yield table(
+        yield markdown_table(
             (f"sites x parameters: {title}", *rules),
             [
                 (f"{k} x {d / 1e6:g} M{' (overlapping)' if o else ''}", *(show(by_size[k, d, rule]) for rule in rules))
@@ -132,7 +134,7 @@ def aggregation(found: dict[str, Any]) -> Iterable[str]:
 
 def scale(found: dict[str, Any]) -> Iterable[str]:
     """The simulated week."""
-    yield table(
+    yield markdown_table(
         ("hospitals", "rules", "rounds a week", "minutes a round", "validating, of the slowest", "hours to best - 0.01",
          "projected", "dropped a round"),
         [
@@ -142,7 +144,7 @@ def scale(found: dict[str, Any]) -> Iterable[str]:
         ],
     )  # fmt: skip
     yield SCALE
-    yield table(
+    yield markdown_table(
         ("one server, 1 Gbit/s", "line, s a round", "with int8", "updates, GB"),
         [
             (f"{e['sites']} x {e['parameters'] / 1e6:g} M", e["line_seconds"], e["line_seconds_int8"], e["updates_gb"])
@@ -157,14 +159,16 @@ def profiles(found: dict[str, Any]) -> Iterable[str]:
     for name in ("training", "preparation", "aggregation"):
         numbers = {key: value for key, value in found[name].items() if key not in ("shares", OTHER_WAYS)}
         shares = {f"share: {key}": value for key, value in found[name].get("shares", {}).items()}
-        yield table((name, ""), {**numbers, **shares}.items())
-    yield table(("a training step done another way", "ms a patch"), found["training"].get(OTHER_WAYS, {}).items())
+        yield markdown_table((name, ""), {**numbers, **shares}.items())
+    yield markdown_table(
+        ("a training step done another way", "ms a patch"), found["training"].get(OTHER_WAYS, {}).items()
+    )
 
 
 def gpu(found: dict[str, Any]) -> Iterable[str]:
     """Training by batch size."""
     yield f"{found['chip']}.\n"
-    yield table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"]])
+    yield markdown_table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"]])
 
 
 Tables = Callable[[dict[str, Any]], Iterable[str]]
@@ -192,7 +196,7 @@ def targets(found: dict[str, Any]) -> str:
          "yes" if each["met"] else "**no**")
         for each in found["targets"]
     ]  # fmt: skip
-    return table(("target", "", "measured", "met"), rows)
+    return markdown_table(("target", "", "measured", "met"), rows)
 
 
 def machine(found: dict[str, Any]) -> str:
@@ -209,20 +213,6 @@ def _seconds(entry: dict[str, Any]) -> str:
 
 def _held(entry: dict[str, Any]) -> str:
     return "-" if entry["seconds"] is None else f"{entry['models_held']:.2f}"
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    lines += [f"| {' | '.join(cell(value) for value in row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def cell(value: Any) -> str:
-    """A number with what it can tell."""
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.atomic import write_json_atomic
+from fedbrats.cli.call import call
 from fedbrats.cli.output import print_table
 from fedbrats.rows import ROWS_FILE, Row, read_rows
 
@@ -46,7 +46,7 @@ def main() -> int:
     args = parser.parse_args()
     data = args.data or args.work / "sites"
     if not args.data:
-        fedbrats("phantom", data, "--sites", 5, "--cases", 6, "--seed", 0, "--force")
+        call("phantom", data, "--sites", 5, "--cases", 6, "--seed", 0, "--force")
     empty, before_s, after_s = rounds_of(args, data, EMPTY)
     full, _, _ = rounds_of(args, data, {})
     numbers = {
@@ -83,7 +83,7 @@ def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any])
         args.work / "cache",
     ]
     called = time.time()
-    document = json.loads(fedbrats("poc", "run", "fedavg", *places, *sets, "--json"))
+    document = json.loads(call("poc", "run", "fedavg", *places, *sets, "--json"))
     returned = time.time()
     rows = read_rows(Path(document["results"]) / ROWS_FILE)
     begun = next(row["at"] for row in rows if row["kind"] == "job")
@@ -114,15 +114,6 @@ def parts_of(rows: Sequence[Row]) -> dict[str, float]:
         "overhead_ratio": round(statistics.median(b / a + 1 for a, b in zip(slowest, rest, strict=True)), 3),
         "waiting_share": round(waiting / training, 4),
     }
-
-
-def fedbrats(*words: object) -> str:
-    """Run a fedbrats command; returns its standard output."""
-    command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from real_results import read_records, record_run, write_corrupted, write_records, write_summary
 
+from fedbrats.cli.call import call
 from fedbrats.flare.jobs import parse_settings
 
 CENTRALISED = "centralised"
@@ -126,17 +126,17 @@ def execute(run: Run, args: argparse.Namespace) -> None:
         by = {"institution": f"{args.data}/cases.csv:site"}.get(run.split, run.split)
         folds = ["--fold", run.fold] if run.split == "institution" else ["--fold", run.fold, "--folds", FOLDS]
         number = [] if run.split == "institution" else ["--sites", 5]
-        fedbrats("split", args.data, "--by", by, *number, *folds, "--seed", SEED, "--out", sites)
+        call("split", args.data, "--by", by, *number, *folds, "--seed", SEED, "--out", sites)
     print(f"{run.split}, fold {run.fold}, {run.method}" + (f", {run.corruption}" if run.corruption != HONEST else ""))
     settings = [word for setting in args.settings for word in ("--set", setting)]
     cache = ["--cache", args.runs / "cache", "--json"]
     if run.method == CENTRALISED:
-        fedbrats("train", sites, "--out", folder, *settings, *cache)
+        call("train", sites, "--out", folder, *settings, *cache)
         return
     bad = ["--misbehave", f"{args.bad_site}={run.corruption}"] if run.corruption != HONEST else []
     workspace, parent = args.runs / "poc", folder.parent / f".{run.method}"
     words = ["--data", sites, "--workspace", workspace, "--results", parent, *settings, *bad, *cache]
-    document = json.loads(fedbrats("poc", "run", run.method, *words))
+    document = json.loads(call("poc", "run", run.method, *words))
     Path(document["results"]).rename(folder)
     parent.rmdir()
 
@@ -151,15 +151,6 @@ def report(args: argparse.Namespace) -> None:
         splits = sorted({split for split, _, _ in read_records(args.results)})
         command = " ".join(["python experiments/real.py DATA --splits", *splits, *settings])
         write_summary(args.results, command)
-
-
-def fedbrats(*words: object) -> str:
-    """Run a fedbrats command, its progress on our standard error; returns its standard output."""
-    command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:  # the next call takes up where this one stopped
-        sys.exit(done.returncode)
-    return done.stdout
 
 
 if __name__ == "__main__":

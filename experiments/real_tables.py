@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedbrats.report.markdown import markdown_table
+
 HERE, RUNS = Path(__file__).parent, "runs.jsonl"
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
 OTHERS = {"fedavg": "FedAvg", "local_only": "each site alone", "centralised": "centralised"}
@@ -140,17 +142,8 @@ def last_weight(row: dict[str, Any] | None, key: str = "bad_site_weights") -> fl
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    lines += [f"| {' | '.join(cell(value) for value in row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def cell(value: Any) -> str:
-    """Three digits behind the point are what 39 patients can tell."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    """A table with the three digits behind the point that 39 patients can tell."""
+    return markdown_table(columns, rows, ".3f")
 
 
 def draw_curves(runs: Sequence[dict[str, Any]], path: Path) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from fedbrats.cli.call import call
 from fedbrats.cli.output import print_table
 
 SITES, CASES_PER_SITE, SEED = 5, 10, 1
@@ -39,18 +39,18 @@ def main() -> int:
     began = time.monotonic()
     data = args.out / "sites"
     cohort = ["--sites", SITES, "--cases", CASES_PER_SITE, "--unequal", "--seed", SEED, "--force"]
-    run("phantom", data, *cohort)
+    call("phantom", data, *cohort)
     common = ["--cache", args.out / "cache", "--json", "--set", f"local_steps={LOCAL_STEPS}"]
-    central = json.loads(run("train", data, "--rounds", args.rounds, "--out", args.out / "centralised", *common))
+    central = json.loads(call("train", data, "--rounds", args.rounds, "--out", args.out / "centralised", *common))
     poc = ["--data", data, "--workspace", args.out / "poc", "--set", f"num_rounds={args.rounds}", *common]
-    honest = documents(run("poc", "run", *FEDERATED, "--results", args.out, *poc))
+    honest = documents(call("poc", "run", *FEDERATED, "--results", args.out, *poc))
     harm = ["--results", args.out / "bad-site", "--misbehave", f"{BAD_SITE}={HARM}"]
-    harmed = documents(run("poc", "run", *WITH_A_BAD_SITE, *harm, *poc))
+    harmed = documents(call("poc", "run", *WITH_A_BAD_SITE, *harm, *poc))
     show_methods([central, *honest])
     show_harm({document["job"]: document for document in honest}, harmed)
     page = args.out / "report.html"
     results = [document["results"] for document in (*honest, central)]
-    run("report", *results, "--data", data, "--out", page)
+    call("report", *results, "--data", data, "--out", page)
     print(f"{time.monotonic() - began:.0f} s in all. The report: {page}. Models and rows are in {args.out}.")
     return 0
 
@@ -91,15 +91,6 @@ def site_dice(document: dict[str, Any], site: str) -> Any:
 def documents(lines: str) -> list[dict[str, Any]]:
     """The JSON documents of `fedbrats poc run`, one a line."""
     return [json.loads(line) for line in lines.splitlines()]
-
-
-def run(*words: object) -> str:
-    """Run a fedbrats command, its progress on our standard error; returns its standard output."""
-    command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return done.stdout
 
 
 if __name__ == "__main__":

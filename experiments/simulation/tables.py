@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedbrats.report.markdown import markdown_table
+
 from .methods import METHODS
 from .trouble import TROUBLES
 
@@ -22,12 +24,12 @@ def as_markdown(document: Mapping[str, Any]) -> str:
     parts.append(f"### Weight and worth\n\n{_correlations(document['leave_one_out'])}")
     parts.append(f"### How strong a shift\n\n{_shifts(document['shift'], len(document['seeds']))}")
     parts.append(f"### Cost of a round\n\n{_costs(document['cost'])}")
-    return "\n\n".join(parts)
+    return "\n".join(parts)
 
 
 def _losses(cells: Mapping[tuple[str, str], Row]) -> str:
     lines = [[trouble, *(_loss(cells[trouble, method]) for method in METHODS)] for trouble in TROUBLES]
-    return _table(["trouble", *METHODS], lines)
+    return markdown_table(["trouble", *METHODS], lines)
 
 
 def _loss(row: Row) -> str:
@@ -39,7 +41,7 @@ def _loss(row: Row) -> str:
 
 def _weights(rows: Sequence[Row], settings: Sequence[str]) -> str:
     cells = {(row["setting"], row["trouble"]): row for row in rows if row["method"] == "factor"}
-    return _table(
+    return markdown_table(
         ["trouble", *(f"{setting}: {what}" for setting in settings for what in ("round 5", "mean", "least weight"))],
         [[trouble, *(text for s in settings for text in _ratios(cells[s, trouble]))] for trouble in TROUBLES],
     )
@@ -53,7 +55,7 @@ def _ratios(row: Row) -> list[str]:
 def _correlations(rows: Sequence[Row]) -> str:
     keys = ("spearman", "spearman_low", "spearman_high")
     lines = [[row["setting"], row["method"], *(f"{row[key]:+.2f}" for key in keys)] for row in rows]
-    return _table(["setting", "method", "rank correlation", "low", "high"], lines)
+    return markdown_table(["setting", "method", "rank correlation", "low", "high"], lines)
 
 
 def _shifts(rows: Sequence[Row], seeds: int) -> str:
@@ -66,14 +68,9 @@ def _shifts(rows: Sequence[Row], seeds: int) -> str:
         ]
         for row in rows
     ]
-    return _table(["setting", "shift", "ever in quarantine", "mean weight over prior"], lines)
+    return markdown_table(["setting", "shift", "ever in quarantine", "mean weight over prior"], lines)
 
 
 def _costs(rows: Sequence[Row]) -> str:
     keys = ("sites", "numbers", "cosines", "milliseconds", "peak_megabytes")
-    return _table([key.replace("_", " ") for key in keys], [[f"{row[key]}" for key in keys] for row in rows])
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_table([key.replace("_", " ") for key in keys], [[f"{row[key]}" for key in keys] for row in rows])
