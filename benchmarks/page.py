@@ -27,7 +27,7 @@ def main() -> None:
     for name, (title, about, tables) in SECTIONS.items():
         path = RESULTS / f"{name}.json"
         if not path.exists():
-            parts.append(f"## {title}\n\n{about} Not measured yet.\n")
+            parts.append(f"## {title}\n\n{about} Not measured yet: `python benchmarks/{name}.py --help`.\n")
             continue
         found = json.loads(path.read_text())
         command = found.get("command", f"python benchmarks/{name}.py")
@@ -160,9 +160,8 @@ def profiles(found: dict[str, Any]) -> Iterable[str]:
         numbers = {key: value for key, value in found[name].items() if key not in ("shares", OTHER_WAYS)}
         shares = {f"share: {key}": value for key, value in found[name].get("shares", {}).items()}
         yield markdown_table((name, ""), {**numbers, **shares}.items())
-    yield markdown_table(
-        ("a training step done another way", "ms a patch"), found["training"].get(OTHER_WAYS, {}).items()
-    )
+    if ways := found["training"].get(OTHER_WAYS):
+        yield markdown_table(("a training step done another way", "ms a patch"), ways.items())
 
 
 def gpu(found: dict[str, Any]) -> Iterable[str]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -21,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedbrats.atomic import write_json_atomic
+from record import RESULTS, Target, write
+
 from fedbrats.cli.call import call
 from fedbrats.cli.output import print_table
 from fedbrats.rows import ROWS_FILE, Row, read_rows
@@ -42,7 +41,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="a sites folder (default: five phantom sites)")
     parser.add_argument("--rounds", type=int, default=12, help="rounds of each job (default: 12)")
     parser.add_argument("--work", type=Path, default=Path("build/benchmarks/rounds"), help="scratch folder")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "rounds.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "rounds.json")
     args = parser.parse_args()
     data = args.data or args.work / "sites"
     if not args.data:
@@ -56,15 +55,10 @@ def main() -> int:
         "round_seconds": median_round(full),
         **parts_of(full),
     }
-    targets = [
-        {"name": name, "target": target, "value": numbers[name], "met": numbers[name] <= target}
-        for name, target in TARGETS.items()
-    ]
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    command = " ".join(["python benchmarks/rounds.py", *sys.argv[1:]])
-    write_json_atomic(args.out, {"command": command, "machine": machine, "targets": targets, "numbers": numbers})
+    targets = [Target(name, target, numbers[name]) for name, target in TARGETS.items()]
+    status = write(args.out, targets, {"numbers": numbers})
     print_table(("what", "seconds or share"), list(numbers.items()), title="A federated round, medians over rounds")
-    return 0
+    return status
 
 
 def rounds_of(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> tuple[list[Row], float, float]:
