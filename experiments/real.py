@@ -31,6 +31,7 @@ METHODS = {
     "equal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
     "unequal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
 }
+CASES = Path(__file__).parent / "cases.csv"  # case, site and fold of the split by institution
 FOLDS = 3
 SEED = 0
 CORRUPTIONS = ("shuffled-labels", "sign-flip", "scaled", "exchanged-modalities")
@@ -59,7 +60,7 @@ class Run:
 def main() -> int:
     """Do what is still to do; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of BraTS cases with a cases.csv (case, site, fold)")
+    parser.add_argument("data", type=Path, help="a folder with the cases of BraTS 2018 and 2019 that cases.csv names")
     parser.add_argument("--corrupted", action="store_true", help="one bad site instead of methods x splits x folds")
     parser.add_argument("--bad-site", default="cbica-2", help="(default: cbica-2)")
     parser.add_argument("--splits", nargs="+", default=["institution"], choices=METHODS, help="(default: institution)")
@@ -123,7 +124,7 @@ def execute(run: Run, args: argparse.Namespace) -> None:
     """Split the data where that is still to do, train, and put the results in their place."""
     sites, folder = run.sites(args.runs), run.folder(args.runs)
     if not sites.exists():
-        by = {"institution": f"{args.data}/cases.csv:site"}.get(run.split, run.split)
+        by = {"institution": f"{CASES}:site"}.get(run.split, run.split)
         folds = ["--fold", run.fold] if run.split == "institution" else ["--fold", run.fold, "--folds", FOLDS]
         number = [] if run.split == "institution" else ["--sites", 5]
         call("split", args.data, "--by", by, *number, *folds, "--seed", SEED, "--out", sites)
