@@ -42,6 +42,7 @@ def update(**report):
     report = {
         "validation_cases": 9,
         "training_cases": 9,
+        "loss_cases": 9,
         "loss": 0.1,
         "received": METRICS,
         "trained": METRICS,
@@ -86,7 +87,7 @@ def test_metrics_of_few_cases_are_taken_out(site):
 
 
 def test_the_loss_of_few_cases_is_taken_out(site):
-    assert sent(site, update(training_cases=2)).get_meta_prop(REPORT_KEY)["loss"] is None
+    assert sent(site, update(loss_cases=2)).get_meta_prop(REPORT_KEY)["loss"] is None
 
 
 def test_a_validation_of_few_cases_is_taken_out(site):
