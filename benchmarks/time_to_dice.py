@@ -114,9 +114,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS / "time_to_dice.json")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
-    entries: list[dict[str, Any]] = json.loads(args.out.read_text())["entries"] if args.go_on else []
+    entries: list[dict[str, Any]] = []
+    if args.go_on and args.out.exists():
+        entries = json.loads(args.out.read_text())["entries"]
     done = {(entry["fold"], entry["contender"]) for entry in entries}
-    status = 1
     with tempfile.TemporaryDirectory() as scratch:
         for fold in args.folds:
             sites = read_fold(args.data, fold, Path(scratch))
@@ -124,8 +125,8 @@ def main() -> int:
                 if (name in OURS or fold == args.folds[0]) and (fold, name) not in done:
                     budget_s = args.budget_s if name in OURS else args.others_budget_s
                     entries.append({"fold": fold, "contender": name, **compete(name, sites, budget_s)})
-                    status = write(args.out, judge(entries), {"seed": SEED, "entries": entries})
-    return status
+                    write(args.out, judge(entries), {"seed": SEED, "entries": entries})
+    return write(args.out, judge(entries), {"seed": SEED, "entries": entries})
 
 
 def read_fold(data: Path, fold: int, scratch: Path) -> list[SiteCases]:

@@ -1,6 +1,7 @@
 """Sites and people that say what is not so: in another's name, of impossible numbers, of another's job."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def without(tmp_path, *sites, **options):
     outcome=f"{SURVIVED}: not counted; the other site's own answer is",
 )
 def test_a_site_cannot_answer_for_another(tmp_path):
-    rule = {"min_clients": 2, "attempts": 1}
+    rule = {"min_clients": 2}
     server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), participation=rule)
     server.names = {"c": "a"}
     server.run()
@@ -34,6 +35,16 @@ def test_a_site_cannot_answer_for_another(tmp_path):
     assert "in the name of a" in server.rows("refusal")[0]["message"]
     assert all(row["counted"] == ["a", "b"] for row in server.rows("participation"))
     assert same(server.weights, without(tmp_path, "a", "b", rounds=2).weights)
+
+
+def test_a_round_that_lacks_the_liar_ends_at_once_with_its_name(tmp_path):
+    rule = {"min_clients": 3, "attempts": 2, "first_deadline_s": 60.0, "deadline_floor_s": 60.0}
+    server = Server(tmp_path, FIRST, rounds=1, aggregator=WeightedFedAvg(), participation=rule)
+    server.names = {"c": "a"}
+    began = time.monotonic()
+    (said,) = server.run().room.said
+    assert "failed: c, identity" in said
+    assert time.monotonic() - began < 30
 
 
 def lying(change):
@@ -66,6 +77,44 @@ def test_a_site_does_not_choose_the_best_model_alone(tmp_path, dice, steps):
     assert server.room.said == []
     assert not server.rows("trouble")
     assert server.best == without(tmp_path, "a", "b", "c", rounds=3).best
+
+
+@fault(
+    "two answers to one round",
+    injected="a site answers a round a second time, under a task of its own invention",
+    detected="`refusal` row `duplicate`",
+    outcome=f"{SURVIVED}: the first counts, also in the choice of the best model",
+)
+def test_a_second_answer_has_no_second_vote(tmp_path):
+    def behave(server, site, number, weights):
+        reply = honest(server, site, number, weights)
+        if site == "c" and number:
+            time.sleep(0.2)
+            for _ in range(3):
+                update, _ = train(site, number, weights)
+                server.submit(site, f"invented {number}", answer(update, 1.0 if number == 1 else 0.0, number))
+        return reply
+
+    server = Server(tmp_path, FIRST, rounds=3, aggregator=WeightedFedAvg(), behaviour=behave).run()
+    assert server.room.said == []
+    assert {row["reason"] for row in server.rows("refusal")} == {"duplicate"}
+    assert [row["counted"] for row in server.rows("participation")] == [["a", "b", "c"]] * 3
+
+
+@fault(
+    "report that cannot be read",
+    injected="an array stands where a report says a word, and a dictionary where FLARE's message stands",
+    detected="nothing to detect, or a `refusal` row `unreadable`",
+    outcome=f"{SURVIVED}: FLARE would give up the round for every site; here it is one site's affair",
+)
+def test_no_report_gives_up_the_round_of_all(tmp_path):
+    def change(reply, number):
+        reply_meta(reply)[REPORT_KEY] |= {"begins": np.array([1.0, 2.0]), "loss": 10**400, "seconds": [1], "steps": {}}
+        return reply
+
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
+    assert server.room.said == []
+    assert [row["counted"] for row in server.rows("participation")] == [["a", "b", "c"]] * 2
 
 
 @fault(

@@ -12,7 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedbrats.flare.job_rules import NoPaths, find_places
-from fedbrats.flare.jobs import CONFIGURATIONS, list_jobs
+from fedbrats.flare.jobs import CONFIGURATIONS, SIGNING_FILES, list_jobs
 from fedbrats.flare.plan import _resolve
 from tests.flare.conftest import JOB_ID, Room
 
@@ -25,7 +25,7 @@ def judge(tmp_path):
         workspace = Room(tmp_path).workspace
         folder = Path(workspace.get_app_config_dir(JOB_ID))
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*CONFIGURATIONS, *more):
+        for name in (*CONFIGURATIONS, *SIGNING_FILES, *more):
             (folder / name).write_text("{}")
         context = FLContext()
         context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
@@ -76,8 +76,11 @@ def test_an_argument_that_names_a_foreign_class_is_refused(judge, args):
 
 def test_a_checkpoint_is_never_read_with_a_full_unpickler(judge):
     judge({"path": "some.Persistor", "args": {"load_weights_only": True}})
-    with pytest.raises(UnsafeComponentError, match="full unpickler"):
-        judge({"path": "some.Persistor", "args": {"load_weights_only": False}})
+    for args in ({"load_weights_only": False}, {"settings": {"load_weights_only": 0}}):
+        with pytest.raises(UnsafeComponentError, match="full unpickler"):
+            judge({"path": "some.Persistor", "args": args})
+    with pytest.raises(UnsafeComponentError, match="class_attributes"):
+        judge({"path": "some.Persistor", "args": {"class_attributes": {"load_weights_only": False}}})
 
 
 @pytest.mark.parametrize("name", ["environment.json", "config_fed_server.yml", "more.txt"])

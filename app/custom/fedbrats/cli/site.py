@@ -33,12 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """Check the facts as a job would, then write them."""
     from fedbrats.data.datalist import read_datalist
     from fedbrats.errors import ConfigurationError
-    from fedbrats.flare.site import parse_site_facts, read_site_document, write_site_facts
+    from fedbrats.flare.site import SITE_FILE, parse_site_facts, read_site_document, write_site_facts
 
     local_dir = args.kit / "local"
     if not (args.kit / "startup" / "fed_client.json").is_file():
         raise ConfigurationError(f"{args.kit} is not the startup kit of a site: it has no startup/fed_client.json")
-    facts = {**NEW_KIT, **(read_site_document(local_dir, args.kit.name) or {})}
+    known = read_site_document(local_dir, args.kit.name)
+    if known is not None and not isinstance(known, dict):
+        raise ConfigurationError(f"{local_dir / SITE_FILE} holds no JSON object; move it away and say everything anew")
+    facts = {**NEW_KIT, **(known or {})}
     folders = {"data_dir": args.data, "cache_dir": args.cache, "personal_dir": args.personal}
     facts |= {name: str(folder.resolve()) for name, folder in folders.items() if folder}
     numbers = ("device", "threads", "round_validation_cases", "min_cases")

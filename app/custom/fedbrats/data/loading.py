@@ -20,10 +20,11 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """images float32 (B, 4, x, y, z), masks float32 (B, 3, x, y, z)."""
+    """images float32 (B, 4, x, y, z), masks float32 (B, 3, x, y, z), and the numbers of the cases they are of."""
 
     images: NDArray[np.float32]
     masks: NDArray[np.float32]
+    cases: tuple[int, ...]
 
 
 class Loader:
@@ -99,7 +100,8 @@ class Loader:
                     self.rejected.append(RejectedCase(error.name, str(error)))
                     break
             else:
-                return Batch(np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]))
+                images, masks = zip(*pairs, strict=True)
+                return Batch(np.stack(images), np.stack(masks), tuple(indices))
 
     def _index(self, round_number: int, position: int) -> int:
         """Which case stands at a position of the round's order: one shuffle after another, each case once in each."""

@@ -48,7 +48,12 @@ class Participation:
         if not sites or any(site not in seconds for site in sites):
             return self.first_deadline_s
         measured = max(self.deadline_floor_s, self.deadline_factor * max(seconds[site] for site in sites))
-        return min(measured, max(self.first_deadline_s, self.deadline_floor_s))
+        return min(measured, self.longest_s)
+
+    @property
+    def longest_s(self) -> float:
+        """No round waits longer."""
+        return max(self.first_deadline_s, self.deadline_floor_s)
 
     def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:
         """What the round lacks, as a clause; None where the rule is met.

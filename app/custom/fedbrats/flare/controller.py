@@ -44,7 +44,8 @@ class PatientScatterAndGather(ScatterAndGather):
       it counts, it must meet a rule. A round that does not waits anew and asks anew who failed, and after so many
       attempts the job ends with a sentence. FLARE 2.9.0 closes a round some time after its first `min_clients` answers
       and says nothing of the others.
-    - An answer that comes late is a row: by how much, and how long the site takes; the next deadline knows.
+    - An answer that comes late is a row: by how much, and how long the site takes; the next deadline knows, up to
+      `first_deadline_s`.
     - After each finished round the server's state goes to a folder of the server's kit; a job with `resume` goes on
       from it, and its rounds count on.
     - With `rollback_drop`, a model that the sites find worse by more than that is given up for the last good one.
@@ -77,6 +78,7 @@ class PatientScatterAndGather(ScatterAndGather):
         self._began: dict[int, float] = {}
         self._closed: dict[int, float] = {}
         self._counted: set[str] = set()
+        self._selecting: set[str] = set()  # who has been heard by the selector of the best model
         self._failed: dict[str, str] = {}
         self._scores: dict[str, float] = {}
         self._seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MEASURED_ROUNDS))
@@ -126,9 +128,8 @@ class PatientScatterAndGather(ScatterAndGather):
                 "the job ended before its first round; submit it anew, without --resume"
             )
         if state.submitter != self._submitter and self._submitter_role != "project_admin":
-            raise FedbratsError(
-                f"job {job_id} was submitted by {state.submitter}: only they or a project admin go on from its models"
-            )
+            whose = f"was submitted by {state.submitter}" if state.submitter else "does not say whose it was"
+            raise FedbratsError(f"job {job_id} {whose}: only its submitter or a project admin goes on from its models")
         fire_rows(self, [*state.read_rows(), {"kind": "resume", "job": job_id, "round": state.round_number}], fl_ctx)
         weights = self._global_weights[ModelLearnableKey.WEIGHTS]
         own = state.models["global"].weights
@@ -177,7 +178,7 @@ class PatientScatterAndGather(ScatterAndGather):
         """Ask every connected site, wait for as long as the rule says, and ask again where it is not met."""
         number = self._current_round
         with self._lock:
-            self._counted, self._failed, self._scores = set(), {}, {}
+            self._counted, self._selecting, self._failed, self._scores = set(), set(), {}, {}
             self._began[number], self._open = time.monotonic(), True
         standing: dict[str, Task] = {}
         lack: str | None = None
@@ -290,8 +291,11 @@ class PatientScatterAndGather(ScatterAndGather):
             "lacks": lack,
         }
         fire_rows(self, [row], fl_ctx)
+        bound = ", the most that first_deadline_s allows" if deadline_s >= self._rule.longest_s else ""
         if waiting:
-            self.log_warning(fl_ctx, f"round {number}: no answer from {', '.join(waiting)} within {deadline_s:.0f} s")
+            self.log_warning(
+                fl_ctx, f"round {number}: no answer from {', '.join(waiting)} within {deadline_s:.0f} s{bound}"
+            )
         if lack:
             self.log_error(
                 fl_ctx,
@@ -323,37 +327,55 @@ class PatientScatterAndGather(ScatterAndGather):
                 row = {"round": number, "site": client_name, "reason": "failed", "message": message}
                 fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
                 return False
-            sender = fl_ctx.get_peer_context().get_identity_name()
-            if sender != client_name:  # the one is what it says of itself, the other what its token says
-                message = f"{client_name} answered round {number} in the name of {sender}"
-                self.log_error(fl_ctx, message)
-                row = {"round": number, "site": client_name, "reason": "identity", "message": message}
-                fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
+            try:
+                return self._take_in(client_name, number, result, fl_ctx, is_unknown_task)
+            except Exception as error:  # FLARE would give up the whole round for all sites
+                message = f"what {client_name} answered in round {number} cannot be read: {error!r:.200}"
+                self._refuse(client_name, number, "unreadable", message, fl_ctx)
                 return False
-            report = _report_of(result)
-            self._settle_selection(client_name, result, report, fl_ctx)
-            self._seconds[client_name].append(time.monotonic() - self._began[number])
-            accepted = bool(super()._accept_train_result(client_name, result, fl_ctx, is_unknown_task))
-            if not accepted:
-                self._failed[client_name] = "refused"
-                return False
-            self._counted.add(client_name)
-            self._declared[client_name] = int(report["training_cases"])
-            score = _dice_of(report)
-            if score is not None:
-                self._scores[client_name] = score
-            return True
+
+    def _take_in(self, site: str, number: int, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool) -> bool:
+        """Let FLARE accept an answer from who it says it is; returns whether it counts."""
+        sender = fl_ctx.get_peer_context().get_identity_name()
+        if sender != site:  # the one is what its message says, the other what its token says
+            message = f"{site} answered round {number} in the name of {sender}"
+            self._refuse(site, number, "identity", message, fl_ctx)
+            return False
+        report = _report_of(result)
+        self._settle_selection(site, result, report, fl_ctx)
+        self._seconds[site].append(time.monotonic() - self._began[number])
+        if not super()._accept_train_result(site, result, fl_ctx, is_unknown_task):
+            if site not in self._counted:  # a second answer does not undo the first
+                self._failed[site] = "refused"
+            return False
+        self._counted.add(site)
+        self._declared[site] = self.aggregator.counted_cases()[site]
+        score = _dice_of(report)
+        if score is not None:
+            self._scores[site] = score
+        return True
+
+    def _refuse(self, site: str, number: int, reason: str, message: str, fl_ctx: FLContext) -> None:
+        """Say aloud that an answer is not counted; unless the site is already, it may be asked again."""
+        if site not in self._counted:
+            self._failed[site] = reason
+        self.log_error(fl_ctx, message)
+        row = {"round": number, "site": site, "reason": reason, "message": message}
+        fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
 
     def _settle_selection(self, site: str, result: Shareable, report: Mapping[str, Any], fl_ctx: FLContext) -> None:
         """Let FLARE's selector of the best model see a Dice from 0 to 1 and weigh it by cases, whatever a site says.
 
-        It looks at every answer before the gates do, and would take any number of steps for a weight.
+        It looks at every answer before the gates do, would take any number of steps for a weight, and a second answer
+        for another site's.
         """
         dice, cases = _dice_of(report), report.get("training_cases") or 0
         registered = self.aggregator.registered_cases()
         weight = min(cases, registered.get(site, 0)) if registered else cases
+        weight = 0 if site in self._selecting else weight
+        self._selecting.add(site)
         for shareable in (result, fl_ctx.get_peer_context().get_prop(FLContextKey.SHAREABLE)):
-            answer = read_answer(shareable) if shareable is not None else None
+            answer = read_answer(shareable) if isinstance(shareable, Shareable) else None
             if answer is None:
                 continue
             answer.meta.pop(MetaKey.INITIAL_METRICS, None)

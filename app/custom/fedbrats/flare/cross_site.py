@@ -68,7 +68,7 @@ class CrossSiteExecutor(SegmentationExecutor):
         return DXO(
             DataKind.METRICS,
             data={
-                "validation_cases": len(site.validation),
+                "validation_cases": len(scores),
                 "metrics": site.metrics(scores),
                 OWN_PERSONAL: bool(personal and not task.data),
             },

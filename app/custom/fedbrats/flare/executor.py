@@ -181,7 +181,7 @@ class SegmentationExecutor(Executor):
         self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
-        report = {"validation_cases": len(site.trainer.usable_validation), "metrics": site.metrics(scores)}
+        report = {"validation_cases": len(scores), "metrics": site.metrics(scores)}
         return DXO(DataKind.METRICS, data=report).to_shareable()
 
     def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:

@@ -12,7 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.widgets.widget import Widget
 
-from fedbrats.flare.jobs import CONFIGURATIONS
+from fedbrats.flare.jobs import CONFIGURATIONS, SIGNING_FILES
 from fedbrats.flare.policy import ALLOWED_CLASSES
 
 # A separator of any system, or a home folder. Job files name classes with dots, so none of theirs is met.
@@ -27,7 +27,7 @@ class NoPaths(Widget):
     - an argument of a component names a place;
     - an argument names a class that is not allowed. FLARE 2.9.0 checks what it builds itself and lets a dictionary
       with `config_type: dict` through, but some of its own components build the class in it;
-    - a checkpoint would be read with a full unpickler;
+    - a checkpoint would be read with a full unpickler, or arguments hide in `class_attributes`;
     - the app's `config` folder holds more than the two configurations, such as FLARE's `environment.json`, which says
       where its persistor reads and writes.
 
@@ -54,10 +54,13 @@ def _judge(fl_ctx: FLContext) -> str | None:
         return f"an argument of a job may not name a path or an address, but {place} does"
     if foreign := next(find_classes(config), None):
         return f"an argument of a job may name classes of the kit's list only, but {foreign}"
-    if (config.get("args") or {}).get("load_weights_only", True) is not True:
+    if any("class_attributes" in each for each in _dictionaries(config)):
+        return "a job may not give arguments as class_attributes, which FLARE takes in the place of all others"
+    leaves = [leaf for name, value in (config.get("args") or {}).items() for leaf in _leaves(name, value)]
+    if any(name == "load_weights_only" and value is not True for name, value in leaves):
         return "a job may not read a checkpoint with a full unpickler (load_weights_only)"
     folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_app_config_dir(_job_id(fl_ctx)))
-    if more := sorted(path.name for path in folder.iterdir() if path.name not in CONFIGURATIONS):
+    if more := sorted(path.name for path in folder.iterdir() if path.name not in (*CONFIGURATIONS, *SIGNING_FILES)):
         return f"a job's config folder holds {' and '.join(CONFIGURATIONS)}, but this one has {', '.join(more)}"
     return None
 

@@ -21,6 +21,7 @@ from fedbrats.house import PACKAGE_DIR, house_dir
 
 META = "meta.json"
 VARIABLES = "variables.json"  # the variables in which a job differs; one that is new is added to the server's
+SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")  # FLARE's, in every folder of a job that is submitted
 CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
 # Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
 FLARE_KEYS = frozenset(

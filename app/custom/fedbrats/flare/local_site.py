@@ -103,8 +103,7 @@ class LocalSite:
     ) -> dict[str, Any]:
         """What the site tells the server of a round; seconds count from the last report."""
         scored = trained if trained is not None else received
-        loss_cases = min(outcome.cases, outcome.steps * self.trainer.settings.batch_size)  # that it may be the mean of
-        tells_loss = loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
+        tells_loss = outcome.loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
         report = {
             "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
             "validation_cases": len(self.round_validation if scored is None else scored),
@@ -114,7 +113,7 @@ class LocalSite:
             "version": fedbrats.__version__,
             "steps": outcome.steps,
             "loss": outcome.loss if tells_loss else None,
-            "loss_cases": loss_cases,
+            "loss_cases": outcome.loss_cases,
             "seconds": {
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,

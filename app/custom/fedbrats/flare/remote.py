@@ -13,14 +13,13 @@ from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
-from fedbrats.flare.jobs import META, read_variables, set_variables
+from fedbrats.flare.jobs import META, SIGNING_FILES, read_variables, set_variables
 from fedbrats.flare.runs import finish_results
 from fedbrats.flare.sessions import job_status, pause_between_questions, quiet
 from fedbrats.rows import ROWS_FILE, read_rows
 
 POLL_S = 2.0
 ENDED = ("FINISHED", "FAILED")
-SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
 PROVENANCE_FILE = "provenance.json"
 SITE_FACTS = ("version", "manifest", "training_cases", "validation_cases", "rejected_cases")
 

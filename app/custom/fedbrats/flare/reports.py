@@ -11,7 +11,7 @@ from fedbrats.rows import REGIONS_AND_MEAN
 
 KEPT, STORED, FRESH = "kept", "stored", "fresh"  # what a site's round begins with: see SegmentationExecutor
 FITTED = "fitted"  # the round began with a model that the site had already fitted to its own cases
-LONGEST_TEXT, MOST_CASES = 100, 10**9
+LONGEST_TEXT, MOST_CASES, MOST_BYTES = 100, 10**9, 10**15
 PARTS = ("training", "waiting", "validating", "preparing")  # of a site's seconds
 Metrics = dict[str, dict[str, float]]
 
@@ -60,16 +60,19 @@ def read_number(said: Any) -> float | None:
     """A finite number."""
     if isinstance(said, bool) or not isinstance(said, Real):
         return None
-    number = float(said)
+    try:
+        number = float(said)
+    except OverflowError:
+        return None
     return number if math.isfinite(number) else None
 
 
-def read_count(said: Any) -> int | None:
+def read_count(said: Any, most: int = MOST_CASES) -> int | None:
     """A whole number from 0."""
     if isinstance(said, bool) or not isinstance(said, Integral):
         return None
     count = int(said)
-    return count if 0 <= count <= MOST_CASES else None
+    return count if 0 <= count <= most else None
 
 
 def _read_text(said: Any) -> str | None:
@@ -87,7 +90,7 @@ ENTRIES: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("spacing_mm", "loss", "minus_score"), read_number),
     **dict.fromkeys(("manifest", "version"), _read_text),
     "seconds": _read_seconds,
-    "begins": lambda said: said if said in (KEPT, STORED, FRESH) else None,
+    "begins": lambda said: said if isinstance(said, str) and said in (KEPT, STORED, FRESH) else None,
     FITTED: lambda said: said if isinstance(said, bool) else None,
-    "bytes_down": read_count,
+    "bytes_down": lambda said: read_count(said, most=MOST_BYTES),
 }

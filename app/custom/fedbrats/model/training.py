@@ -153,11 +153,16 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainOutcome:
-    """What a local round came to. loss is the mean over its steps; skipped counts steps whose loss was not finite."""
+    """What a local round came to.
+
+    loss is the mean over its steps, on patches of loss_cases different cases; skipped counts steps whose loss was not
+    finite.
+    """
 
     steps: int
     cases: int
     loss: float
+    loss_cases: int
     seconds: float
     seconds_waiting: float
     skipped: int
@@ -261,6 +266,7 @@ class Trainer:
         steps = self.settings.steps_per_round(self.usable_training_cases)
         anchor = [p.detach().clone() for p in self.network.parameters()] if self.settings.proximal_mu else []
         losses: list[float] = []
+        seen: set[int] = set()
         skipped = 0
         self.network.train()
         with _seeded(self._seed, round_number, self.device):
@@ -271,6 +277,7 @@ class Trainer:
                 loss = self._step(batch, self.settings.learning_rate_at(progress), anchor)
                 if math.isfinite(loss):
                     losses.append(loss)
+                    seen.update(batch.cases)
                 else:
                     skipped += 1
                 if on_step:
@@ -284,6 +291,7 @@ class Trainer:
             steps=len(losses),
             cases=self.usable_training_cases,
             loss=float(np.mean(losses)) if losses else math.nan,
+            loss_cases=len(seen),
             seconds=time.perf_counter() - began,
             seconds_waiting=self._loader.seconds_waiting - waited,
             skipped=skipped,
