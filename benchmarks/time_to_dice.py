@@ -200,9 +200,12 @@ def judge(entries: list[dict[str, Any]]) -> list[Target]:
             targets.append(
                 Target(f"times_faster_than_{name}_fold_{fold}", 10.0, round(theirs / ours, 2), at_least=True)
             )
-    bests = [entry["best"]["dice"] for entry in entries if entry["contender"] == "budget"]
-    if bests:
-        targets.append(Target("best_dice_mean_over_folds", 0.72, round(sum(bests) / len(bests), 4), at_least=True))
+    budgets = [entry for entry in entries if entry["contender"] == "budget"]
+    if budgets:
+        best = sum(entry["best"]["dice"] for entry in budgets) / len(budgets)
+        last = sum(entry["course"][-1]["dice"] for entry in budgets) / len(budgets)  # chosen by nothing
+        targets.append(Target("best_dice_mean_over_folds", 0.72, round(best, 4), at_least=True))
+        targets.append(Target("last_dice_mean_over_folds", 0.72, round(last, 4), at_least=True))
     return targets
 
 
