@@ -41,7 +41,7 @@ def ask(capsys, words):
     return status, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
 def test_without_the_personal_part_it_is_refused_and_with_it_not(make_job, phantom_sites, capsys, command):
     job = make_job(personal="head")
     words = words_of(command, job, phantom_sites)
