@@ -41,6 +41,7 @@ def test_a_small_group_is_in_the_count_of_sites_and_in_no_mean():
     summary = summarise_rows(rows)
     assert summary["per_site"]["b"]["dice"] is None
     assert summary["dice"]["mean"] == pytest.approx(0.4)
+    assert (summary["sites"], summary["cases"], summary["per_site"]["b"]["cases"]) == (2, 3, 1)
 
 
 def test_a_job_that_nobody_evaluated_has_no_dice():

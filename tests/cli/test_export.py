@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
+from fedbrats.data.regions import REGIONS
 from fedbrats.model.saved import load_model
+from fedbrats.rows import FINAL_ROUND, ROWS_FILE, metric_rows
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +89,30 @@ def test_the_bundle_says_what_it_is(bundle, trained_results):
     assert metadata["weights_sha256"] in card
 
 
+def test_the_card_of_the_best_model_has_the_best_models_numbers(trained_results, tmp_path, capsys):
+    job = shutil.copytree(trained_results, tmp_path / "job")
+    weights = torch.load(job / "model.pt", weights_only=True)["model"]
+    torch.save({"model": weights}, job / "best_model.pt")
+    variables = {"network": "tiny", "seed": 0, "spacing_mm": 8.0, "normalisation": "zscore", "volume_shape": None}
+    summary = json.loads((job / "summary.json").read_text())
+    (job / "summary.json").write_text(json.dumps({**summary, "variables": variables}))
+    words = ["export", str(job / "best_model.pt"), "--bundle", str(tmp_path / "bundle")]
+    assert main(words) == 0
+    card = tmp_path / "bundle" / "docs" / "README.md"
+    assert "Not known for these weights" in card.read_text()
+    dice = dict.fromkeys(("mean", *REGIONS), 0.625)
+    rows = metric_rows(FINAL_ROUND, "site-1", "best", {"dice": dice, "iou": dice}, 7)
+    with (job / ROWS_FILE).open("a") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+    assert main(words) == 0
+    assert "| mean | 0.625 | 0.625 |" in card.read_text()
+    assert "(7 in all)" in card.read_text()
+
+
 def test_a_bundle_is_a_model_again(bundle, trained_results):
     model, original = load_model(bundle), load_model(trained_results)
     assert model.preparation == original.preparation
+    assert model.settings == original.settings
     for name, value in original.network.state_dict().items():
         assert torch.equal(model.network.state_dict()[name], value)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from fedbrats.cli.main import main
 
@@ -16,6 +17,49 @@ def test_a_page_with_the_pictures_of_phantoms(trained_results, phantom_sites, tm
     page = out.read_text()
     assert page.count("data:image/png;base64,") == 2  # two validation cases: the best and the worst
     assert "Not a medical device".lower() in page.lower()
+    assert page.count("Predicted with mirror images: ") == 2  # as the final evaluation, whose Dice the captions say
+
+
+@pytest.fixture
+def make_job(trained_results, tmp_path):
+    """A function that makes the results of a job out of those of `fedbrats train`."""
+
+    def make(job, **variables):
+        folder = shutil.copytree(trained_results, tmp_path / job)
+        weights = torch.load(folder / "model.pt", weights_only=True)["model"]
+        (folder / "model.pt").unlink()
+        torch.save({"model": weights}, folder / "global_model.pt")
+        known = {"network": "tiny", "seed": 0, "spacing_mm": 8.0, "normalisation": "zscore", "volume_shape": None}
+        summary = json.loads((folder / "summary.json").read_text())
+        summary |= {"job": job, "variables": {**known, **variables}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("variables", [{"personal": "head"}, {"personal_rounds": 1}])
+def test_a_common_model_is_not_drawn_under_the_dice_of_personal_ones(
+    make_job, trained_results, phantom_sites, tmp_path, capsys, variables
+):
+    job, out = make_job("fedper", **variables), tmp_path / "page.html"
+    words = ["--data", str(phantom_sites), "--out", str(out), "--json"]
+    for runs, pictures in (([job], 0), ([job, trained_results], 2)):
+        assert main(["report", *map(str, runs), *words]) == 0
+        assert json.loads(capsys.readouterr().out)["pictures"] == pictures
+        page = out.read_text()
+        assert "No pictures of fedper: " in page
+        assert "fedper: best case" not in page
+    assert "train: best case" in page
+
+
+def test_a_job_measured_without_mirror_images_is_drawn_without(make_job, phantom_sites, tmp_path):
+    out = tmp_path / "page.html"
+    words = ["report", str(make_job("fedavg", final_flips=False)), "--data", str(phantom_sites), "--out", str(out)]
+    assert main(words) == 0
+    page = out.read_text()
+    assert "Predicted: " in page
+    assert "with mirror images: " not in page
 
 
 def test_scans_that_are_no_phantoms_are_shown_only_when_told(trained_results, phantom_sites, tmp_path, capsys):

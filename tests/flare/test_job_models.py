@@ -11,6 +11,8 @@ from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.flare.job_models import model_names, pack_models, read_job_model
 from fedbrats.model.saved import load_model
 
+VARIABLES = {"network": "tiny", "seed": 0, "spacing_mm": 8.0, "normalisation": "zscore", "volume_shape": None}
+
 
 @pytest.fixture
 def results(trained_results, tmp_path):
@@ -25,8 +27,15 @@ def results(trained_results, tmp_path):
     return make
 
 
+def federated(folder):
+    """The model of the folder as a job leaves it: it says nothing of itself, the summary does."""
+    document = torch.load(folder / "model.pt", weights_only=True)
+    torch.save({"model": document["model"]}, folder / "global_model.pt")
+    return folder
+
+
 def test_a_packed_model_is_the_model_and_knows_whose_personal_part_it_lacks(results, tmp_path):
-    folder = results("a", job="fedper", job_id="job-7", variables={"personal": "head"})
+    folder = federated(results("a", job="fedper", job_id="job-7", variables={**VARIABLES, "personal": "head"}))
     settings = pack_models([folder], tmp_path / "models")
     assert settings["models"] == model_names(tmp_path / "models") == ["fedper"]
     assert (settings["network"], settings["spacing_mm"]) == ("tiny", 8.0)
@@ -37,7 +46,8 @@ def test_a_packed_model_is_the_model_and_knows_whose_personal_part_it_lacks(resu
 
 
 def test_after_rounds_at_home_the_whole_model_is_personal(results, tmp_path):
-    folder = results("a", job="fine_tuned", job_id="job-7", variables={"personal": "none", "personal_rounds": 3})
+    variables = {**VARIABLES, "personal": "none", "personal_rounds": 3}
+    folder = federated(results("a", job="fine_tuned", job_id="job-7", variables=variables))
     pack_models([folder], tmp_path / "models")
     assert read_job_model(tmp_path / "models", "fine_tuned").personal == "all"
 

@@ -61,6 +61,58 @@ def test_personal_weights_lie_over_the_model(results):
         assert bool((value == 7).all()) == (name in names)
 
 
+def say(results, **variables):
+    (results / "summary.json").write_text(json.dumps({"variables": {**VARIABLES, **variables}}))
+
+
+@pytest.mark.parametrize("kind", ["head", "norm", "all"])
+def test_what_the_sites_never_shared_is_untrained_until_their_weights_lie_over_it(results, kind):
+    say(results, personal=kind)
+    names = SegmentationNetwork("tiny").personal_names(kind)
+    model = load_model(results)
+    assert (model.personal, model.untrained, model.has_personal_part) == (kind, names, True)
+    weights = SegmentationNetwork("tiny", seed=1).state_dict()
+    save_personal(results, {name: weights[name].numpy() for name in names[1:]})
+    assert load_model(results, results / "personal.npz").untrained == names[:1]
+    save_personal(results, {name: weights[name].numpy() for name in names})
+    assert load_model(results, results / "personal.npz").untrained == ()
+
+
+def test_after_rounds_at_home_the_common_model_is_a_trained_one_but_not_the_sites(results):
+    say(results, personal="none", personal_rounds=3)
+    model = load_model(results)
+    assert (model.personal_rounds, model.untrained, model.has_personal_part) == (3, (), True)
+
+
+def test_a_model_that_says_nothing_of_it_is_shared_whole(results, trained_results):
+    for model in (load_model(results), load_model(trained_results)):
+        assert (model.personal, model.untrained, model.has_personal_part) == ("none", (), False)
+
+
+def test_the_settings_it_was_trained_with_come_with_it(results, trained_results):
+    say(results, learning_rate=0.5, inference_window=[16, 16, 16], component_share=0.1, final_flips=True, num_rounds=7)
+    model = load_model(results)
+    assert (model.window, model.component_share, model.final_flips) == ((16, 16, 16), 0.1, True)
+    named = {"learning_rate": 0.5, "inference_window": [16, 16, 16], "component_share": 0.1, "final_flips": True}
+    assert model.settings == named
+    assert load_model(trained_results).settings["learning_rate"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"personal": 5}, "says personal is 5"),
+        ({"personal": "net.nothing."}, "matches no parameter"),
+        ({"personal_rounds": True}, "says personal_rounds is True"),
+        ({"final_flips": "yes"}, "says final_flips is 'yes'"),
+    ],
+)
+def test_a_summary_that_says_what_cannot_be_is_refused(results, variables, said):
+    say(results, **variables)
+    with pytest.raises(DataError, match=said):
+        load_model(results)
+
+
 def test_personal_weights_of_another_network_are_refused(results):
     save_personal(results, {"net.other.weight": np.zeros(3, np.float32)})
     with pytest.raises(UpdateError, match=r"net\.other\.weight"):

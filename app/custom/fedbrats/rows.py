@@ -100,12 +100,11 @@ def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None)
 
 
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
-    """Summarise one job: `rounds`, `sites`, `cases`, `dice` and `iou` over all validation cases, `per_site`, the voxel
-    size that all sites trained at, if it was one, and how often a site was silent (`silent_rounds`) or refused
-    (`refusals`).
+    """Summarise one job: `rounds`, `sites`, `dice` and `iou` over `cases` validation cases, `per_site`, the voxel size
+    that all sites trained at, if it was one, and how often a site was silent (`silent_rounds`) or refused (`refusals`).
 
     A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
-    `sites` only. `dice` and `iou` are None where no site said anything.
+    `sites` only, and its cases in `per_site` only. `dice` and `iou` are None where no site said anything.
     """
     rows = list(rows)
     rounds = [row["round"] for row in rows if row["kind"] == "round"]
@@ -125,7 +124,7 @@ def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
     return {
         "rounds": len(set(rounds)),
         "sites": len(per_site),
-        "cases": sum(site["cases"] or 0 for site in per_site.values()),
+        "cases": sum(site["cases"] for site in per_site.values() if site["dice"]),
         "dice": _mean_over_cases(found, "dice"),
         "iou": _mean_over_cases(found, "iou"),
         "per_site": per_site,

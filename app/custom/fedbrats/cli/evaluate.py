@@ -5,8 +5,9 @@ the mean with its 95 % bootstrap interval, the median, the worst site and the ga
 A region that neither truth nor prediction has scores Dice 1 and HD95 0; one that only one of them has, Dice 0 and HD95
 373.13 mm.
 
-MODEL is a results folder (its final model), or a file such as RESULTS/best_model.pt. DATA is a sites folder, site
-folders, or a folder of BraTS cases, which then counts as one site.
+MODEL is a results folder (its final model), or a file such as RESULTS/best_model.pt; a model of a method with personal
+weights needs a site's own part with --personal, and is then that site's. DATA is a sites folder, site folders, or a
+folder of BraTS cases, which then counts as one site.
 
 --json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
 median, patients, sites, worst_site, gap), scores (one a case) and rejected. --out writes it as evaluation.json, and
@@ -15,8 +16,8 @@ evaluation.csv with a row a case and region; written into a results folder, `fed
 Exit status: 0 every case was scored, 1 some were not (standard error says why).
 
 example:
-  fedbrats evaluate results/fedper sites --section test --out results/fedper
-  fedbrats evaluate results/fedper sites/north --personal personal.npz --json
+  fedbrats evaluate results/fedavg sites --section test --out results/fedavg
+  fedbrats evaluate results/fedper sites/north --personal build/poc/personal/JOB_ID/north/personal.npz --json
 """
 
 from __future__ import annotations

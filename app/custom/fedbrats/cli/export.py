@@ -1,7 +1,9 @@
 """Export a model: a MONAI bundle that predicts as `fedbrats predict` does, or the bare network as ONNX.
 
 A bundle holds the weights, metadata (channels, value meaning, data contract), an inference configuration and a model
-card with the training sites in aggregate. ONNX holds the network for one shape of input, without preparation.
+card with the training sites in aggregate, and with Dice only where the job measured these very weights. ONNX holds the
+network for one shape of input, without preparation. A model of a method with personal weights needs a site's own part
+with --personal, and what is written is then that site's.
 
 --json prints what was written: bundle, onnx and sha256 of the bundle's weights (null for what was not asked for).
 
@@ -18,14 +20,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedbrats.cli.models import add_weights_arguments, load_whole
 from fedbrats.cli.output import print_json
 from fedbrats.errors import ConfigurationError
+from fedbrats.rows import ROWS_FILE, Row, read_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a results folder, or a model file in one")
-    parser.add_argument("--personal", type=Path, metavar="FILE", help="a site's personal.npz, laid over the model")
+    add_weights_arguments(parser)
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="write a MONAI bundle; an older one is replaced")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="write the network as ONNX (needs the package onnx)")
     parser.add_argument(
@@ -36,21 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, write, say where."""
-    from fedbrats.model.saved import load_model
     from fedbrats.report.bundle import write_bundle
+    from fedbrats.report.measured import find_measured
     from fedbrats.report.onnx import write_onnx
 
     if not (args.bundle or args.onnx):
         raise ConfigurationError("say what to write: --bundle DIR, --onnx FILE, or both")
     if args.bundle and args.bundle.exists() and not _is_replaceable(args.bundle):
         raise ConfigurationError(f"{args.bundle} exists and is no bundle; choose another folder")
-    model = load_model(args.model, args.personal)
+    model = load_whole(args)
     document: dict[str, Any] = {"bundle": None, "onnx": None, "sha256": None}
     if args.bundle:
-        document |= {
-            "sha256": write_bundle(model, args.bundle, _summary_beside(model.path)),
-            "bundle": str(args.bundle),
-        }
+        summary = _summary_beside(model.path)
+        measured = find_measured(model, _rows_beside(model.path))
+        document |= {"sha256": write_bundle(model, args.bundle, summary, measured), "bundle": str(args.bundle)}
     if args.onnx:
         write_onnx(model, args.onnx, args.shape)
         document["onnx"] = str(args.onnx)
@@ -72,3 +74,11 @@ def _summary_beside(model: Path) -> dict[str, Any]:
         return json.loads((model.parent / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def _rows_beside(model: Path) -> list[Row]:
+    """The rows of the job that trained a model; none where it stands alone."""
+    try:
+        return read_rows(model.parent / ROWS_FILE)
+    except (OSError, ValueError):
+        return []

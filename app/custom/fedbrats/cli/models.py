@@ -6,14 +6,28 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedbrats.cli.progress import say
+from fedbrats.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from fedbrats.model.prediction import Predictor
+    from fedbrats.model.saved import SavedModel
+
+WHERE = (
+    "personal.npz in the personal_dir of the site's kit, in POC WORKSPACE/personal/JOB_ID/SITE/personal.npz, of a "
+    "simulated job RESULTS/sites/SITE/personal.npz"
+)
+
+
+def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare MODEL and a site's personal weights."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a results folder, or a model file in one")
+    parser.add_argument("--personal", type=Path, metavar="FILE", help="a site's personal.npz, laid over the model")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare MODEL, a site's personal weights, and how the model is asked."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a results folder, or a model file in one")
-    parser.add_argument("--personal", type=Path, metavar="FILE", help="a site's personal.npz, laid over the model")
+    add_weights_arguments(parser)
     parser.add_argument(
         "--flips", action="store_true", help="mean over eight mirror images: better, eight times slower"
     )
@@ -24,15 +38,41 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the machine's cores)")
 
 
+def load_whole(args: argparse.Namespace) -> SavedModel:
+    """The model that the arguments name, every weight of it trained.
+
+    Warns where the model is not the one that the job's sites ended with, as after rounds that stayed at home.
+    Raises: DataError, UpdateError; ConfigurationError for a model whose personal part is not given.
+    """
+    from fedbrats.model.saved import load_model
+
+    model = load_model(args.model, args.personal)
+    if model.untrained and model.is_personal:
+        raise ConfigurationError(
+            f"{args.personal} lacks {model.untrained[0]!r}, which the sites of {model.path} never shared (personal: "
+            f"{model.personal}), so that it is untrained; give the personal weights of that job: {WHERE}"
+        )
+    if model.untrained:
+        raise ConfigurationError(
+            f"{model.path} is untrained in {len(model.untrained)} of its arrays, which its sites never shared "
+            f"(personal: {model.personal}); add a site's own with --personal FILE: {WHERE}"
+        )
+    if model.personal_rounds and not model.is_personal:
+        say(
+            f"warning: {model.path} is the model before the last {model.personal_rounds} rounds, in which each site "
+            f"trained its own; the job's Dice is of those, and --personal FILE takes one: {WHERE}"
+        )
+    return model
+
+
 def open_predictor(args: argparse.Namespace) -> Predictor:
-    """The model that the arguments name, ready to predict. Raises: DataError, UpdateError."""
+    """The model that the arguments name, ready to predict. Raises: as `load_whole`."""
     import torch
 
     from fedbrats.model.device import choose_device
     from fedbrats.model.prediction import Predictor
-    from fedbrats.model.saved import load_model
 
     if args.threads:
         torch.set_num_threads(args.threads)
     window = tuple(args.window) if args.window else None
-    return Predictor(load_model(args.model, args.personal), choose_device(args.device), window, args.flips)
+    return Predictor(load_whole(args), choose_device(args.device), window, args.flips)

@@ -1,7 +1,8 @@
 """Fit a trained model to one hospital: the shared body stays, only its personal part is trained on the site's cases.
 
-For a hospital that joins after a federated training, with few cases of its own. Writes `personal.npz`, which `fedbrats
-evaluate` and `fedbrats predict` lay over the model, and says whether it helped.
+For a hospital that joins after a federated training, with few cases of its own. Trains with the settings that the model
+was trained with, where it says them; --set changes them. Writes `personal.npz`, which `fedbrats evaluate` and `fedbrats
+predict` lay over the model, and says whether it helped.
 
 example:
   fedbrats personalise results/fedper-20260101-120000 sites/new-hospital --personal head --rounds 10
@@ -11,11 +12,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import say
+from fedbrats.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from fedbrats.flare.plan import TrainingPlan
+    from fedbrats.model.saved import SavedModel
+    from fedbrats.model.training import TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train the personal part, evaluate before and after, save."""
     from fedbrats.atomic import write_json_atomic
-    from fedbrats.errors import DataError
     from fedbrats.flare.jobs import parse_settings
     from fedbrats.flare.personal import PERSONAL_FILE, save_personal
     from fedbrats.flare.plan import read_plan
@@ -46,18 +55,21 @@ def run(args: argparse.Namespace) -> int:
 
     out = args.out or Path("results") / f"personalise-{time.strftime('%Y%m%d-%H%M%S')}"
     model = load_model(args.model)
-    plan = read_plan("fedavg", parse_settings(args.settings))
+    names = _personal_names(model, args.personal)
+    changes = parse_settings(args.settings)
+    plan = read_plan("fedavg", changes)
+    training = _settings_of(model, plan, changes)
     site = read_site(args.site, args.cache, model.preparation)
     if not site.training:
         raise DataError(f"{args.site} has no training case, so there is nothing to fit the model to")
     trainer = Trainer(
-        model.network_options, plan.training, site.training, site.validation, seed=plan.seed, device=args.device
+        model.network_options, training, site.training, site.validation, seed=plan.seed, device=args.device
     )
     trainer.set_weights({name: value.numpy() for name, value in model.network.state_dict().items()})
     before = trainer.validate()
     personal = train_personal_part(
         trainer,
-        model.network.personal_names(args.personal),
+        names,
         args.rounds,
         lambda number, outcome: say(f"personalise: round {number + 1}/{args.rounds}, loss {outcome.loss:.3f}"),
     )
@@ -84,3 +96,27 @@ def run(args: argparse.Namespace) -> int:
         print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(before)} validation cases")
     print(f"the personal weights are in {out / PERSONAL_FILE}")
     return 0
+
+
+def _personal_names(model: SavedModel, personal: str) -> tuple[str, ...]:
+    """The names to train. Raises: ConfigurationError where others are untrained too and would stay so."""
+    names = model.network.personal_names(personal)
+    if names and (left := sorted(set(model.untrained) - set(names))):
+        raise ConfigurationError(
+            f"{left[0]!r} of {model.path} is untrained, as the sites of its job never shared it, and --personal "
+            f"{personal} would leave it so; give --personal {model.personal}"
+        )
+    return names
+
+
+def _settings_of(model: SavedModel, plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingSettings:
+    """The settings that the model was trained with, where it says them, with `changes` over them."""
+    from fedbrats.model.training import TrainingSettings
+
+    own = {
+        **asdict(plan.training),
+        **model.settings,
+        "inference_window": model.window,
+        "component_share": model.component_share,
+    }
+    return TrainingSettings.from_json({**own, **{name: value for name, value in changes.items() if name in own}})

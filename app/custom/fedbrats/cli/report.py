@@ -3,8 +3,9 @@
 RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page needs nothing but
 itself: no network, no script; it is light or dark as its reader's device, and prints.
 
-With --data, a sites folder, it also shows the best, the median and the worst validation case. That is done for phantoms
-only, unless --pictures says that whoever will see the page may see these scans.
+With --data, a sites folder, it also shows the best, the median and the worst validation case of the first run whose
+sites ended with one model; a run with personal weights at its sites is passed over, and the page says so. That is done
+for phantoms only, unless --pictures says that whoever will see the page may see these scans.
 
 --live writes the page anew while a job runs, and the browser follows; it ends with the job. `fedbrats poc run` and
 `fedbrats simulate` say the results folder of each job as it starts.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.live:
         _follow(args)
     runs = read_results(args.results)
-    gallery = _draw_gallery(args, runs[0]) if args.data else []
-    _write(args, runs, gallery)
+    gallery, undrawn = _draw_gallery(args, runs) if args.data else ([], [])
+    _write(args, runs, gallery, undrawn)
     if args.json:
         print_json({"report": str(args.out), "runs": [results.name for results in runs], "pictures": len(gallery)})
     else:
@@ -77,7 +79,7 @@ def _follow(args: argparse.Namespace) -> None:
         if runs and not any(results.is_running for results in runs):
             return
         if runs:
-            _write(args, runs, [])
+            _write(args, runs)
             saying = f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds"
         else:
             saying = f"report: waiting for {', '.join(map(str, args.results))} to begin"
@@ -94,27 +96,39 @@ def _read_begun(folders: list[Path]) -> list[Results]:
     return read_results(folders) if all(map(has_begun, folders)) else []
 
 
-def _write(args: argparse.Namespace, runs: list[Results], gallery: list[GalleryItem]) -> None:
+def _write(
+    args: argparse.Namespace, runs: list[Results], gallery: Sequence[GalleryItem] = (), undrawn: Sequence[str] = ()
+) -> None:
     from fedbrats.atomic import write_text_atomic
     from fedbrats.report.page import write_page
 
     is_live = args.live and any(results.is_running for results in runs)
-    write_text_atomic(args.out, write_page(runs, args.title, gallery=gallery, is_live=is_live))
+    write_text_atomic(args.out, write_page(runs, args.title, gallery=gallery, undrawn=undrawn, is_live=is_live))
 
 
-def _draw_gallery(args: argparse.Namespace, results: Results) -> list[GalleryItem]:
-    """Pictures of the first run's cases. Raises: ConfigurationError for scans of patients without --pictures."""
+def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[GalleryItem], list[str]]:
+    """Pictures of the first run that has one model for all sites, and why the runs before it have none.
+
+    Raises: ConfigurationError for scans of patients without --pictures.
+    """
     from fedbrats.model.device import choose_device
     from fedbrats.model.prediction import Predictor
     from fedbrats.model.saved import load_model
-    from fedbrats.report.gallery import draw_gallery, holds_phantoms_only
+    from fedbrats.report.gallery import draw_gallery, holds_phantoms_only, why_no_pictures
 
     if not (args.pictures or holds_phantoms_only(args.data)):
         raise ConfigurationError(
             f"{args.data} holds scans that are no phantoms; add --pictures if everyone who will see {args.out} may see "
             f"them"
         )
-    return draw_gallery(results, args.data, Predictor(load_model(results.folder), choose_device("auto")))
+    undrawn: list[str] = []
+    for results in runs:
+        model = load_model(results.folder)
+        if not (why := why_no_pictures(results, model)):
+            predictor = Predictor(model, choose_device("auto"), flips=model.final_flips)
+            return draw_gallery(results, args.data, predictor), undrawn
+        undrawn.append(why)
+    return [], undrawn
 
 
 def _require_matplotlib() -> None:

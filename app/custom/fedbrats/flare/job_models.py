@@ -43,8 +43,7 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
     summaries = [_read_summary(model.path) for model in models]
     names = _name_models(models, summaries)
     for name, model, summary in zip(names, models, summaries, strict=True):
-        variables = summary.get("variables", {})
-        personal = personal_at_last(variables.get("personal", "none"), variables.get("personal_rounds", 0))
+        personal = personal_at_last(model.personal, model.personal_rounds)
         about = {_PERSONAL: personal, _JOB: summary.get("job_id", "")}
         _write(folder / f"{name}{SUFFIX}", model, about)
     first = models[0]

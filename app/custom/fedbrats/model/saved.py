@@ -11,7 +11,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -22,10 +22,13 @@ import torch
 from fedbrats.data.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.model.training import TrainingSettings
 
 SUMMARY_FILE = "summary.json"
+SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
+_SETTINGS = tuple(each.name for each in fields(TrainingSettings))
 _READING = (*_WRONG_VALUES, OSError, EOFError, MemoryError, struct.error, UnpicklingError, zipfile.BadZipFile)
 
 
@@ -36,6 +39,11 @@ class SavedModel:
     path: the file its weights are of. sha256: of that file and of the personal weights laid over it.
     network_options: the arguments that build the network. window: the sliding window it was evaluated with, if any.
     component_share: which parts of a tumour count, as in TrainingSettings; 0, all, for models that do not say.
+    final_flips: whether its last evaluation took the mean over mirror images.
+    settings: the training settings that it says of itself, by their names in TrainingSettings; not checked.
+    personal, personal_rounds: of its job, as its variables have them; a model of `fedbrats train` has neither.
+    untrained: the names of its weights that are as they were before training: sites never shared them, and no personal
+        weights lie over them. Such a model must not predict.
     """
 
     path: Path
@@ -46,11 +54,22 @@ class SavedModel:
     window: tuple[int, int, int] | None = None
     is_personal: bool = False
     component_share: float = 0.0
+    final_flips: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    personal: str = SHARED_WHOLE
+    personal_rounds: int = 0
+    untrained: tuple[str, ...] = ()
+
+    @property
+    def has_personal_part(self) -> bool:
+        """Whether the sites of its job ended with weights of their own, and were evaluated with those."""
+        return self.personal != SHARED_WHOLE or self.personal_rounds > 0
 
 
 def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     """Load a model file, or the final model of a results folder; `personal` is a site's `personal.npz`.
 
+    What a job's sites never shared is untrained in the common model; it is loaded, and `untrained` says so.
     Raises: DataError for files that are missing or damaged; UpdateError for weights of another network.
     """
     path = _find_file(path)
@@ -65,8 +84,22 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    window, share = _read_settings(settings, path)
-    model = SavedModel(path, checksum, network, options, preparation, window, component_share=share)
+    window, share, flips = _read_settings(settings, path)
+    kind, rounds, untrained = _read_personal_set(_entry(described, "sharing", path), network, path)
+    model = SavedModel(
+        path,
+        checksum,
+        network,
+        options,
+        preparation,
+        window,
+        component_share=share,
+        final_flips=flips,
+        settings={name: settings[name] for name in _SETTINGS if name in settings},
+        personal=kind,
+        personal_rounds=rounds,
+        untrained=untrained,
+    )
     return lay_over(model, personal) if personal else model
 
 
@@ -78,19 +111,40 @@ def _entry(described: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
     return dict(value)
 
 
-def _read_settings(settings: Mapping[str, Any], path: Path) -> tuple[tuple[int, int, int] | None, float]:
-    """(window, component_share). Raises: DataError for values that cannot be."""
+def _read_settings(settings: Mapping[str, Any], path: Path) -> tuple[tuple[int, int, int] | None, float, bool]:
+    """(window, component_share, final_flips). Raises: DataError for values that cannot be."""
     window, share = settings.get("inference_window"), settings.get("component_share") or 0.0
+    flips = settings.get("final_flips") or False
     sides = tuple(window) if isinstance(window, list | tuple) else None
     if window and (sides is None or len(sides) != 3 or not all(type(side) is int and side > 0 for side in sides)):
         raise DataError(f"{path} says inference_window is {window!r}, expected three sides or nothing")
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise DataError(f"{path} says component_share is {share!r}, expected a number from 0 to 1")
-    return (sides or None), float(share)
+    if not isinstance(flips, bool):
+        raise DataError(f"{path} says final_flips is {flips!r}, expected true or false")
+    return (sides or None), float(share), flips
+
+
+def _read_personal_set(
+    sharing: Mapping[str, Any], network: SegmentationNetwork, path: Path
+) -> tuple[str, int, tuple[str, ...]]:
+    """(personal, personal_rounds, untrained names). Raises: DataError for a set that the network does not have."""
+    personal, rounds = sharing.get("personal", SHARED_WHOLE), sharing.get("personal_rounds", 0)
+    if not isinstance(personal, str):
+        raise DataError(f"the job of {path} says personal is {personal!r}, expected none, head or another set of names")
+    if type(rounds) is not int or rounds < 0:
+        raise DataError(f"the job of {path} says personal_rounds is {rounds!r}, expected a whole number from 0")
+    try:
+        return personal, rounds, network.personal_names(personal)
+    except ConfigurationError as error:
+        raise DataError(f"the job of {path} has personal weights that its network has not: {error}") from None
 
 
 def lay_over(model: SavedModel, personal: Path) -> SavedModel:
-    """The model with a site's personal weights in place of its own. Raises: DataError, UpdateError."""
+    """The model with a site's personal weights in place of its own; what they lack stays `untrained`.
+
+    Raises: DataError, UpdateError.
+    """
     weights = _read_personal(personal)
     known = model.network.state_dict()
     unknown = sorted(name for name in weights if name not in known)
@@ -103,7 +157,8 @@ def lay_over(model: SavedModel, personal: Path) -> SavedModel:
     network = SegmentationNetwork(**model.network_options)
     _fill(network, merged, personal)
     both = hashlib.sha256(f"{model.sha256} {hashlib.sha256(personal.read_bytes()).hexdigest()}".encode())
-    return replace(model, network=network, sha256=both.hexdigest(), is_personal=True)
+    untrained = tuple(name for name in model.untrained if name not in weights)
+    return replace(model, network=network, sha256=both.hexdigest(), is_personal=True, untrained=untrained)
 
 
 def _find_file(path: Path) -> Path:
@@ -129,7 +184,7 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 
 def _describe_by_summary(path: Path) -> dict[str, Any]:
-    """What FLARE's persistor leaves out of a model: network and preparation, from the job's variables."""
+    """What FLARE's persistor leaves out of a model: network, preparation, settings and what its job's sites share."""
     summary = path.parent / SUMMARY_FILE
     try:
         document = json.loads(summary.read_text(encoding="utf-8"))
@@ -148,7 +203,8 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
                 **(variables.get("network_options") or {}),
             },
             "preparation": asdict(preparation.at(document.get("spacing_mm"))),
-            "settings": {name: variables.get(name) for name in ("inference_window", "component_share")},
+            "settings": {name: variables[name] for name in _SETTINGS if name in variables},
+            "sharing": {name: variables[name] for name in ("personal", "personal_rounds") if name in variables},
         }
     except FileNotFoundError:
         raise DataError(

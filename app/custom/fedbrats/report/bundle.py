@@ -25,15 +25,17 @@ from fedbrats.model.inference import THRESHOLD
 from fedbrats.model.maps import write_label_map
 from fedbrats.model.prediction import Predictor
 from fedbrats.model.saved import SavedModel, load_model
+from fedbrats.report.measured import Measured
 from fedbrats.report.model_card import write_model_card
 
 MODEL_FILE = "models/model.pt"
 
 
-def write_bundle(model: SavedModel, folder: Path, summary: Mapping[str, Any]) -> str:
+def write_bundle(model: SavedModel, folder: Path, summary: Mapping[str, Any], measured: Measured) -> str:
     """Write the bundle and return the SHA-256 of its weights; what `folder` held is replaced whole.
 
-    summary: of the job that trained the model, for the model card; its sites appear in numbers only.
+    summary: of the job that trained the model, and what it measured with these weights, for the model card; its sites
+        appear in numbers only.
     """
     content = _model_bytes(model)
     checksum = hashlib.sha256(content).hexdigest()
@@ -41,7 +43,7 @@ def write_bundle(model: SavedModel, folder: Path, summary: Mapping[str, Any]) ->
         write_bytes_atomic(temporary / MODEL_FILE, lambda stream: stream.write(content))
         write_json_atomic(temporary / "configs" / "metadata.json", _metadata(model, checksum))
         write_json_atomic(temporary / "configs" / "inference.json", _inference(model))
-        write_text_atomic(temporary / "docs" / "README.md", write_model_card(model, summary, checksum))
+        write_text_atomic(temporary / "docs" / "README.md", write_model_card(model, summary, measured, checksum))
     return checksum
 
 
@@ -58,6 +60,7 @@ def _model_bytes(model: SavedModel) -> bytes:
         "model": model.network.state_dict(),
         "network": model.network_options,
         "settings": {
+            **model.settings,
             "inference_window": list(model.window) if model.window else None,
             "component_share": model.component_share,
         },

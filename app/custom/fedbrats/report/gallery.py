@@ -12,6 +12,7 @@ import numpy as np
 from fedbrats.data.datalist import find_sites, read_datalist
 from fedbrats.data.sites import RECORD_NAME
 from fedbrats.model.prediction import Predictor, read_truth
+from fedbrats.model.saved import SavedModel
 from fedbrats.report.overlays import draw_overlay
 from fedbrats.report.results import Results
 
@@ -36,9 +37,20 @@ def holds_phantoms_only(sites_dir: Path) -> bool:
         return False
 
 
+def why_no_pictures(run: Results, model: SavedModel) -> str:
+    """Why a run's common model must not be drawn beside the run's Dice, as a sentence; empty where it may."""
+    if not model.has_personal_part:
+        return ""
+    return (
+        f"No pictures of {run.name}: its Dice is of each site's model with the personal weights that stayed there, "
+        f"and the common model in its results would show other masks."
+    )
+
+
 def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[GalleryItem]:
     """Predict the best, the median and the worst validation case of a run anew, and draw each with its truth.
 
+    predictor: of the run's final model, and with mirror images where its Dice was measured with them.
     Raises: DataError for a sites folder or case that cannot be read.
     """
     sites = [read_datalist(site) for site in find_sites(sites_dir)]
@@ -56,7 +68,8 @@ def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[Ga
             f"T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: {volumes}."
         )
         png = draw_overlay(prediction, read_truth(case, convention))
-        items.append(GalleryItem(title, png, alt, f"{name}. Predicted: {volumes}."))
+        how = "Predicted with mirror images" if predictor.flips else "Predicted"
+        items.append(GalleryItem(title, png, alt, f"{name}. {how}: {volumes}."))
     return items
 
 

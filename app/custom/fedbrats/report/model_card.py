@@ -7,11 +7,15 @@ from typing import Any
 
 from fedbrats import __version__
 from fedbrats.model.saved import SavedModel
+from fedbrats.report.measured import Measured
 from fedbrats.rows import REGIONS_AND_MEAN
 
 
-def write_model_card(model: SavedModel, summary: Mapping[str, Any], checksum: str) -> str:
-    """Markdown from a model and the summary of its job; an unknown number is said to be unknown. No site is named."""
+def write_model_card(model: SavedModel, summary: Mapping[str, Any], measured: Measured, checksum: str) -> str:
+    """Markdown from a model, the summary of its job and what that measured with these weights.
+
+    An unknown number is said to be unknown. No site is named.
+    """
     network = ", ".join(f"{key}={value}" for key, value in model.network_options.items())
     return f"""# Brain tumour segmentation, trained with fedbrats
 
@@ -24,13 +28,13 @@ Research. **Not a medical device**: nothing it gives may guide the care of a pat
 
 ## Training
 
-{_training(summary)}
+{_training(model, summary)}
 
 Network: {network}. Voxels: {_voxels(model)}. Normalisation: {model.preparation.normalisation}.
 
 ## Performance
 
-{_performance(summary)}
+{_performance(measured)}
 
 ## Limits
 
@@ -57,24 +61,25 @@ Weights, SHA-256: `{checksum}`
 """
 
 
-def _training(summary: Mapping[str, Any]) -> str:
+def _training(model: SavedModel, summary: Mapping[str, Any]) -> str:
     sites = summary.get("per_site") or {}
     cases = [site.get("training_cases") for site in sites.values()]
     if not cases or None in cases:
         return "The number of sites and cases is not known to this file."
+    own = " The personal weights of one site lie over what the sites share." if model.is_personal else ""
     return (
         f"Job `{summary['job']}`: {len(cases)} site{'s' * (len(cases) != 1)} with {sum(cases)} training cases in all, "
-        f"{summary['rounds']} rounds."
+        f"{summary['rounds']} rounds.{own}"
     )
 
 
-def _performance(summary: Mapping[str, Any]) -> str:
-    dice, iou = summary.get("dice"), summary.get("iou")
-    if not dice or not iou:
-        return "No validation result is known to this file."
+def _performance(measured: Measured) -> str:
+    if measured.unknown:
+        return f"Not known for these weights: {measured.unknown}."
+    dice, iou = measured.dice, measured.iou
     rows = "\n".join(f"| {region} | {dice[region]:.3f} | {iou[region]:.3f} |" for region in REGIONS_AND_MEAN)
     return (
-        f"Validation cases of the training sites ({summary['cases']} in all), mean over cases:\n\n"
+        f"Validation cases of the training sites ({measured.cases} in all), mean over cases:\n\n"
         f"| region | Dice | IoU |\n|---|---|---|\n{rows}"
     )
 

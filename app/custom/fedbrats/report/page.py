@@ -22,9 +22,14 @@ LIVE_SECONDS = 5
 
 
 def write_page(
-    runs: Sequence[Results], title: str, *, gallery: Sequence[GalleryItem] = (), is_live: bool = False
+    runs: Sequence[Results],
+    title: str,
+    *,
+    gallery: Sequence[GalleryItem] = (),
+    undrawn: Sequence[str] = (),
+    is_live: bool = False,
 ) -> str:
-    """The whole page as HTML. is_live: the browser loads it anew every few seconds."""
+    """The whole page as HTML. undrawn: why there are no pictures of a run. is_live: the browser loads it anew."""
     methods = pool_folds(runs)
     body = "".join(
         (
@@ -33,7 +38,7 @@ def write_page(
             markup.section("Sites", _sites(methods)),
             markup.section("Cross-site evaluation", _cross_site(runs)),
             markup.section("Cases", _distributions(methods)),
-            _gallery_section(gallery),
+            _gallery_section(gallery, undrawn),
             markup.section("Weights and factors", _weights(runs)),
             markup.section("Rounds", _rounds(runs)),
             markup.section("Refusals", _refusals(runs)),
@@ -109,9 +114,10 @@ def _distributions(runs: Sequence[Results]) -> str:
     return markup.charts(pictures.draw_distribution(run, "mean") for run in runs)
 
 
-def _gallery_section(gallery: Sequence[GalleryItem]) -> str:
+def _gallery_section(gallery: Sequence[GalleryItem], undrawn: Sequence[str]) -> str:
     figures = "".join(markup.picture(item.title, item.png, item.alt, item.said) for item in gallery)
-    return markup.section("Pictures", f'<div class="charts">{figures}</div>') if figures else ""
+    shown = f'<div class="charts">{figures}</div>' if figures else ""
+    return markup.section("Pictures", *(markup.paragraph(why) for why in undrawn), shown)
 
 
 def _weights(runs: Sequence[Results]) -> str:
