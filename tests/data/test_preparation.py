@@ -11,6 +11,7 @@ from fedbrats.data.datalist import read_datalist
 from fedbrats.data.preparation import CacheSettings, prepare, restore_mask, restore_probabilities
 from fedbrats.data.regions import BRATS_2018, labels_to_regions
 from fedbrats.errors import ConfigurationError, DataError
+from tests.data.broken import BREAKAGES, break_case
 
 
 @pytest.fixture
@@ -107,6 +108,22 @@ def test_files_on_different_grids_are_refused_by_name(case, tmp_path):
     nibabel.save(image.slicer[:-2], cut)
     broken = replace(case, images={**case.images, "flair": cut})
     with pytest.raises(DataError, match=rf"{case.name}: {cut.name}: .* one grid"):
+        prepare(broken, BRATS_2018, CacheSettings())
+
+
+def test_a_segmentation_on_another_grid_is_refused_by_name(case, tmp_path):
+    moved = tmp_path / case.label.name
+    image = nibabel.load(case.label)
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj)[::-1], image.affine @ np.diag([-1, 1, 1, 1])), moved)
+    with pytest.raises(DataError, match=rf"{case.name}: {moved.name}: .* mm away .* its images' grid"):
+        prepare(replace(case, label=moved), BRATS_2018, CacheSettings())
+
+
+@pytest.mark.parametrize("breakage", ["unplaced", "unplaced-segmentation"])
+def test_a_file_that_does_not_say_where_it_lies_is_refused_by_name(case, tmp_path, breakage):
+    broken = break_case(case, tmp_path, "Phantom_x", BREAKAGES[breakage])
+    named = broken.files[BREAKAGES[breakage].role].name
+    with pytest.raises(DataError, match=rf"Phantom_x: {named} does not say how its voxels lie .* DICOM"):
         prepare(broken, BRATS_2018, CacheSettings())
 
 
