@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import nibabel
 import pytest
 
 from fedbrats.cli.main import main
@@ -52,6 +53,16 @@ def test_a_bad_case_is_said_and_the_others_are_scored(trained_results, phantom_s
     assert rejected["case"] == broken.name
     assert "t2" in rejected["reason"]
     assert document["cases"] == len(read_datalist(tmp_path / "site-1").training) - 1
+
+
+def test_a_mirrored_segmentation_is_left_out_and_said(trained_results, phantom_sites, tmp_path, capsys):
+    shutil.copytree(phantom_sites / "site-1", tmp_path / "site-1")
+    mirrored = read_datalist(tmp_path / "site-1").training[0]
+    nibabel.save(nibabel.as_closest_canonical(nibabel.load(mirrored.label)), mirrored.label)
+    document = evaluate(capsys, trained_results, tmp_path / "site-1", "--section", "training", status=1)
+    [rejected] = document["rejected"]
+    assert rejected["case"] == mirrored.name
+    assert "must lie on its images' grid" in rejected["reason"]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,15 @@ def test_a_bad_segmentation_hinders_no_prediction(trained_results, folder, tmp_p
     assert "look at this one" in error
 
 
+def test_a_mirrored_segmentation_is_not_drawn(trained_results, folder, tmp_path, capsys):
+    case = find_cases(folder)[0]
+    nibabel.save(nibabel.as_closest_canonical(nibabel.load(case.label)), case.label)
+    document, _ = predict(capsys, trained_results, case.label.parent, "--out", tmp_path / "out")
+    [entry] = document["cases"]
+    assert "overlay" in entry
+    assert any("the truth is not drawn" in said and "its images' grid" in said for said in entry["warnings"])
+
+
 def test_cases_without_segmentation_are_what_it_is_for(trained_results, folder, tmp_path, capsys):
     for case in find_cases(folder):
         case.label.unlink()

@@ -152,13 +152,10 @@ def _find_truth(
     try:
         if convention is None:
             raise DataError(f"the label convention of {case.label.name} is unclear")
-        truth = read_truth(case, convention)
-        if truth.shape != prediction.probabilities.shape:
-            raise DataError(f"{case.label.name} lies on another grid than the images")
+        return read_truth(case, convention)
     except DataError as error:
         warnings.append(f"the truth is not drawn: {error}")
         return None
-    return truth
 
 
 def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out: Path) -> Path:

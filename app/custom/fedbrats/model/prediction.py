@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from fedbrats.data.cache import CachedCase
 from fedbrats.data.cases import Case
-from fedbrats.data.placement import open_placed
-from fedbrats.data.preparation import prepare, restore_probabilities
-from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention, labels_to_regions
-from fedbrats.data.volumes import read_volume
+from fedbrats.data.placement import Grid, open_placed
+from fedbrats.data.preparation import prepare, read_labels, regions_of, restore_probabilities
+from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention
 from fedbrats.errors import DataError
 from fedbrats.model.inference import THRESHOLD, keep_main_tumour, predict_probabilities
 from fedbrats.model.metrics import DetailedScore, score_in_detail
@@ -88,16 +87,21 @@ class Predictor:
         """Predict one case and score it in detail, on the grid of its scans. Raises: DataError."""
         truth = read_truth(case, convention)
         prediction = self.predict(case)
-        if truth.shape != prediction.probabilities.shape:
-            raise DataError(f"case {case.name}: segmentation and images have different shapes")
         return score_in_detail(case.name, case.patient, prediction.mask, truth, prediction.spacing_mm)
 
 
 def read_truth(case: Case, convention: LabelConvention) -> NDArray[np.uint8]:
-    """A case's segmentation as regions, uint8 (3, X, Y, Z). Raises: DataError naming the case."""
+    """A case's segmentation as regions, uint8 (3, X, Y, Z), on the grid of its images, of which a header is read.
+
+    Raises: DataError naming the case, if there is none or it lies on another grid, by the rule of training: compared
+        voxel by voxel, a mirrored one would make a good prediction look bad.
+    """
     if case.label is None:
         raise DataError(f"case {case.name} has no segmentation to compare with")
+    path = case.image_paths[0]
     try:
-        return labels_to_regions(np.asarray(read_volume(case.label).voxels), convention)
+        scan = open_placed(path)
     except DataError as error:
         raise DataError(f"case {case.name}: {error}") from None
+    images = Grid(scan.shape[:3], scan.affine)  # some files have a fourth dimension of 1
+    return regions_of(case, read_labels(case, images), convention)
