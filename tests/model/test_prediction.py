@@ -159,6 +159,38 @@ def test_a_truth_is_placed_by_its_images(case, tmp_path):
         read_truth(broken, BRATS_2018)
 
 
+class Failing(torch.nn.Module):
+    """A network that does what is asked of it instead of predicting."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+
+    def forward(self, images):
+        return self.work()
+
+
+@pytest.mark.parametrize(
+    ("window", "advice"), [(None, "give --window 96 96 96 or"), ((64, 64, 32), "give a smaller --window than 64 64 32")]
+)
+@pytest.mark.parametrize("take", [lambda: torch.empty(2**52, dtype=torch.uint8), lambda: np.empty(2**52, np.uint8)])
+def test_a_case_that_does_not_fit_into_memory_says_what_to_do(trained_results, case, take, window, advice):
+    model = load_model(trained_results)
+    model.network.net = Failing(take)
+    predictor = Predictor(model, torch.device("cpu"), window)
+    for ask in (lambda: predictor.predict(case), lambda: predictor.score(case, BRATS_2018)):
+        with pytest.raises(DataError, match=f"case {case.name} does not fit into memory: {advice}") as caught:
+            ask()
+        assert caught.value.__context__ is None  # what the case held in memory is free
+
+
+def test_another_fault_of_a_network_is_no_matter_of_memory(trained_results, case):
+    model = load_model(trained_results)
+    model.network.net = Failing(lambda: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        Predictor(model, torch.device("cpu")).predict(case)
+
+
 def test_a_case_that_cannot_be_scored_is_named(predictor, case):
     with pytest.raises(DataError, match=rf"{case.name} has no segmentation"):
         predictor.score(replace(case, label=None), BRATS_2018)

@@ -18,7 +18,7 @@ from fedbrats.data.placement import Grid, check_edges, is_placed
 from fedbrats.errors import DataError
 
 MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError, zlib.error, struct.error)
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def read_volume(path: Path) -> Volume:
         volume = Volume(np.asanyarray(image.dataobj), affine, is_placed(image.header))
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
+    except MemoryError:
+        raise DataError(f"{path} does not fit into memory, if it is as large as its header says") from None
     except (*_UNREADABLE, HeaderDataError, ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
