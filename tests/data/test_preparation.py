@@ -127,6 +127,31 @@ def test_a_file_that_does_not_say_where_it_lies_is_refused_by_name(case, tmp_pat
         prepare(broken, BRATS_2018, CacheSettings())
 
 
+def test_a_scaled_image_keeps_its_box_and_the_air_out_of_the_mean(case, tmp_path):
+    """int16 with an intercept stores no exact 0; its brain is that of the same numbers in float32."""
+
+    def centre(image):
+        voxels = image.get_fdata(dtype=np.float32)
+        moved = voxels * (1000 / voxels.max()) - 300
+        moved[np.abs(moved) < 1] = 1
+        return np.where(voxels == 0, 0, moved).astype(np.float32)
+
+    def stored_as(dtype):
+        (tmp_path / dtype).mkdir()
+        paths = {}
+        for modality, path in case.images.items():
+            image = nibabel.load(path)
+            paths[modality] = tmp_path / dtype / path.name
+            changed = nibabel.Nifti1Image(centre(image), image.affine)
+            changed.set_data_dtype(dtype)
+            nibabel.save(changed, paths[modality])
+        return prepare(replace(case, images=paths), BRATS_2018, CacheSettings())
+
+    expected, found = stored_as("float32"), stored_as("int16")
+    assert found.geometry == expected.geometry
+    np.testing.assert_allclose(found.image.astype(float), expected.image.astype(float), atol=0.02)
+
+
 def test_nan_and_empty_images_are_refused_by_name(case, tmp_path):
     for spoil, said in ((lambda v: v * np.nan, "NaN"), (lambda v: v * 0, "empty")):
         path = tmp_path / f"{said}.nii.gz"

@@ -25,7 +25,7 @@ _UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError
 class Volume:
     """A scan or a segmentation on its own grid."""
 
-    voxels: NDArray[np.generic]  # in the type of the file, scaled if its header says so
+    voxels: NDArray[np.generic]  # in the type of the file, scaled if its header says so, with 0 as 0
     affine: NDArray[np.float64]  # (4, 4), voxel indices to mm
     is_placed: bool = True  # False: the file does not say where its voxels lie, and its affine is made up
 
@@ -75,7 +75,19 @@ def read_volume(path: Path) -> Volume:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
+    _restore_zeros(volume.voxels, image.dataobj)
     return volume
+
+
+def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:
+    """Set to 0, in place, what 0 reads back as where a file stores whole numbers with a slope and an intercept.
+
+    Such a file holds multiples of the slope plus the intercept, and 0 need not be among them: the air around a brain
+    then comes back as some 1e-4, at most half a step, and whoever asks which voxels are not 0 takes it for brain.
+    """
+    slope, intercept = getattr(stored, "slope", 1.0), getattr(stored, "inter", 0.0)
+    if slope != 1 and intercept and stored.dtype.kind in "iu":
+        voxels[np.abs(voxels) <= abs(slope) / 2] = 0
 
 
 def _check_header(path: Path, image: Any, affine: NDArray[np.float64]) -> None:
