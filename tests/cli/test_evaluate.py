@@ -3,11 +3,17 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
+import nibabel
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.datalist import read_datalist, write_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS
 
@@ -19,7 +25,8 @@ def evaluate(capsys, *words, status=0) -> dict:
 
 def test_sites_are_scored_in_one_document(trained_results, phantom_sites, tmp_path, capsys):
     document = evaluate(capsys, trained_results, phantom_sites, "--section", "all", "--out", tmp_path)
-    assert (document["cases"], document["patients"], document["rejected"]) == (8, 8, [])
+    assert (document["cases"], document["patients"]) == (8, 8)
+    assert (document["rejected"], document["unreached"]) == ([], 0)
     assert document == json.loads((tmp_path / "evaluation.json").read_text())
     assert "Dice 1" in document["empty_region_rule"]
     assert set(document["metrics"]) == set(DETAILED_METRICS)
@@ -52,6 +59,52 @@ def test_a_bad_case_is_said_and_the_others_are_scored(trained_results, phantom_s
     assert rejected["case"] == broken.name
     assert "t2" in rejected["reason"]
     assert document["cases"] == len(read_datalist(tmp_path / "site-1").training) - 1
+
+
+def test_a_mirrored_segmentation_is_left_out_and_said(trained_results, phantom_sites, tmp_path, capsys):
+    shutil.copytree(phantom_sites / "site-1", tmp_path / "site-1")
+    mirrored = read_datalist(tmp_path / "site-1").training[0]
+    nibabel.save(nibabel.as_closest_canonical(nibabel.load(mirrored.label)), mirrored.label)
+    document = evaluate(capsys, trained_results, tmp_path / "site-1", "--section", "training", status=1)
+    [rejected] = document["rejected"]
+    assert rejected["case"] == mirrored.name
+    assert "must lie on its images' grid" in rejected["reason"]
+
+
+def test_what_does_not_fit_into_memory_is_left_out_and_said(trained_results, phantom_sites, tmp_path, capsys):
+    """A window of these sides is 432 TB, which torch asks the system for."""
+    window = ("--window", 30000, 30000, 30000)
+    document = evaluate(capsys, trained_results, phantom_sites, *window, "--out", tmp_path, status=1)
+    assert len(document["rejected"]) == 2
+    assert all("memory: give a smaller --window than 30000" in rejected["reason"] for rejected in document["rejected"])
+    assert document == json.loads((tmp_path / "evaluation.json").read_text())
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_leaves_what_it_has_scored(trained_results, phantom_sites, tmp_path, end):
+    site = read_datalist(phantom_sites / "site-1")
+    many = tuple(replace(site.training[0], name=f"case-{k}", patient=f"case-{k}") for k in range(500))
+    (tmp_path / "site-1").mkdir()
+    write_datalist(tmp_path / "site-1", replace(site, training=many, validation=(), test=()))
+    command = [sys.executable, "-m", "fedbrats.cli.main", "evaluate", trained_results, tmp_path / "site-1"]
+    command += ["--section", "training", "--threads", 1, "--device", "cpu", "--out", tmp_path / "out"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    table, document = tmp_path / "out" / "evaluation.csv", tmp_path / "out" / "evaluation.json"
+    while not table.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(end)
+    _, error = process.communicate(timeout=60)
+    rows = len(table.read_text().splitlines()) - 1
+    assert rows >= len(REGIONS)
+    if end == signal.SIGKILL:  # nobody can write anything then
+        assert not document.exists()
+        return
+    assert process.returncode == 128 + end
+    found = json.loads(document.read_text())
+    assert found["cases"] == len(found["scores"]) >= rows // len(REGIONS)
+    assert found["cases"] + found["unreached"] == 500
+    assert found["unreached"] > 0
+    assert f"ended before {found['unreached']} of the cases" in error
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_every_case_gets_a_mask_a_picture_and_volumes(trained_results, folder, t
     out = tmp_path / "out"
     document, _ = predict(capsys, trained_results, folder, "--out", out, "--probabilities")
     assert document == json.loads((out / "predictions.json").read_text())
+    assert document["unreached"] == 0
     assert document["convention"] == "brats-2018"  # as the segmentations beside the scans have it
     with (out / "volumes.csv").open() as stream:
         rows = {row["case"]: row for row in csv.DictReader(stream)}
@@ -115,6 +116,39 @@ def test_a_bad_segmentation_hinders_no_prediction(trained_results, folder, tmp_p
     assert "prediction" in entry
     assert "the truth is not drawn" in entry["warnings"][0]
     assert "look at this one" in error
+
+
+def test_a_mirrored_segmentation_is_not_drawn(trained_results, folder, tmp_path, capsys):
+    case = find_cases(folder)[0]
+    nibabel.save(nibabel.as_closest_canonical(nibabel.load(case.label)), case.label)
+    document, _ = predict(capsys, trained_results, case.label.parent, "--out", tmp_path / "out")
+    [entry] = document["cases"]
+    assert "overlay" in entry
+    assert any("the truth is not drawn" in said and "its images' grid" in said for said in entry["warnings"])
+
+
+def test_what_does_not_fit_into_memory_is_refused_in_a_sentence(trained_results, folder, tmp_path, capsys):
+    """A window of these sides is 432 TB, which torch asks the system for."""
+    window = ("--window", 30000, 30000, 30000)
+    document, error = predict(capsys, trained_results, folder, "--out", tmp_path / "out", *window, status=1)
+    assert len(document["cases"]) == 3
+    assert all("memory: give a smaller --window than 30000" in entry["refused"] for entry in document["cases"])
+    assert error.count("does not fit into memory") == 3
+    assert document == json.loads((tmp_path / "out" / "predictions.json").read_text())
+
+
+def test_a_command_that_ends_early_leaves_what_it_has_done(trained_results, folder, tmp_path, capsys):
+    first, second, _ = find_cases(folder)
+    out = tmp_path / "out"
+    (out / f"{second.name}_prediction.nii.gz").mkdir(parents=True)  # no file can be written in its place
+    words = [str(trained_results), str(folder), "--out", str(out), "--threads", "1", "--device", "cpu"]
+    assert main(["predict", *words]) == 1
+    assert f"{second.name}_prediction.nii.gz" in capsys.readouterr().err
+    document = json.loads((out / "predictions.json").read_text())
+    assert [entry["case"] for entry in document["cases"]] == [first.name]
+    assert document["unreached"] == 2
+    with (out / "volumes.csv").open() as stream:
+        assert [row["case"] for row in csv.DictReader(stream)] == [first.name]
 
 
 def test_cases_without_segmentation_are_what_it_is_for(trained_results, folder, tmp_path, capsys):

@@ -49,14 +49,20 @@ def test_the_same_arguments_make_the_same_sites(
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "other" / f).read_bytes() for f in files)
 
 
-def test_table_says_what_was_left_out(phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("breakage", "said"),
+    [("truncated", "unreadable"), ("unplaced", "unplaced: t2 does not say how its voxels lie in the patient")],
+)
+def test_table_says_what_was_left_out(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], breakage: str, said: str
+) -> None:
     source = tmp_path / "source"
     split(capsys, phantom_sites, "--sites", 1, "--copy", "--out", source)
     broken = find_cases(source)[2]
-    BREAKAGES["truncated"].apply(broken)
+    BREAKAGES[breakage].apply(broken)
     assert main(["split", str(source), "--sites", "2", "--by", "unequal", "--out", str(tmp_path / "sites")]) == 0
     out = capsys.readouterr().out
-    assert f"left out: {broken.name}: unreadable" in out
+    assert f"left out: {broken.name}: {said}" in out
     assert "label convention: brats-2018 (ET=4)" in out
     assert sum(len(read_datalist(site).cases) for site in find_sites(tmp_path / "sites")) == 7
 

@@ -111,6 +111,19 @@ def _brighten(case: Case) -> None:
     rewrite(case, "t2", lambda _: (np.asanyarray(nibabel.load(case.files["t1"]).dataobj) * 2).astype(np.int16))
 
 
+def _unplace(*roles: str) -> Callable[[Case], None]:
+    """Take away the codes that say where the voxels of these files lie."""
+
+    def apply(case: Case) -> None:
+        for role in roles:
+            image = nibabel.load(case.files[role])
+            image.set_qform(None, 0)
+            image.set_sform(None, 0)
+            case.files[role].write_bytes(gzip.compress(image.to_bytes(), compresslevel=1))
+
+    return apply
+
+
 def _fill_background(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.where(voxels == 0, 3, voxels)
 
@@ -147,6 +160,9 @@ BREAKAGES = {
     "no-nifti": Breakage("unreadable", "t1", lambda case: case.files["t1"].write_text("not found")),
     "no-content": Breakage("unreadable", SEGMENTATION, lambda case: case.files[SEGMENTATION].write_bytes(b"")),
     "four-dimensions": Breakage("wrong-dimensions", "t2", _rewriting("t2", lambda v: np.stack([v, v], axis=-1))),
+    "unplaced": Breakage("unplaced", "t2", _unplace("t2")),
+    "unplaced-segmentation": Breakage("unplaced", SEGMENTATION, _unplace(SEGMENTATION)),
+    "unplaced-case": Breakage("unplaced", "t1", _unplace(*MODALITIES, SEGMENTATION)),
     "shape": Breakage("grid-mismatch", "t1", _rewriting("t1", lambda v: v[:, :, 1:])),
     "affine": Breakage("grid-mismatch", SEGMENTATION, _rewriting(SEGMENTATION, lambda v: v, shift_mm=5.0)),
     "nan": Breakage("not-finite", "flair", _rewriting("flair", _put(float("nan")))),

@@ -41,6 +41,15 @@ def test_breakage_is_named_with_case_and_file(name: str, sound_case: Case, tmp_p
         assert problems[0].file == ""
 
 
+def test_a_case_without_any_code_is_one_problem_and_its_labels_are_still_read(sound_case: Case, tmp_path: Path) -> None:
+    case = break_case(sound_case, tmp_path, "Phantom_x", BREAKAGES["unplaced-case"])
+    examination = examine_case(case)
+    (problem,) = examination.problems
+    assert problem.message.startswith("each of t1, t1ce, t2, flair, seg does not say how its voxels lie in the patient")
+    assert "convert the scan anew from DICOM, or set the code" in problem.message
+    assert set(examination.labels or ()) == {1, 2, 4}
+
+
 @pytest.mark.parametrize("name", [name for name in BREAKAGES if name.startswith("exchanged")])
 def test_exchange_names_both_modalities(name: str, sound_case: Case, tmp_path: Path) -> None:
     _, first, second = name.split("-")

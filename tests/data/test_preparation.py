@@ -11,6 +11,7 @@ from fedbrats.data.datalist import read_datalist
 from fedbrats.data.preparation import CacheSettings, prepare, restore_mask, restore_probabilities
 from fedbrats.data.regions import BRATS_2018, labels_to_regions
 from fedbrats.errors import ConfigurationError, DataError
+from tests.data.broken import BREAKAGES, break_case
 
 
 @pytest.fixture
@@ -108,6 +109,47 @@ def test_files_on_different_grids_are_refused_by_name(case, tmp_path):
     broken = replace(case, images={**case.images, "flair": cut})
     with pytest.raises(DataError, match=rf"{case.name}: {cut.name}: .* one grid"):
         prepare(broken, BRATS_2018, CacheSettings())
+
+
+def test_a_segmentation_on_another_grid_is_refused_by_name(case, tmp_path):
+    moved = tmp_path / case.label.name
+    image = nibabel.load(case.label)
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj)[::-1], image.affine @ np.diag([-1, 1, 1, 1])), moved)
+    with pytest.raises(DataError, match=rf"{case.name}: {moved.name}: .* mm away .* its images' grid"):
+        prepare(replace(case, label=moved), BRATS_2018, CacheSettings())
+
+
+@pytest.mark.parametrize("breakage", ["unplaced", "unplaced-segmentation"])
+def test_a_file_that_does_not_say_where_it_lies_is_refused_by_name(case, tmp_path, breakage):
+    broken = break_case(case, tmp_path, "Phantom_x", BREAKAGES[breakage])
+    named = broken.files[BREAKAGES[breakage].role].name
+    with pytest.raises(DataError, match=rf"Phantom_x: {named} does not say how its voxels lie .* DICOM"):
+        prepare(broken, BRATS_2018, CacheSettings())
+
+
+def test_a_scaled_image_keeps_its_box_and_the_air_out_of_the_mean(case, tmp_path):
+    """int16 with an intercept stores no exact 0; its brain is that of the same numbers in float32."""
+
+    def centre(image):
+        voxels = image.get_fdata(dtype=np.float32)
+        moved = voxels * (1000 / voxels.max()) - 300
+        moved[np.abs(moved) < 1] = 1
+        return np.where(voxels == 0, 0, moved).astype(np.float32)
+
+    def stored_as(dtype):
+        (tmp_path / dtype).mkdir()
+        paths = {}
+        for modality, path in case.images.items():
+            image = nibabel.load(path)
+            paths[modality] = tmp_path / dtype / path.name
+            changed = nibabel.Nifti1Image(centre(image), image.affine)
+            changed.set_data_dtype(dtype)
+            nibabel.save(changed, paths[modality])
+        return prepare(replace(case, images=paths), BRATS_2018, CacheSettings())
+
+    expected, found = stored_as("float32"), stored_as("int16")
+    assert found.geometry == expected.geometry
+    np.testing.assert_allclose(found.image.astype(float), expected.image.astype(float), atol=0.02)
 
 
 def test_nan_and_empty_images_are_refused_by_name(case, tmp_path):

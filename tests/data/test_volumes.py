@@ -33,6 +33,34 @@ def test_a_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
     assert one == same != other
 
 
+def test_air_stays_zero_in_a_file_with_a_slope_and_an_intercept(tmp_path: Path) -> None:
+    """nibabel writes numbers of both signs as int16 so that their range fits, and then no whole number stands for 0."""
+    values = np.zeros((8, 9, 10), np.float32)
+    values[2:6, 2:7, 3:8] = np.random.default_rng(0).uniform(-300, 700, (4, 5, 5))
+    image = nibabel.Nifti1Image(values, AFFINE)
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    written = nibabel.load(tmp_path / "a.nii.gz")
+    step = written.dataobj.slope
+    air = values == 0
+    as_nibabel_reads = np.asanyarray(written.dataobj)
+    assert (as_nibabel_reads[air] != 0).all()
+    found = read_volume(tmp_path / "a.nii.gz").voxels
+    assert (found[air] == 0).all()
+    np.testing.assert_array_equal(found[~air], as_nibabel_reads[~air])
+    np.testing.assert_allclose(found, values, atol=step)
+
+
+def test_numbers_without_an_intercept_or_a_slope_stay_as_they_are(tmp_path: Path) -> None:
+    for slope, intercept in ((0.5, 0.0), (1.0, -0.25), (np.nan, 3.0)):
+        path = tmp_path / f"{slope}.nii"
+        content = bytearray(nibabel.Nifti1Image(VOXELS, AFFINE).to_bytes())
+        content[112:120] = np.array([slope, intercept], "<f4").tobytes()  # nibabel would choose its own
+        path.write_bytes(content)
+        read = np.asanyarray(nibabel.load(path).dataobj)
+        np.testing.assert_array_equal(read_volume(path).voxels, read)
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: float) -> None:

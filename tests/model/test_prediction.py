@@ -14,6 +14,7 @@ from fedbrats.data.regions import BRATS_2018
 from fedbrats.errors import DataError
 from fedbrats.model.prediction import Predictor, read_truth
 from fedbrats.model.saved import load_model
+from tests.data.broken import BREAKAGES, break_case
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,12 @@ def rewrite(case, folder, change) -> Case:
     return replace(case, images=written, label=label)
 
 
+def mirror(image, order):
+    """The image with its voxels in another order, still at the same place."""
+    start = orientations.io_orientation(image.affine)
+    return image.as_reoriented(orientations.ornt_transform(start, orientations.axcodes2ornt(order)))
+
+
 def dice(a, b) -> float:
     return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
 
@@ -62,8 +69,7 @@ def test_there_is_something_to_compare(expected, case):
 @pytest.mark.parametrize("order", ["RAS", "LPS", "PIR", "SAL", "ILA"])
 def test_a_turned_or_mirrored_scan_gets_the_same_mask_turned_alike(predictor, case, expected, tmp_path, order):
     def turn(image):
-        start = orientations.io_orientation(image.affine)
-        return image.as_reoriented(orientations.ornt_transform(start, orientations.axcodes2ornt(order)))
+        return mirror(image, order)
 
     turned = rewrite(case, tmp_path, turn)
     found = predictor.predict(turned)
@@ -135,6 +141,54 @@ def test_flips_and_windows_see_the_same_where_a_voxel_speaks_for_itself(predicto
     for changes in ({"flips": True}, {"window": (8, 8, 8)}):
         found = replace(predictor, **changes).predict(case)
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("spoil", [lambda image: mirror(image, "RAS"), lambda image: image.slicer[1:]])
+def test_a_truth_on_another_grid_is_not_compared(predictor, case, tmp_path, spoil):
+    """Mirrored it has the shape of the scans, so that voxel by voxel a good prediction would score near 0."""
+    label = tmp_path / case.label.name
+    nibabel.save(spoil(nibabel.load(case.label)), label)
+    for refuse in (read_truth, predictor.score):
+        with pytest.raises(DataError, match=rf"case {case.name}: {label.name}: .* must lie on its images' grid"):
+            refuse(replace(case, label=label), BRATS_2018)
+
+
+def test_a_truth_is_placed_by_its_images(case, tmp_path):
+    broken = break_case(case, tmp_path, "Phantom_x", BREAKAGES["unplaced-case"])
+    with pytest.raises(DataError, match=r"case Phantom_x: .*_t1\.nii\.gz does not say how its voxels lie"):
+        read_truth(broken, BRATS_2018)
+
+
+class Failing(torch.nn.Module):
+    """A network that does what is asked of it instead of predicting."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+
+    def forward(self, images):
+        return self.work()
+
+
+@pytest.mark.parametrize(
+    ("window", "advice"), [(None, "give --window 96 96 96 or"), ((64, 64, 32), "give a smaller --window than 64 64 32")]
+)
+@pytest.mark.parametrize("take", [lambda: torch.empty(2**52, dtype=torch.uint8), lambda: np.empty(2**52, np.uint8)])
+def test_a_case_that_does_not_fit_into_memory_says_what_to_do(trained_results, case, take, window, advice):
+    model = load_model(trained_results)
+    model.network.net = Failing(take)
+    predictor = Predictor(model, torch.device("cpu"), window)
+    for ask in (lambda: predictor.predict(case), lambda: predictor.score(case, BRATS_2018)):
+        with pytest.raises(DataError, match=f"case {case.name} does not fit into memory: {advice}") as caught:
+            ask()
+        assert caught.value.__context__ is None  # what the case held in memory is free
+
+
+def test_another_fault_of_a_network_is_no_matter_of_memory(trained_results, case):
+    model = load_model(trained_results)
+    model.network.net = Failing(lambda: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        Predictor(model, torch.device("cpu")).predict(case)
 
 
 def test_a_case_that_cannot_be_scored_is_named(predictor, case):

@@ -118,6 +118,16 @@ def test_refusals_versions_seeds_and_checksums_are_there(page, federated):
     assert read_results(federated)[0].checksums["global_model.pt"] in page
 
 
+def test_an_evaluation_that_was_ended_early_says_so(federated, tmp_path):
+    folder = shutil.copytree(federated[0], tmp_path / "run")
+    document = {"section": "test", "empty_region_rule": "both empty: Dice 1", "metrics": {}}
+    for unreached, said in ((3, True), (0, False)):
+        (folder / "evaluation.json").write_text(json.dumps({**document, "unreached": unreached}))
+        page = write_page(read_results([folder]), "A report")
+        assert "every metric, on each scan&#x27;s own grid, test cases" in page
+        assert ("the evaluation ended before 3 of them" in page) == said
+
+
 def test_a_cross_site_evaluation_is_a_heat_map_and_no_method(page):
     section = page.split('<h2 id="cross-site-evaluation">')[1].split("</section>")[0]
     for said in ("fedavg", "fedper with each site's own personal part", "fedper with the personal part of south"):

@@ -10,8 +10,9 @@ weights needs a site's own part with --personal, and is then that site's. DATA i
 folder of BraTS cases, which then counts as one site.
 
 --json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
-median, patients, sites, worst_site, gap), scores (one a case) and rejected. --out writes it as evaluation.json, and
-evaluation.csv with a row a case and region; written into a results folder, `fedbrats report` shows it.
+median, patients, sites, worst_site, gap), scores (one a case), rejected, and unreached, the number of cases that the
+command ended before. --out writes it as evaluation.json, and evaluation.csv with a row a case and region; written into
+a results folder, `fedbrats report` shows it. What was scored is written too when something ends the command.
 
 Exit status: 0 every case was scored, 1 some were not (standard error says why).
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score every case, print, save."""
-    from fedbrats.atomic import write_json_atomic, write_text_atomic
-    from fedbrats.report.evaluation import EVALUATION_FILE, TABLE_FILE, evaluation_document, evaluation_table
-
+    """Score every case, save, print."""
     sites = _read_sites(args.data, args.section, args.convention)
     predictor = open_predictor(args)
-    scores, rejected = _score_sites(predictor, sites, args.section)
+    tally = _Tally(_choose_cases(sites, args.section))
     about = {
         "model": str(predictor.model.path),
         "sha256": predictor.model.sha256,
@@ -67,15 +66,33 @@ def run(args: argparse.Namespace) -> int:
         "section": args.section,
         "flips": args.flips,
     }
-    document = {**evaluation_document(scores, about), "rejected": rejected}
-    if args.out:
-        write_json_atomic(args.out / EVALUATION_FILE, document)
-        write_text_atomic(args.out / TABLE_FILE, evaluation_table(scores))
+    try:
+        _score_cases(predictor, tally, args.out)
+    except BaseException:  # a person's Ctrl-C too: what was scored may have taken hours
+        if args.out and tally.scores:
+            _save(tally, about, args.out)
+            say(f"evaluate: ended before {tally.unreached} of the cases; the others are in {args.out}")
+        raise
+    document = _save(tally, about, args.out)
     if args.json:
         print_json(document)
     else:
         _print_metrics(document)
-    return 1 if rejected else 0
+    return 1 if tally.rejected else 0
+
+
+@dataclass
+class _Tally:
+    """The cases to score, each with its site, and how far things are: scores by site, and why a case has none."""
+
+    wanted: list[tuple[Datalist, Case]]
+    scores: dict[str, list[DetailedScore]] = field(default_factory=dict)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def unreached(self) -> int:
+        """How many cases are still to come."""
+        return len(self.wanted) - len(self.rejected) - sum(map(len, self.scores.values()))
 
 
 def _read_sites(folders: Sequence[Path], section: str, convention: str | None) -> list[Datalist]:
@@ -111,22 +128,44 @@ def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
     return Datalist(folder.resolve().name, settled, **{"test" if section == "all" else section: cases})
 
 
-def _score_sites(
-    predictor: Predictor, sites: Sequence[Datalist], section: str
-) -> tuple[dict[str, list[DetailedScore]], list[dict[str, str]]]:
-    """Scores by site, and the cases that could not be scored with the reason."""
+def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:
     wanted = [(site, case) for site in sites for case in _section_of(site, section)]
     if not wanted:
         raise DataError(f"there is no {section} case to evaluate; choose another --section")
-    scores: dict[str, list[DetailedScore]] = {}
-    rejected: list[dict[str, str]] = []
-    for site, case in follow(wanted, len(wanted), "scoring cases"):
+    return wanted
+
+
+def _score_cases(predictor: Predictor, tally: _Tally, out: Path | None) -> None:
+    """Score case after case; one that cannot be scored is said, and the others go on."""
+    for site, case in follow(tally.wanted, len(tally.wanted), "scoring cases"):
         try:
-            scores.setdefault(site.site, []).append(predictor.score(case, site.convention))
+            score = predictor.score(case, site.convention)
+            tally.scores.setdefault(site.site, []).append(score)
         except DataError as error:
-            rejected.append({"site": site.site, "case": case.name, "reason": str(error)})
+            tally.rejected.append({"site": site.site, "case": case.name, "reason": str(error)})
             say(f"evaluate: {error}")
-    return scores, rejected
+        _save_table(tally, out)
+
+
+def _save(tally: _Tally, about: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """The document of what was scored, also written where there is a folder for it."""
+    from fedbrats.atomic import write_json_atomic
+    from fedbrats.report.evaluation import EVALUATION_FILE, evaluation_document
+
+    counts = {"rejected": tally.rejected, "unreached": tally.unreached}
+    document = {**evaluation_document(tally.scores, about), **counts}
+    if out:
+        write_json_atomic(out / EVALUATION_FILE, document)
+    return document
+
+
+def _save_table(tally: _Tally, out: Path | None) -> None:
+    """After each case: a process that the system kills for its memory writes nothing at its end."""
+    from fedbrats.atomic import write_text_atomic
+    from fedbrats.report.evaluation import TABLE_FILE, evaluation_table
+
+    if out:
+        write_text_atomic(out / TABLE_FILE, evaluation_table(tally.scores))
 
 
 def _section_of(site: Datalist, section: str) -> tuple[Case, ...]:

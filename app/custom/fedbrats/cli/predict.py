@@ -5,10 +5,11 @@ Each case is checked first; what cannot be predicted safely is refused with the 
 
 DIR gets, for every case: CASE_prediction.nii.gz (grid, affine and header of the case's T1), CASE_overlay.png (three
 planes through the tumour, prediction solid, truth dashed) and with --probabilities CASE_probability_WT.nii.gz and so
-on; and volumes.csv and predictions.json over all cases.
+on; and volumes.csv and predictions.json over all cases, written anew after each, so that a command that ends before its
+last case leaves what it has done.
 
---json prints predictions.json: model, sha256, convention, and cases, a list of {case, prediction, overlay, volumes_ml,
-seconds, warnings} or, where a case was refused, {case, refused}.
+--json prints predictions.json: model, sha256, convention, cases, a list of {case, prediction, overlay, volumes_ml,
+seconds, warnings} or, where a case was refused, {case, refused}, and unreached, the number of cases still to come.
 
 Exit status: 0 every case was predicted, 1 some were refused (standard error says why).
 
@@ -64,14 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
-    from fedbrats.atomic import write_json_atomic, write_text_atomic
-
     examinations = examine_cases(args.cases, workers=1)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)
     convention = get_convention(args.convention) if args.convention else settled or BRATS_2018
     cases = [examination.case for examination in examinations]
-    entries = []
+    model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}
+    entries: list[dict[str, Any]] = []
+    document = {**model, "convention": convention.name, "cases": entries}
     for case in follow(cases, len(cases), "predicting"):
         own = [p for p in problems if p.case == case.name and not _is_about_truth(p, case)]
         entries.append(_predict(case, own, predictor, convention, settled, args))
@@ -79,15 +80,21 @@ def run(args: argparse.Namespace) -> int:
             say(f"predict: {case.name} is refused: {entries[-1]['refused']}")
         for warning in entries[-1].get("warnings", ()):
             say(f"predict: {case.name}: look at this one: {warning}")
-    model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}
-    document = {**model, "convention": convention.name, "cases": entries}
-    write_json_atomic(args.out / INDEX_FILE, document)
-    write_text_atomic(args.out / VOLUMES_FILE, _volumes_table(entries))
+        document["unreached"] = len(cases) - len(entries)
+        _write_lists(document, args.out)
     if args.json:
         print_json(document)
     else:
         _print_entries(entries, args.out)
     return 1 if any("refused" in entry for entry in entries) else 0
+
+
+def _write_lists(document: dict[str, Any], out: Path) -> None:
+    """Write what is over all cases. After each: a process that the system kills for its memory writes nothing then."""
+    from fedbrats.atomic import write_json_atomic, write_text_atomic
+
+    write_json_atomic(out / INDEX_FILE, document)
+    write_text_atomic(out / VOLUMES_FILE, _volumes_table(document["cases"]))
 
 
 def _judge(examinations: Sequence[Any]) -> tuple[LabelConvention | None, list[Problem]]:
@@ -152,13 +159,10 @@ def _find_truth(
     try:
         if convention is None:
             raise DataError(f"the label convention of {case.label.name} is unclear")
-        truth = read_truth(case, convention)
-        if truth.shape != prediction.probabilities.shape:
-            raise DataError(f"{case.label.name} lies on another grid than the images")
+        return read_truth(case, convention)
     except DataError as error:
         warnings.append(f"the truth is not drawn: {error}")
         return None
-    return truth
 
 
 def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out: Path) -> Path:

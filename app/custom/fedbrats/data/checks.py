@@ -6,7 +6,7 @@ half a second of one core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from fedbrats.data import appearance
 from fedbrats.data.cases import MODALITIES, SEGMENTATION, Case
+from fedbrats.data.placement import UNPLACED
 from fedbrats.data.problems import Problem, make_problem
 from fedbrats.data.regions import LabelConvention
 from fedbrats.data.segmentations import LabelVolumes, measure_labels
-from fedbrats.data.volumes import Volume, grid_gap, read_volume
+from fedbrats.data.volumes import Volume, read_volume
 from fedbrats.errors import DataError
 
 MIN_COVERAGE = 0.95  # of the brain; 0.979 is the lowest of the real modalities that are whole
@@ -57,7 +58,9 @@ def examine_case(case: Case) -> Examination:
         problems += found
         if not found:
             volumes[role] = volume
-    problems += list(_check_grids(case, volumes)) or _check_appearance(case, volumes)
+    placed = {role: volume for role, volume in volumes.items() if volume.is_placed}
+    problems += _check_placement(case, [role for role in volumes if role not in placed])
+    problems += list(_check_grids(case, placed)) or _check_appearance(case, placed)
     labels, found = _read_labels(case, volumes.get(SEGMENTATION))
     prints = {m: volumes[m].fingerprint for m in MODALITIES if m in volumes}
     return Examination(case, tuple(problems + found), labels, prints)
@@ -106,13 +109,21 @@ def _read_labels(case: Case, segmentation: Volume | None) -> tuple[LabelVolumes 
     return labels, []
 
 
+def _check_placement(case: Case, unplaced: Sequence[str]) -> Iterator[Problem]:
+    """One problem a case: whatever wrote one of its files so mostly wrote them all."""
+    if unplaced:
+        names = f"each of {', '.join(unplaced)}" if len(unplaced) > 1 else unplaced[0]
+        yield make_problem(case.name, case.files[unplaced[0]], "unplaced", f"{names} {UNPLACED}")
+
+
 def _check_grids(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:
     """Against the grid that most files share, so that the odd one out is named and not the others."""
     if not volumes:
         return
-    usual = max(volumes.values(), key=lambda one: sum(grid_gap(one, other) is None for other in volumes.values()))
-    for role, volume in volumes.items():
-        if gap := grid_gap(usual, volume):
+    grids = {role: volume.grid for role, volume in volumes.items()}
+    usual = max(grids.values(), key=lambda one: sum(one.gap(other) is None for other in grids.values()))
+    for role, grid in grids.items():
+        if gap := usual.gap(grid):
             yield make_problem(case.name, case.files[role], "grid-mismatch", gap)
 
 

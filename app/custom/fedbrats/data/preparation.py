@@ -13,9 +13,10 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from fedbrats.data.cases import MODALITIES, Case
+from fedbrats.data.placement import UNPLACED, Grid
 from fedbrats.data.regions import LabelConvention, labels_to_regions
 from fedbrats.data.resampling import grid_matrix, resample
-from fedbrats.data.volumes import Volume, grid_gap, read_volume
+from fedbrats.data.volumes import Volume, read_volume
 from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.settings import read_settings
 
@@ -120,7 +121,7 @@ class PreparedCase:
 def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) -> PreparedCase:
     """Read and prepare one case. Raises: DataError naming the case and the file that cannot be used."""
     images, affine = _read_images(case)
-    labels = _read_labels(case, Volume(images[0], affine))
+    labels = None if case.label is None else read_labels(case, Grid(images[0].shape, affine))
     whole = Geometry(_as_tuples(affine), images[0].shape, (1.0, 1.0, 1.0), _full_box(images[0].shape))
     images = [_reorient(image, whole.to_lps) for image in images]
     shown = images if labels is None else [*images, labels := _reorient(labels, whole.to_lps)]
@@ -131,8 +132,29 @@ def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) ->
     # Cropping first keeps the memory of a full-size case to what its brain takes.
     kept, matrices = _source_of(box, step, shape)
     prepared = [_normalise(_resample(image[kept].astype(np.float32), matrices), settings) for image in images]
-    mask = None if labels is None else _resample_regions(_regions_of(case, labels[kept], convention), matrices)
+    mask = None if labels is None else _resample_regions(regions_of(case, labels[kept], convention), matrices)
     return PreparedCase(_as_stored(case, prepared), mask, geometry)
+
+
+def read_labels(case: Case, images: Grid) -> NDArray[Any]:
+    """The labels (X, Y, Z) of a case that has a segmentation, as they are stored.
+
+    images: where the case's images lie. Raises: DataError naming the case, if the segmentation does not lie there too.
+    """
+    assert case.label is not None
+    labels = _read_volume(case, case.label)
+    if gap := images.gap(labels.grid):
+        raise DataError(f"case {case.name}: {case.label.name}: {gap}; a segmentation must lie on its images' grid")
+    return labels.voxels
+
+
+def regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
+    """The regions, uint8 (3, X, Y, Z), of a case's labels. Raises: DataError naming the case, for an unknown label."""
+    assert case.label is not None
+    try:
+        return labels_to_regions(labels, convention)
+    except DataError as error:
+        raise DataError(f"case {case.name}: {case.label.name}: {error}") from None
 
 
 def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
@@ -164,28 +186,11 @@ def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
     for modality, path in zip(MODALITIES, case.image_paths, strict=True):
         volume = _read_volume(case, path)
         volumes.append(volume)
-        if gap := grid_gap(volumes[0], volume):
+        if gap := volumes[0].grid.gap(volume.grid):
             raise DataError(f"case {case.name}: {path.name}: {gap}; the images of a case must lie on one grid")
         if (volume.voxels == volume.voxels.flat[0]).all():
             raise DataError(f"case {case.name}: {path.name} ({modality}) is empty: every voxel is the same")
     return [volume.voxels for volume in volumes], volumes[0].affine
-
-
-def _read_labels(case: Case, images: Volume) -> NDArray[Any] | None:
-    if case.label is None:
-        return None
-    labels = _read_volume(case, case.label)
-    if gap := grid_gap(images, labels):
-        raise DataError(f"case {case.name}: {case.label.name}: {gap}")
-    return labels.voxels
-
-
-def _regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
-    assert case.label is not None
-    try:
-        return labels_to_regions(labels, convention)
-    except DataError as error:
-        raise DataError(f"case {case.name}: {case.label.name}: {error}") from None
 
 
 def _read_volume(case: Case, path: Path) -> Volume:
@@ -200,6 +205,8 @@ def _read_volume(case: Case, path: Path) -> Volume:
         raise DataError(f"case {case.name}: {path.name} has the shape {voxels.shape}, expected a 3D volume")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"case {case.name}: {path.name} holds NaN or infinite values")
+    if not volume.is_placed:
+        raise DataError(f"case {case.name}: {path.name} {UNPLACED}")
     return Volume(voxels, volume.affine)
 
 

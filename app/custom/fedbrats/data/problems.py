@@ -23,6 +23,7 @@ KINDS = {
     "doubled-case": Kind(ERROR, "two folders hold a case of this name"),
     "unreadable": Kind(ERROR, "the file is truncated, damaged or no NIfTI"),
     "wrong-dimensions": Kind(ERROR, "the file is not one three-dimensional volume"),
+    "unplaced": Kind(ERROR, "the file does not say where its voxels lie in the patient: left and right are a guess"),
     "grid-mismatch": Kind(ERROR, "shape or affine differs from the case's other files"),
     "not-finite": Kind(ERROR, "NaN or infinity among the voxels"),
     "empty-image": Kind(ERROR, "every voxel has the same value"),

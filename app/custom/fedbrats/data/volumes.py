@@ -14,25 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.data.placement import Grid, check_edges, is_placed
 from fedbrats.errors import DataError
 
-SPACING_MM = (0.2, 10.0)  # from the finest to the coarsest that a scanner of brains gives
 MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
-GRID_TOLERANCE = 0.1  # voxels
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError, zlib.error, struct.error)
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True)
 class Volume:
     """A scan or a segmentation on its own grid."""
 
-    voxels: NDArray[np.generic]  # in the type of the file, scaled if its header says so
+    voxels: NDArray[np.generic]  # in the type of the file, scaled if its header says so, with 0 as 0
     affine: NDArray[np.float64]  # (4, 4), voxel indices to mm
+    is_placed: bool = True  # False: the file does not say where its voxels lie, and its affine is made up
 
-    @cached_property
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie."""
+        return Grid(self.voxels.shape, self.affine)
+
+    @property
     def spacing_mm(self) -> tuple[float, ...]:
         """The edges of a voxel."""
-        return tuple(float(edge) for edge in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return self.grid.spacing_mm
 
     @property
     def voxel_ml(self) -> float:
@@ -61,35 +66,28 @@ def read_volume(path: Path) -> Volume:
         image = nibabel.load(path)
         affine = np.asarray(image.affine, dtype=np.float64)
         _check_header(path, image, affine)
-        volume = Volume(np.asanyarray(image.dataobj), affine)
+        volume = Volume(np.asanyarray(image.dataobj), affine, is_placed(image.header))
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
+    except MemoryError:
+        raise DataError(f"{path} does not fit into memory, if it is as large as its header says") from None
     except (*_UNREADABLE, HeaderDataError, ImageFileError) as error:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
+    _restore_zeros(volume.voxels, image.dataobj)
     return volume
 
 
-def grid_gap(usual: Volume, volume: Volume) -> str | None:
-    """In words, how the grid of `volume` differs from the usual one; None if it does not."""
-    if volume.voxels.shape != usual.voxels.shape:
-        shapes = ["x".join(map(str, each.voxels.shape)) for each in (volume, usual)]
-        return f"the shape is {shapes[0]}, the case's other files have {shapes[1]}"
-    ends = np.array(np.meshgrid(*[(0, n - 1) for n in usual.voxels.shape], [1], indexing="ij")).reshape(4, -1)
-    gap_mm = float(np.abs(((volume.affine - usual.affine) @ ends)[:3]).max())
-    if not gap_mm <= GRID_TOLERANCE * min(usual.spacing_mm):
-        return f"the affine places a corner {gap_mm:.1f} mm away from where the case's other files have it"
-    return None
+def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:
+    """Set to 0, in place, what 0 reads back as where a file stores whole numbers with a slope and an intercept.
 
-
-def check_edges(path: Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The edges of a voxel in mm. Raises: DataError where they cannot be those of a scan of a brain."""
-    edges = np.linalg.norm(affine[:3, :3], axis=0)
-    if not ((edges >= SPACING_MM[0]) & (edges <= SPACING_MM[1])).all():
-        shown = " x ".join(f"{edge:g}" for edge in edges)
-        raise DataError(f"{path} has voxels of {shown} mm, expected edges of {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm")
-    return edges
+    Such a file holds multiples of the slope plus the intercept, and 0 need not be among them: the air around a brain
+    then comes back as some 1e-4, at most half a step, and whoever asks which voxels are not 0 takes it for brain.
+    """
+    slope, intercept = getattr(stored, "slope", 1.0), getattr(stored, "inter", 0.0)
+    if slope != 1 and intercept and stored.dtype.kind in "iu":
+        voxels[np.abs(voxels) <= abs(slope) / 2] = 0
 
 
 def _check_header(path: Path, image: Any, affine: NDArray[np.float64]) -> None:

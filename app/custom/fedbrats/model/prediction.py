@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -12,17 +13,20 @@ from numpy.typing import NDArray
 
 from fedbrats.data.cache import CachedCase
 from fedbrats.data.cases import Case
-from fedbrats.data.placement import open_placed
-from fedbrats.data.preparation import prepare, restore_probabilities
-from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention, labels_to_regions
-from fedbrats.data.volumes import read_volume
+from fedbrats.data.placement import Grid, open_placed
+from fedbrats.data.preparation import prepare, read_labels, regions_of, restore_probabilities
+from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention
 from fedbrats.errors import DataError
 from fedbrats.model.inference import THRESHOLD, keep_main_tumour, predict_probabilities
+from fedbrats.model.memory import is_out_of_memory, release_unused
 from fedbrats.model.metrics import DetailedScore, score_in_detail
 from fedbrats.model.saved import SavedModel
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
+
+Result = TypeVar("Result")
+SMALL_WINDOW = (96, 96, 96)  # what to try where a whole volume does not fit into memory
 
 
 @dataclass(frozen=True)
@@ -71,33 +75,60 @@ class Predictor:
     def predict(self, case: Case) -> Prediction:
         """Predict one case; its segmentation, if any, is not looked at.
 
-        Raises: DataError for a case that cannot be used, in one sentence that names the file.
+        Raises: DataError for a case that cannot be used, in one sentence that names the file, or that does not fit into
+            memory: the next one may be smaller.
         """
+        return self._within_memory(case, lambda: self._predict(case))
+
+    def score(self, case: Case, convention: LabelConvention) -> DetailedScore:
+        """Predict one case and score it in detail, on the grid of its scans. Raises: DataError, as `predict` does."""
+        return self._within_memory(case, lambda: self._score(case, convention))
+
+    def _predict(self, case: Case) -> Prediction:
         scan = open_placed(case.image_paths[0])
         # The convention reads labels, of which an unlabelled case has none.
         prepared = prepare(replace(case, label=None), BRATS_2018, self.model.preparation)
         cached = CachedCase(case.name, case.patient, prepared.image, None, prepared.geometry)
         network = self.model.network.to(self.device)
-        window = self.window or self.model.window
-        found = predict_probabilities(network, cached, device=self.device, window=window, flips=self.flips)
+        found = predict_probabilities(network, cached, device=self.device, window=self._window, flips=self.flips)
         probabilities, dropped = keep_main_tumour(found, self.model.component_share)
         dropped_ml = dropped * math.prod(prepared.geometry.spacing_mm) / 1000
         return Prediction(case, restore_probabilities(probabilities, prepared.geometry), scan, dropped_ml)
 
-    def score(self, case: Case, convention: LabelConvention) -> DetailedScore:
-        """Predict one case and score it in detail, on the grid of its scans. Raises: DataError."""
+    def _score(self, case: Case, convention: LabelConvention) -> DetailedScore:
         truth = read_truth(case, convention)
         prediction = self.predict(case)
-        if truth.shape != prediction.probabilities.shape:
-            raise DataError(f"case {case.name}: segmentation and images have different shapes")
         return score_in_detail(case.name, case.patient, prediction.mask, truth, prediction.spacing_mm)
+
+    @property
+    def _window(self) -> tuple[int, int, int] | None:
+        return self.window or self.model.window
+
+    def _within_memory(self, case: Case, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # The error is gone here, and with it the frames whose tensors it held.
+        release_unused(self.device)
+        sides = " ".join(map(str, self._window or SMALL_WINDOW))
+        advice = f"give a smaller --window than {sides}" if self._window else f"give --window {sides}"
+        raise DataError(f"case {case.name} does not fit into memory: {advice} or take a machine with more memory")
 
 
 def read_truth(case: Case, convention: LabelConvention) -> NDArray[np.uint8]:
-    """A case's segmentation as regions, uint8 (3, X, Y, Z). Raises: DataError naming the case."""
+    """A case's segmentation as regions, uint8 (3, X, Y, Z), on the grid of its images, of which a header is read.
+
+    Raises: DataError naming the case, if there is none or it lies on another grid, by the rule of training: compared
+        voxel by voxel, a mirrored one would make a good prediction look bad.
+    """
     if case.label is None:
         raise DataError(f"case {case.name} has no segmentation to compare with")
+    path = case.image_paths[0]
     try:
-        return labels_to_regions(np.asarray(read_volume(case.label).voxels), convention)
+        scan = open_placed(path)
     except DataError as error:
         raise DataError(f"case {case.name}: {error}") from None
+    images = Grid(scan.shape[:3], scan.affine)  # some files have a fourth dimension of 1
+    return regions_of(case, read_labels(case, images), convention)

@@ -75,6 +75,8 @@ def _detailed_metrics(runs: Sequence[Results]) -> str:
         ]
         columns = ("metric and region", "mean", "95 % interval", "median", "worst site", "gap")
         caption = f"{run.name}: every metric, on each scan's own grid, {run.evaluation['section']} cases"
+        if unreached := run.evaluation.get("unreached"):
+            caption += f"; the evaluation ended before {unreached} of them"
         rule = markup.paragraph(f"Empty regions: {run.evaluation['empty_region_rule']}.", "soft")
         tables.append(markup.details(f"Every metric of {run.name}", markup.table(caption, columns, rows) + rule))
     return "".join(tables)
