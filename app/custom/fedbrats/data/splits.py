@@ -119,6 +119,14 @@ def divide(
 def make_folds(homes: Sites, folds: int, rng: np.random.Generator) -> dict[str, int]:
     """Patient name -> fold, each site's patients spread evenly over the folds and so are all patients together."""
     order = [site[i] for site in homes.values() for i in rng.permutation(len(site))]
+def draw_test(homes: Sites, settings: SplitSettings) -> Sites:
+    """The test patients of each site, the same in every fold; two at least are left to train and validate on."""
+    # No fold moves this generator: test patients that changed with the fold would be trained on in another one.
+    rng = np.random.default_rng([settings.seed, 2])
+    counts = {site: _count_of(settings.test_share, len(own), len(own) - 2) for site, own in homes.items()}
+    return {site: [own[i] for i in rng.permutation(len(own))[: counts[site]]] for site, own in homes.items()}
+
+
     return {patient.name: k % folds for k, patient in enumerate(order)}
 
 
@@ -151,18 +159,22 @@ def _divide_sites(
 ) -> tuple[Datalist, ...]:
     rng = np.random.default_rng([settings.seed, 1])
     folds = (
-        _read_folds(homes, table) if table and table.has_column(FOLD_COLUMN) else make_folds(homes, settings.folds, rng)
+        _read_folds(rest, table) if table and table.has_column(FOLD_COLUMN) else make_folds(rest, settings.folds, rng)
     )
     if settings.fold is not None and settings.fold not in folds.values():
         raise ConfigurationError(f"no case is in fold {settings.fold}; the folds are {sorted(set(folds.values()))}")
     datalists = []
-    for site, patients in homes.items():
+    for site, patients in rest.items():
         if settings.fold is None:
             sections = divide(patients, settings.validation_share, settings.test_share, rng)
         else:
-            kept = [patient for patient in patients if folds[patient.name] != settings.fold]
-            sections = divide(kept, 0, settings.test_share, rng)
-            sections["validation"] = [patient for patient in patients if folds[patient.name] == settings.fold]
+            sections = {
+                "training": [patient for patient in patients if folds[patient.name] != settings.fold],
+                "validation": [patient for patient in patients if folds[patient.name] == settings.fold],
+                "test": test[site],
+            }
+    test = draw_test(homes, settings) if settings.fold is not None else {}
+    rest = {site: [p for p in patients if p not in test.get(site, ())] for site, patients in homes.items()}
         datalists.append(make_datalist(site, convention, sections))
     return tuple(datalists)
 
