@@ -198,6 +198,18 @@ def test_institutions_become_sites_and_the_smallest_are_joined() -> None:
         plan_split(cohort, SplitSettings(by="institution", sites=5))
 
 
+def test_a_group_called_others_is_joined_and_nobody_vanishes() -> None:
+    institutions = ["OTHERS"] * 5 + ["CBICA"] * 3 + ["TCIA01"] * 2 + ["TCIA10"]
+    cohort = [examine(f"Brats18_{name}_{k}_1") for k, name in enumerate(institutions)]
+    sizes = {
+        sites: {site.site: len(site.cases) for site in plan_split(cohort, SplitSettings("institution", sites)).sites}
+        for sites in (2, 3, 4, None)
+    }
+    assert sizes[2] == {"cbica": 3, "others": 8}
+    assert sizes[3] == {"cbica": 3, "tcia01": 2, "others": 6}
+    assert sizes[4] == sizes[None] == {"cbica": 3, "others": 5, "tcia01": 2, "tcia10": 1}
+
+
 def test_grade_is_told_by_folders() -> None:
     cohort = [examine(f"c{k}", folder="data/HGG" if k < 3 else "data/LGG") for k in range(5)]
     plan = plan_split(cohort, SplitSettings(by="grade"))
