@@ -343,7 +343,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 def test_no_segmentation_at_all() -> None:
     examination = examine("a")
     blind = replace(examination, case=replace(examination.case, label=None), labels=None)
-    with pytest.raises(DataError, match="no case has a readable segmentation"):
+    with pytest.raises(DataError, match=r"none of the 1 cases can be trained on \(there is no segmentation: 1\); run"):
         plan_split([blind], SplitSettings(sites=1))
 
 
