@@ -34,6 +34,9 @@ def test_pooled_sites_give_one_document_rows_and_a_model(phantom_sites, tmp_path
     assert set(document["dice"]) == set(document["iou"]) == {"mean", "WT", "TC", "ET"}
     assert set(document["per_site"]) == {"site-1", "site-2"}
     assert document["seconds"] > 0
+    cases = read_rows(tmp_path / "cases.jsonl")
+    assert [(row["site"], row["stage"]) for row in cases] == [("site-1", "final"), ("site-2", "final")]
+    assert all(row["site"] in row["case"] for row in cases)
     rows = read_rows(tmp_path / "rows.jsonl")
     assert summarise_rows(rows)["dice"] == document["dice"]
     assert set(learning_curve(rows)) == {0, 1}
