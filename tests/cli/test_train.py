@@ -45,6 +45,15 @@ def test_pooled_sites_give_one_document_rows_and_a_model(phantom_sites, tmp_path
     assert saved["preparation"]["spacing_mm"] == 8.0
 
 
+def test_the_summary_says_which_job_it_is_like_and_every_variable(phantom_sites, tmp_path, cache, capsys):
+    document = train(capsys, cache, phantom_sites, "--like", "fedper", "--rounds", 1, "--out", tmp_path)
+    variables = document["variables"]
+    assert (document["job"], document["like"]) == ("train", "fedper")
+    assert (variables["network"], variables["num_rounds"], variables["seed"]) == ("tiny", 1, 0)
+    assert variables["learning_rate"] == TrainingSettings().learning_rate
+    assert "personal" not in variables  # the whole model is here: `job build evaluate` must not ask a site for a part
+
+
 def test_a_round_takes_as_many_steps_as_the_sites_take_together(phantom_sites, tmp_path, cache, capsys):
     train(capsys, cache, phantom_sites, "--rounds", 1, "--out", tmp_path, "--set", "local_steps=3")
     [row] = [row for row in read_rows(tmp_path / "rows.jsonl") if row["kind"] == "round"]

@@ -17,15 +17,17 @@ from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_row
 
 SUMMARY_FILE = "summary.json"
 MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
-_POOLED = "all sites"  # of `fedbrats train`, which keeps the cases of all sites in one file
+ALL_SITES = "all sites"  # of an older `fedbrats train`, whose cases do not say their sites
+
+Patient = tuple[str | None, str]  # site and name: two hospitals may call their patients alike. None: it is not known
 
 
 @dataclass(frozen=True)
 class Results:
     """One run of one method.
 
-    method: the job, or what else was done. name: of the run, unique in a report.
-    cases: the rows of single cases of the final evaluation, by site.
+    method: the job, or what else was done, such as `train like fedavg`. name: of the run, unique in a report.
+    cases: the rows of single cases of the final evaluation, by site; under ALL_SITES where they do not say it.
     evaluation: the document of `fedbrats evaluate`, if it was written there. checksums: SHA-256 of the models.
     """
 
@@ -77,8 +79,6 @@ class Results:
             for row in own
         )
 
-    def final_dice(self, region: str) -> dict[str, float]:
-        """Mean Dice of the final model by site, where a site said it; over all cases where there are several folds."""
     def has_patients_of(self, other: Results) -> bool:
         """Whether both were scored on the same patients.
 
@@ -89,6 +89,8 @@ class Results:
             return ours.keys() == theirs.keys()
         return self._final_cases() == other._final_cases() and self._manifests() == other._manifests()
 
+    def final_dice(self, region: str) -> dict[str, float]:
+        """Mean Dice of the final model by site, where a site said it; over all cases where there are several folds."""
         said: dict[str, list[tuple[float, int]]] = defaultdict(list)
         for row in self.of_kind("metrics"):
             if (row["stage"], row["region"]) == ("final", region) and row["dice"] is not None:
@@ -96,8 +98,6 @@ class Results:
         weighed = {site: (sum(d * n for d, n in own), sum(n for _, n in own)) for site, own in sorted(said.items())}
         return {site: total / cases for site, (total, cases) in weighed.items() if cases}
 
-
-def read_results(folders: Sequence[Path]) -> list[Results]:
     def _final_cases(self) -> dict[str, int]:
         """How many cases of each site the final model was scored on."""
         cases: dict[str, int] = defaultdict(int)
@@ -118,6 +118,8 @@ def match_patients(
         return a, b
     return _by_name(a), _by_name(b)
 
+
+def read_results(folders: Sequence[Path]) -> list[Results]:
     """Read results folders; runs of one method are told apart by what differs in their paths.
 
     Raises: DataError for a folder without rows, or with rows that cannot be read.
@@ -163,6 +165,8 @@ def _read_folder(folder: Path) -> Results:
     models = (folder / name for name in MODEL_FILES)
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models if path.exists()}
     method = summary.get("job", folder.name)
+    if like := summary.get("like"):  # of `fedbrats train`
+        method = f"{method} like {like}"
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
 
 
@@ -191,9 +195,6 @@ def _final(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.get("stage") == "final"]
 
 
-def _mean_or_region(dice: dict[str, float], region: str) -> float:
-    assert region in REGIONS_AND_MEAN
-    return sum(dice.values()) / len(dice) if region == "mean" else dice[region]
 def _by_name(values: Mapping[Patient, float]) -> dict[Patient, float]:
     found: Iterator[tuple[Patient, float]] = (((None, name), value) for (_, name), value in values.items())
     return mean_by_patient(found)
@@ -203,3 +204,6 @@ def _patient_of(site: str, row: Row) -> Patient:
     return None if site == ALL_SITES else site, row.get("patient", row["case"])
 
 
+def _mean_or_region(dice: dict[str, float], region: str) -> float:
+    assert region in REGIONS_AND_MEAN
+    return sum(dice.values()) / len(dice) if region == "mean" else dice[region]
