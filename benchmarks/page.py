@@ -45,9 +45,10 @@ versions. Ratios within one run are worth more than seconds: the machine is a sm
 """
 
 
-TIME_TO_DICE = """`minute` and `budget` are ours, their learning rate falling within one and within ten minutes. Where another was not at
-0.60 when its 300 s were over, the ratio is a lower bound. Ours were tuned on these cases and the others were not: this
-compares what one gets, not what networks can do. `best` is chosen on the validation cases; `last` by nothing.
+TIME_TO_DICE = """`minute` and `budget` are ours, their learning rate falling within one and within ten minutes. Where
+another was not at 0.60 when its 300 s were over, the ratio is a lower bound. Ours were tuned on these cases and the
+others were not: this compares what one gets, not what networks can do. `best` is chosen on the validation cases; `last`
+by nothing.
 """
 SCALE = """Projected convergence hardly tells the rules apart, for the network of this repository is near its best
 within a few per cent of the week; hours to there do. Dropping late hospitals makes a sixth more rounds and costs the

@@ -13,7 +13,7 @@ def test_a_page_with_the_pictures_of_phantoms(trained_results, phantom_sites, tm
     out = tmp_path / "page.html"
     words = ["report", str(trained_results), "--data", str(phantom_sites), "--out", str(out), "--json"]
     assert main(words) == 0
-    assert json.loads(capsys.readouterr().out) == {"report": str(out), "runs": ["train"], "pictures": 2}
+    assert json.loads(capsys.readouterr().out) == {"report": str(out), "runs": ["train like fedavg"], "pictures": 2}
     page = out.read_text()
     assert page.count("data:image/png;base64,") == 2  # two validation cases: the best and the worst
     assert "Not a medical device".lower() in page.lower()

@@ -98,6 +98,48 @@ def test_what_cannot_be_split_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def unfit(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The phantoms with a broken T2 in each case but the first, which has no segmentation."""
+    folder = tmp_path_factory.mktemp("unfit") / "source"
+    assert main(["split", str(phantom_sites), "--sites", "1", "--copy", "--out", str(folder)]) == 0
+    first, *rest = find_cases(folder)
+    assert first.label is not None
+    first.label.unlink()
+    for case in rest:
+        BREAKAGES["truncated"].apply(case)
+    return folder
+
+
+@pytest.mark.parametrize("by", ["equal", "institution", "grade", "TABLE:site"])
+def test_without_a_fit_case_the_reasons_are_counted(
+    unfit: Path, tmp_path: Path, by: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.csv").write_text("case,site\nx,y\n")
+    words = ["--sites", "2", "--by", by.replace("TABLE", str(tmp_path / "table.csv"))]
+    assert main(["split", str(unfit), *words, "--out", str(tmp_path / "sites")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "none of the 8 cases can be trained on (unreadable: 7, there is no segmentation: 1)" in said
+    assert "run `fedbrats check`" in said
+    assert not (tmp_path / "sites").exists()
+
+
+def test_a_ragged_table_is_read_or_refused_in_one_sentence(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [case.name for case in find_cases(phantom_sites)]
+    table = tmp_path / "table.csv"
+    table.write_text("case,site,note\n" + "".join(f"{name},{'ab'[k % 2]}\n" for k, name in enumerate(names)))
+    document = split(capsys, phantom_sites, "--by", f"{table}:site", "--out", tmp_path / "short")
+    assert {name: site["cases"] for name, site in document["sites"].items()} == {"a": 4, "b": 4}
+    table.write_text("case,site\n" + "".join(f"{name},a,too,much\n" for name in names))
+    document = split(capsys, phantom_sites, "--by", f"{table}:site", "--out", tmp_path / "long")
+    assert document["sites"]["a"]["cases"] == 8
+    table.write_text("case,site\n" + "".join(f"{name}\n" for name in names))
+    assert main(["split", str(phantom_sites), "--by", f"{table}:site", "--out", str(tmp_path / "sites")]) == 1
+    assert f"says nothing in column site about case {names[0]}" in capsys.readouterr().err
+
+
 def test_a_folder_without_cases_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["split", str(tmp_path / "empty"), "--sites", "2", "--out", str(tmp_path / "sites")]) == 1

@@ -34,12 +34,24 @@ def test_pooled_sites_give_one_document_rows_and_a_model(phantom_sites, tmp_path
     assert set(document["dice"]) == set(document["iou"]) == {"mean", "WT", "TC", "ET"}
     assert set(document["per_site"]) == {"site-1", "site-2"}
     assert document["seconds"] > 0
+    cases = read_rows(tmp_path / "cases.jsonl")
+    assert [(row["site"], row["stage"]) for row in cases] == [("site-1", "final"), ("site-2", "final")]
+    assert all(row["site"] in row["case"] for row in cases)
     rows = read_rows(tmp_path / "rows.jsonl")
     assert summarise_rows(rows)["dice"] == document["dice"]
     assert set(learning_curve(rows)) == {0, 1}
     saved = torch.load(tmp_path / "model.pt", weights_only=True)
     SegmentationNetwork(**saved["network"]).load_state_dict(saved["model"])
     assert saved["preparation"]["spacing_mm"] == 8.0
+
+
+def test_the_summary_says_which_job_it_is_like_and_every_variable(phantom_sites, tmp_path, cache, capsys):
+    document = train(capsys, cache, phantom_sites, "--like", "fedper", "--rounds", 1, "--out", tmp_path)
+    variables = document["variables"]
+    assert (document["job"], document["like"]) == ("train", "fedper")
+    assert (variables["network"], variables["num_rounds"], variables["seed"]) == ("tiny", 1, 0)
+    assert variables["learning_rate"] == TrainingSettings().learning_rate
+    assert "personal" not in variables  # the whole model is here: `job build evaluate` must not ask a site for a part
 
 
 def test_a_round_takes_as_many_steps_as_the_sites_take_together(phantom_sites, tmp_path, cache, capsys):

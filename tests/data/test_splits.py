@@ -107,6 +107,35 @@ def test_every_patient_is_validated_in_exactly_one_fold(by: str) -> None:
     assert held_out == Counter(e.case.name for e in cohort)
 
 
+def test_the_test_patients_are_the_same_in_every_fold_and_in_no_fold() -> None:
+    cohort = examine_many(17, cases_each=2)
+    chosen = SplitSettings(sites=2, folds=3, test_share=0.2)
+    plans = [names_of(plan_split(cohort, replace(chosen, fold=fold))) for fold in range(3)]
+    test, held_out = (
+        [{n for site in plan.values() for n in site[s]} for plan in plans] for s in ("test", "validation")
+    )
+    assert test[0] == test[1] == test[2]
+    assert [len(site["test"]) for site in plans[0].values()] == [4, 4]
+    for plan in plans:
+        assert not test[0] & {name for site in plan.values() for s in ("training", "validation") for name in site[s]}
+    assert sorted(name for fold in held_out for name in fold) == sorted({e.case.name for e in cohort} - test[0])
+
+
+def test_a_test_share_leaves_something_to_train_and_to_validate_on() -> None:
+    chosen = SplitSettings(sites=2, folds=2, fold=0, test_share=0.7)
+    plan = plan_split(examine_many(6), chosen)
+    assert [(len(s.training), len(s.validation), len(s.test)) for s in plan.sites] == [(1, 1, 1)] * 2
+
+
+def test_splits_on_record_stay_as_they_are() -> None:
+    held_out = [
+        [case.name for site in plan.sites for case in site.validation]
+        for fold in (0, 1, None)
+        for plan in [plan_split(examine_many(8), SplitSettings(sites=2, seed=3, fold=fold))]
+    ]
+    assert held_out == [["p03-0", "p06-0", "p07-0"], ["p02-0", "p00-0", "p01-0"], ["p06-0", "p07-0"]]
+
+
 def test_folds_leave_the_sites_as_they_are() -> None:
     cohort = examine_many(12)
     chosen = SplitSettings(sites=3, fold=0, folds=3)
@@ -167,6 +196,18 @@ def test_institutions_become_sites_and_the_smallest_are_joined() -> None:
     assert [(site.site, len(site.cases)) for site in joined.sites] == [("cbica", 5), ("tcia01", 3), ("others", 3)]
     with pytest.raises(DataError, match="only 4 groups"):
         plan_split(cohort, SplitSettings(by="institution", sites=5))
+
+
+def test_a_group_called_others_is_joined_and_nobody_vanishes() -> None:
+    institutions = ["OTHERS"] * 5 + ["CBICA"] * 3 + ["TCIA01"] * 2 + ["TCIA10"]
+    cohort = [examine(f"Brats18_{name}_{k}_1") for k, name in enumerate(institutions)]
+    sizes = {
+        sites: {site.site: len(site.cases) for site in plan_split(cohort, SplitSettings("institution", sites)).sites}
+        for sites in (2, 3, 4, None)
+    }
+    assert sizes[2] == {"cbica": 3, "others": 8}
+    assert sizes[3] == {"cbica": 3, "tcia01": 2, "others": 6}
+    assert sizes[4] == sizes[None] == {"cbica": 3, "others": 5, "tcia01": 2, "tcia10": 1}
 
 
 def test_grade_is_told_by_folders() -> None:
@@ -302,7 +343,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 def test_no_segmentation_at_all() -> None:
     examination = examine("a")
     blind = replace(examination, case=replace(examination.case, label=None), labels=None)
-    with pytest.raises(DataError, match="no case has a readable segmentation"):
+    with pytest.raises(DataError, match=r"none of the 1 cases can be trained on \(there is no segmentation: 1\); run"):
         plan_split([blind], SplitSettings(sites=1))
 
 

@@ -43,6 +43,15 @@ def test_what_cannot_be_is_said(tmp_path):
         measured_round(tmp_path)
 
 
+def test_a_training_without_a_federation_has_no_answers(trained_results, capsys):
+    words = ["job", "timeouts", "fedavg", "--mbit", "20", "--results", str(trained_results)]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "holds no answers of sites" in error
+    assert "not of `fedbrats train`" in error
+    assert error.count("\n") == 1
+
+
 def test_the_slowest_answer_counts(tmp_path):
     rows = [{"kind": "site", "answered_s": seconds} for seconds in (3.0, 8.0, 5.0)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -8,6 +8,7 @@ from fedbrats.report.comparison import compare
 from fedbrats.report.folds import pool_folds
 from fedbrats.report.page import write_page
 from fedbrats.report.results import read_results
+from tests.report.conftest import SITES
 
 
 @pytest.fixture
@@ -65,11 +66,56 @@ def test_runs_with_other_variables_stay_apart(make_fold):
     assert pool_folds(runs) == runs
 
 
+@pytest.mark.parametrize(("old", "new"), [('"training_cases": 9', '"training_cases": 10'), ('"west"', '"east"')])
+def test_runs_of_other_sites_or_of_sites_of_other_sizes_are_no_folds(make_fold, old, new):
+    folders = [make_fold("fedavg", fold, 0.1) for fold in (0, 1)]
+    path = folders[1] / "rows.jsonl"
+    path.write_text(path.read_text().replace(old, new))
+    runs = read_results(folders)
+    assert pool_folds(runs) == runs
+
+
+def test_trainings_like_different_jobs_are_different_methods(make_fold):
+    folders = [make_fold(job, fold, 0.1) for fold in (0, 1) for job in ("fedavg", "fedper")]
+    for folder in folders:
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps({**summary, "job": "train", "like": summary["job"]}))
+    methods = pool_folds(read_results(folders))
+    assert [run.name for run in methods] == ["train like fedavg (2 folds)", "train like fedper (2 folds)"]
+
+
+def rename(folder, patient_of):
+    """Give the patients of a results folder other names; patient_of is asked with the site's and the case's number."""
+    for number, site in enumerate(SITES):
+        path = folder / "sites" / site / "cases.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        changed = [{**row, "patient": patient_of(number, k)} for k, row in enumerate(rows)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in changed))
+
+
+def test_hospitals_that_call_their_patients_alike_have_different_patients(make_fold):
+    folders = [make_fold("fedavg", fold, 0.1) for fold in (0, 1)]
+    for fold, folder in enumerate(folders):
+        rename(folder, lambda site, k, fold=fold: f"{4 * ((fold + site) % 2) + k:03d}")
+    [method] = pool_folds(read_results(folders))
+    assert method.scored == 24
+    assert compare([method])[method.name]["mean"].interval.patients == 24
+
+
+def test_a_patient_who_is_at_another_site_in_another_run_makes_them_no_folds(make_fold):
+    folders = [make_fold("fedavg", fold, 0.1) for fold in (0, 1)]
+    for fold, folder in enumerate(folders):
+        rename(folder, lambda site, k, fold=fold: f"{(site + fold) % 3}-{k}")
+    runs = read_results(folders)
+    assert pool_folds(runs) == runs
+
+
 def test_a_sites_dice_over_folds_is_weighed_by_its_cases(make_fold):
     folders = [make_fold("fedavg", fold, 0.1 + 0.1 * fold) for fold in (0, 1)]
     path = folders[0] / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps({**row, "cases": 12} if "cases" in row else row) + "\n" for row in rows))
+    changed = [{**row, **{key: n for key, n in (("cases", 12), ("training_cases", 1)) if key in row}} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in changed))
     runs = read_results(folders)
     first, second = (run.final_dice("mean")["west"] for run in runs)
     assert pool_folds(runs)[0].final_dice("mean")["west"] == pytest.approx((3 * first + second) / 4)

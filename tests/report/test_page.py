@@ -15,7 +15,8 @@ from matplotlib.image import imread
 from fedbrats.errors import DataError
 from fedbrats.report.comparison import compare
 from fedbrats.report.page import write_page
-from fedbrats.report.results import read_results
+from fedbrats.report.pictures import longest_parts
+from fedbrats.report.results import ALL_SITES, read_results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MEASURE = """<script>
@@ -57,6 +58,10 @@ class Outline(HTMLParser):
         assert not self._stack
 
 
+def results_of(page: str) -> str:
+    return page.split('<h2 id="results">')[1].split("</section>")[0]
+
+
 @pytest.fixture(scope="module")
 def page(federated, evaluated) -> str:
     return write_page(read_results([*federated, evaluated]), "A report")
@@ -85,6 +90,89 @@ def test_methods_alike_are_told_apart_by_folder_and_tie(make_results, tmp_path):
     cells = [cells["mean"] for cells in compare(runs).values()]
     assert {(cell.is_best, cell.is_tie) for cell in cells} == {(True, False), (False, True)}
     assert "cannot tell it from fedavg (b)" in write_page(runs, "t")
+
+
+def test_a_row_says_its_patients_and_other_patients_are_not_ranked(make_results, tmp_path):
+    runs = [make_results(tmp_path / name, name, gain) for name, gain in (("fedavg", 0.1), ("fedper", 0.2))]
+    easy = make_results(tmp_path / "fedbn", "fedbn", 0.4)
+    (easy / "sites" / "west" / "cases.jsonl").unlink()
+    table = compare(read_results([easy, *runs]))
+    assert {name for name, cells in table.items() if cells["mean"].is_ranked} == {"fedavg", "fedper"}
+    assert table["fedper"]["mean"].is_best
+    assert table["fedbn"]["mean"].dice > table["fedper"]["mean"].dice
+    assert (table["fedbn"]["mean"].is_best, table["fedbn"]["mean"].is_tie, table["fedbn"]["mean"].p) == (0, 0, None)
+    results = results_of(write_page(read_results([easy, *runs]), "t"))
+    assert '<th scope="row">fedbn</th><td>8</td>' in results
+    assert '<th scope="row">fedper</th><td>12</td>' in results
+    assert results.count(">other patients<") == 4
+    assert "Best mean Dice: fedper" in results
+    assert "not ranked: fedbn" in results
+
+
+def test_of_methods_without_common_patients_none_is_best(make_results, tmp_path):
+    folders = [make_results(tmp_path / name, name, 0.1) for name in ("fedavg", "fedper")]
+    (folders[0] / "sites" / "west" / "cases.jsonl").unlink()
+    results = results_of(write_page(read_results(folders), "t"))
+    assert "No two methods were scored on the same patients" in results
+    assert 'class="mark"' not in results
+
+
+def test_where_single_cases_stay_at_their_sites_datalists_tell_the_patients(make_results, tmp_path):
+    folders = [make_results(tmp_path / name, name, gain) for name, gain in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
+    for folder in folders:
+        shutil.rmtree(folder / "sites")
+        path = folder / "rows.jsonl"
+        manifest = f'"training_cases": 9, "manifest": "{"other" if folder.name == "c" else "one"}"'
+        path.write_text(path.read_text().replace('"training_cases": 9', manifest))
+    table = compare(read_results(folders))
+    assert [cells["mean"].is_ranked for cells in table.values()] == [True, True, False]
+    assert table["b"]["mean"].is_best
+    assert '<th scope="row">b</th><td>12 cases</td>' in results_of(write_page(read_results(folders), "t"))
+
+
+def test_patients_of_two_hospitals_with_one_name_are_two(make_results, tmp_path):
+    folder = make_results(tmp_path / "fedavg", "fedavg", 0.1)
+    for path in folder.glob("sites/*/cases.jsonl"):
+        path.write_text(re.sub(r"patient-\d", "patient", path.read_text()))
+    [run] = read_results([folder])
+    assert len(run.dice_by_patient("mean")) == 12
+    assert run.dice_by_patient("WT")["south", "patient-0"] == pytest.approx(0.65)
+    assert compare([run])["fedavg"]["mean"].interval.patients == 12
+
+
+def test_a_training_is_compared_by_site_and_an_older_one_by_name(make_results, federated, tmp_path):
+    folder = make_results(tmp_path / "train", "train", 0.3)
+    rows = [
+        {"site": path.parent.name, **json.loads(line)}
+        for path in folder.glob("sites/*/cases.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    shutil.rmtree(folder / "sites")
+    for row in rows:
+        for known in (True, False):
+            own = {key: value for key, value in row.items() if known or key != "site"}
+            older = tmp_path / ("new" if known else "old")
+            if not older.exists():
+                shutil.copytree(folder, older)
+            with (older / "cases.jsonl").open("a") as stream:
+                stream.write(json.dumps(own) + "\n")
+    new, old = read_results([tmp_path / "new", tmp_path / "old"])
+    assert set(new.cases) == {"north", "south", "west"}
+    assert set(old.cases) == {ALL_SITES}
+    for run in (new, old):
+        table = compare([*read_results(federated), run])
+        assert table[run.name]["mean"].is_best
+        assert table["fedper"]["mean"].p < 0.01
+        assert all(cells["mean"].is_ranked for cells in table.values())
+
+
+def test_the_seconds_of_a_round_count_waiting_once(make_results, tmp_path):
+    folder = make_results(tmp_path / "fedavg", "fedavg", 0.1)
+    path = folder / "rows.jsonl"
+    path.write_text(path.read_text().replace('"training": 4.0', '"training": 4.0, "waiting": 1.5'))
+    [run] = read_results([folder])
+    parts = longest_parts(run)
+    assert {part: parts[part][0] for part in parts} == {"training": 3.0, "waiting": 1.5, "validating": 1.0}
 
 
 def test_headings_descend_and_everything_seen_has_words(page, outline):
@@ -133,8 +221,7 @@ def test_a_cross_site_evaluation_is_a_heat_map_and_no_method(page):
     for said in ("fedavg", "fedper with each site's own personal part", "fedper with the personal part of south"):
         assert said.replace("'", "&#x27;") in section
     assert section.count("&ndash;") == 3  # west says nothing
-    results = page.split('<h2 id="results">')[1].split("</section>")[0]
-    assert "evaluate" not in results
+    assert "evaluate" not in results_of(page)
 
 
 def test_bytes_are_said_in_words_too(page):

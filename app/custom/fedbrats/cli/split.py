@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", type=int, metavar="K", help="hold out fold K of each site as its validation cases")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="made of each site's patients (default: 3)")
     parser.add_argument("--validation-share", type=float, default=0.2, help="without --fold (default: 0.2)")
-    parser.add_argument("--test-share", type=float, default=0.0, help="kept for testing alone (default: 0)")
+    parser.add_argument(
+        "--test-share", type=float, default=0.0, help="kept for testing, in every fold the same (default: 0)"
+    )
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--link", action="store_true", help="link to the cases' files (the default)")
     files.add_argument("--copy", action="store_true", help="copy the cases' files")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fedbrats.model.training import Trainer
 
 COMPLETED = "FINISHED:COMPLETED"
+FEDERATED_ONLY = ("personal", "personal_rounds")  # where all cases are in one place, nothing of a model is personal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
 
     began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     out = args.out or Path("results") / job_id
-    variables = parse_settings(args.settings)
+    settings = parse_settings(args.settings)
     if args.rounds is not None:
-        variables["num_rounds"] = args.rounds
-    plan = read_plan(args.like, variables)
+        settings["num_rounds"] = args.rounds
+    plan = read_plan(args.like, settings)
     threads = args.threads or count_cores()
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
-    variables.setdefault("seed", plan.seed)
+    variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
     rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
 
     def keep(round_number: int, added: Rows) -> None:
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     _write_model(out / "model.pt", trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
     document = {
         "job": "train",
+        "like": args.like,
         "job_id": job_id,
         "status": COMPLETED,
         **summarise_rows(rows),

@@ -32,11 +32,13 @@ class CaseTable:
 def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
     """The rows of `path` that are about `cases`, found by whichever column holds the case names.
 
+    A row that is shorter than the header says nothing in its last columns; values beyond the header are left out.
     Raises: DataError if the file is not there, has no `column`, or names none of the cases.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream, restval="")
+            rows = [{name: row[name] for name in reader.fieldnames or ()} for row in reader]
     except FileNotFoundError:
         raise DataError(f"the table {path} is not there") from None
     except (csv.Error, UnicodeDecodeError) as error:

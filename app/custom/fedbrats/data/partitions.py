@@ -22,6 +22,7 @@ import numpy as np
 from fedbrats.data.cases import Case
 from fedbrats.errors import DataError
 
+OTHERS = "others"  # the site that the smallest groups are joined to
 SIZE_RATIO = 0.6  # of one site to the one before, in an unequal partition
 _DIRICHLET_DRAWS = 1000
 _DIRICHLET_CLASSES = 4
@@ -96,9 +97,11 @@ def partition_by_group(patients: Sequence[Patient], group_of: Callable[[Case], s
     if sites and len(groups) < sites:
         raise DataError(f"there are only {len(groups)} groups ({', '.join(sorted(groups))}) for {sites} sites")
     by_size = sorted(groups, key=lambda name: (-sum(p.size for p in groups[name]), name))
-    kept = by_size if not sites or len(groups) == sites else by_size[: sites - 1]
+    if not sites or len(groups) == sites:
+        return {name: groups[name] for name in sorted(groups)}
+    kept = [name for name in by_size if name != OTHERS][: sites - 1]  # a group of that name is joined, never replaced
     others = [patient for name in by_size if name not in kept for patient in groups[name]]
-    return {name: groups[name] for name in sorted(kept)} | ({"others": others} if others else {})
+    return {name: groups[name] for name in sorted(kept)} | {OTHERS: others}
 
 
 def geometric_sizes(total: int, sites: int) -> list[int]:

@@ -6,6 +6,7 @@ section of one site only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,15 +65,17 @@ def plan_split(
 ) -> SplitPlan:
     """Sites, sections and what was dropped, of examined cases.
 
-    Raises: DataError if the convention cannot be told, too few patients are left, or a site could not train;
-    ConfigurationError if `by` means nothing.
+    Raises: DataError if the convention cannot be told, no case is fit to train on, too few patients are left, or a site
+    could not train; ConfigurationError if `by` means nothing.
     """
     labels = {e.case.name: e.labels for e in examinations if e.labels is not None}
     if not labels:
-        raise DataError("no case has a readable segmentation; a federation needs cases to train on")
+        raise _nothing_fit(_find_unfit(examinations, chosen))
     settled = settle_convention(labels, chosen)
     dropped = _find_unfit(examinations, settled.convention)
     fit = [e for e in examinations if e.case.name not in dropped]
+    if not fit:
+        raise _nothing_fit(dropped)
     scheme = read_scheme(settings.by, [e.case for e in fit])
     if table := scheme.table:
         unlisted = {e.case.name: f"{table.path.name} has no row for it" for e in fit if e.case.name not in table.rows}
@@ -116,6 +119,14 @@ def divide(
     }
 
 
+def draw_test(homes: Sites, settings: SplitSettings) -> Sites:
+    """The test patients of each site, the same in every fold; two at least are left to train and validate on."""
+    # No fold moves this generator: test patients that changed with the fold would be trained on in another one.
+    rng = np.random.default_rng([settings.seed, 2])
+    counts = {site: _count_of(settings.test_share, len(own), len(own) - 2) for site, own in homes.items()}
+    return {site: [own[i] for i in rng.permutation(len(own))[: counts[site]]] for site, own in homes.items()}
+
+
 def make_folds(homes: Sites, folds: int, rng: np.random.Generator) -> dict[str, int]:
     """Patient name -> fold, each site's patients spread evenly over the folds and so are all patients together."""
     order = [site[i] for site in homes.values() for i in rng.permutation(len(site))]
@@ -133,11 +144,21 @@ def make_datalist(site: str, convention: LabelConvention, sections: Mapping[str,
     return Datalist(site, convention, **cases)
 
 
-def _find_unfit(examinations: Sequence[Examination], convention: LabelConvention) -> dict[str, str]:
+def _find_unfit(examinations: Sequence[Examination], convention: LabelConvention | None) -> dict[str, str]:
     """Case name -> why it cannot be trained on."""
     _, problems = judge_cases(examinations, convention)
     unfit = {e.case.name: "there is no segmentation" for e in examinations if e.case.label is None}
     return unfit | {p.case: f"{p.kind}: {p.message}" for p in reversed(problems) if p.severity == ERROR}
+
+
+def _nothing_fit(dropped: Mapping[str, str]) -> DataError:
+    """What to say where every case was dropped: the kinds of reasons and how often each was."""
+    kinds = Counter(reason.partition(":")[0] for reason in dropped.values())
+    counts = ", ".join(f"{kind}: {count}" for kind, count in kinds.most_common())
+    return DataError(
+        f"none of the {len(dropped)} cases can be trained on ({counts}); run `fedbrats check` on the folder, which "
+        f"says what is wrong with each"
+    )
 
 
 def _make_patient(examinations: Sequence[Examination], convention: LabelConvention) -> Patient:
@@ -150,19 +171,23 @@ def _divide_sites(
     homes: Sites, settings: SplitSettings, table: CaseTable | None, convention: LabelConvention
 ) -> tuple[Datalist, ...]:
     rng = np.random.default_rng([settings.seed, 1])
+    test = draw_test(homes, settings) if settings.fold is not None else {}
+    rest = {site: [p for p in patients if p not in test.get(site, ())] for site, patients in homes.items()}
     folds = (
-        _read_folds(homes, table) if table and table.has_column(FOLD_COLUMN) else make_folds(homes, settings.folds, rng)
+        _read_folds(rest, table) if table and table.has_column(FOLD_COLUMN) else make_folds(rest, settings.folds, rng)
     )
     if settings.fold is not None and settings.fold not in folds.values():
         raise ConfigurationError(f"no case is in fold {settings.fold}; the folds are {sorted(set(folds.values()))}")
     datalists = []
-    for site, patients in homes.items():
+    for site, patients in rest.items():
         if settings.fold is None:
             sections = divide(patients, settings.validation_share, settings.test_share, rng)
         else:
-            kept = [patient for patient in patients if folds[patient.name] != settings.fold]
-            sections = divide(kept, 0, settings.test_share, rng)
-            sections["validation"] = [patient for patient in patients if folds[patient.name] == settings.fold]
+            sections = {
+                "training": [patient for patient in patients if folds[patient.name] != settings.fold],
+                "validation": [patient for patient in patients if folds[patient.name] == settings.fold],
+                "test": test[site],
+            }
         datalists.append(make_datalist(site, convention, sections))
     return tuple(datalists)
 

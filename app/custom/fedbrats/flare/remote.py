@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
     job_dir = next(path.parent for path in (results_dir / "server" / "job").glob(f"*/{META}"))
     write_json_atomic(results_dir / PROVENANCE_FILE, provenance(meta, job_dir, results_dir / "server"))
     return finish_results(
-        results_dir, str(meta["name"]), job_id, status, _seconds(meta.get("duration")), read_variables(job_dir)
+        results_dir, str(meta["name"]), job_id, status, seconds_of(meta.get("duration")), read_variables(job_dir)
     )
 
 
@@ -124,10 +124,10 @@ def job_hash(job_dir: Path) -> str:
     return total.hexdigest()
 
 
-def _seconds(duration: str | None) -> float:
-    """Seconds of FLARE's `0:00:33.931212`; none where the job never ran."""
-    try:
-        time_of_day = datetime.strptime(duration or "", "%H:%M:%S.%f")
-    except ValueError:
+def seconds_of(duration: str | None) -> float:
+    """Seconds of FLARE's `0:00:33.931212` or `2 days, 1:00:00`, a timedelta as text; none where the job never ran."""
+    found = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+(?:\.\d+)?)", duration or "")
+    if not found:
         return 0.0
-    return (time_of_day - datetime(1900, 1, 1)).total_seconds()
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -62,12 +62,16 @@ def advise(variables: Mapping[str, Any], model_bytes: int, mbit_per_s: float, ro
 def measured_round(results_dir: Path) -> float:
     """Seconds of the slowest answer of any site in any round of a finished job.
 
-    Raises: ConfigurationError where the folder holds no rows of answers.
+    Raises: ConfigurationError where the folder holds no rows of answers, as that of `fedbrats train`.
     """
     path = results_dir / ROWS_FILE
-    answers = [row["answered_s"] for row in read_rows(path) if row["kind"] == "site"] if path.is_file() else []
+    sites = [row for row in read_rows(path) if row["kind"] == "site"] if path.is_file() else []
+    answers = [row["answered_s"] for row in sites if row.get("answered_s") is not None]
     if not answers:
-        raise ConfigurationError(f"{results_dir} holds no answers of sites; give the results folder of a job")
+        raise ConfigurationError(
+            f"{results_dir} holds no answers of sites, for which a federation must have run; give the results folder "
+            f"of a job, not of `fedbrats train`"
+        )
     return max(answers)
 
 

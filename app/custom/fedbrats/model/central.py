@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def train_centrally(
 ) -> tuple[Rows, Rows]:
     """Train `rounds` rounds; `on_round` is told each round's number and rows.
 
-    Returns the rows of the final evaluation, by site, and its scores by case.
+    Returns the rows of the final evaluation, by site, and its scores by case, each with the `site` that the case is of.
     """
     scores = trainer.validate()
     for round_number in range(rounds):
@@ -81,7 +81,7 @@ def train_centrally(
         received = scores
         outcome = trainer.train_round(round_number, rounds)
         scores = trainer.validate()
-        rows = [*_metric_rows(round_number, "received", received, sites)]
+        rows = _metric_rows(round_number, "received", received, sites)
         rows += _metric_rows(round_number, "trained", scores, sites)
         rows += [_site_row(round_number, site, outcome.loss, outcome.steps) for site in sites]
         seconds = {
@@ -92,7 +92,10 @@ def train_centrally(
         rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
         on_round(round_number, rows)
     final = trainer.validate_finally()
-    return list(_metric_rows(FINAL_ROUND, "final", final, sites)), case_rows(FINAL_ROUND, "final", final)
+    by_case = [
+        {"site": site, **row} for site, own in _by_site(final, sites) for row in case_rows(FINAL_ROUND, "final", own)
+    ]
+    return _metric_rows(FINAL_ROUND, "final", final, sites), by_case
 
 
 def _site_row(round_number: int, site: SiteCases, loss: float, steps: int) -> dict[str, Any]:
@@ -109,12 +112,19 @@ def _site_row(round_number: int, site: SiteCases, loss: float, steps: int) -> di
     }
 
 
-def _metric_rows(
-    round_number: int, stage: str, scores: Sequence[CaseScore], sites: Sequence[SiteCases]
-) -> Iterator[dict[str, Any]]:
-    """Rows of every site that has validation cases; the trainer gave the scores in the order of sites."""
+def _metric_rows(round_number: int, stage: str, scores: Sequence[CaseScore], sites: Sequence[SiteCases]) -> Rows:
+    """Rows of every site that has validation cases with a score."""
+    return [
+        row
+        for site, own in _by_site(scores, sites)
+        if own
+        for row in metric_rows(round_number, site, stage, summarise(own), len(own))
+    ]
+
+
+def _by_site(scores: Sequence[CaseScore], sites: Sequence[SiteCases]) -> list[tuple[str, list[CaseScore]]]:
+    """The scores of each site; the trainer gave them in the order of sites, and a case that broke has none."""
     rest = list(scores)
-    for site in sites:
-        own = [rest.pop(0) for case in site.validation if rest and rest[0].case == case.name]  # a broken one has none
-        if own:
-            yield from metric_rows(round_number, site.name, stage, summarise(own), len(own))
+    return [
+        (site.name, [rest.pop(0) for case in site.validation if rest and rest[0].case == case.name]) for site in sites
+    ]

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from fedbrats.report.results import Results
+from fedbrats.report.results import Patient, Results
 from fedbrats.rows import Row
 
 
 def pool_folds(runs: Sequence[Results]) -> list[Results]:
     """The runs, those of one method that have no patient in common put together, each at its first one's place.
 
-    Runs with other variables, whose single cases are not known, or that share a patient (another split) stay apart.
+    Runs with other variables, other sites or sites of other sizes (another cohort), whose single cases are not known,
+    or that share a patient (another split) stay apart.
     """
     families: dict[str, list[Results]] = defaultdict(list)
     for run in runs:
@@ -31,8 +32,20 @@ def _are_folds(family: Sequence[Results]) -> bool:
     variables = [{**(run.summary.get("variables") or {}), "resume": None} for run in family]
     if any(each != variables[0] for each in variables) or not all("job" in run.summary for run in family):
         return False
+    if any(run.site_sizes != family[0].site_sizes for run in family):
+        return False
     patients = [set(run.dice_by_patient("mean")) for run in family]
-    return len(family) > 1 and all(patients) and not any(a & b for a, b in combinations(patients, 2))
+    return len(family) > 1 and all(patients) and not any(_share(a, b) for a, b in combinations(patients, 2))
+
+
+def _share(first: set[Patient], second: set[Patient]) -> bool:
+    """Whether two runs have a patient in common, who may be at another site in another split.
+
+    A name that each run has once is one patient; where hospitals call different patients alike, the site belongs to it.
+    """
+    names = [[name for _, name in each] for each in (first, second)]
+    by_name = all(len(each) == len(set(each)) for each in names) or any(site is None for site, _ in first | second)
+    return bool(set(names[0]) & set(names[1])) if by_name else bool(first & second)
 
 
 def _pool(method: str, family: Sequence[Results]) -> Results:

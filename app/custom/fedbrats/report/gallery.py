@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from fedbrats.data.sites import RECORD_NAME
 from fedbrats.model.prediction import Predictor, read_truth
 from fedbrats.model.saved import SavedModel
 from fedbrats.report.overlays import draw_overlay
-from fedbrats.report.results import Results
+from fedbrats.report.results import ALL_SITES, Results
 
 PHANTOM = "phantom"
+Key = tuple[str, str]  # site and case: two sites may call their cases alike
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,39 @@ def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[Ga
     Raises: DataError for a sites folder or case that cannot be read.
     """
     sites = [read_datalist(site) for site in find_sites(sites_dir)]
-    known = {case.name: (site.convention, case) for site in sites for case in site.validation}
-    scored = [(float(np.mean(list(row["dice"].values()))), row["case"]) for own in run.cases.values() for row in own]
-    ranked = sorted((dice, name) for dice, name in scored if name in known)
+    known = {(site.site, case.name): (site.convention, case) for site in sites for case in site.validation}
     items = []
-    for place, (dice, name) in _choose(ranked):
-        convention, case = known[name]
+    for place, (dice, (site_name, name)) in _choose(rank_cases(run, known)):
+        convention, case = known[site_name, name]
         prediction = predictor.predict(case)
         volumes = ", ".join(f"{region} {volume:.1f} mL" for region, volume in prediction.volumes_ml.items())
         title = f"{run.name}: {place} case, Dice {dice:.3f}"
         alt = (
-            f"{place.capitalize()} case {name}: axial, coronal and sagittal slices through the tumour on FLAIR and "
-            f"T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: {volumes}."
+            f"{place.capitalize()} case {name} of {site_name}: axial, coronal and sagittal slices through the tumour "
+            "on FLAIR and T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: "
+            f"{volumes}."
         )
         png = draw_overlay(prediction, read_truth(case, convention))
         how = "Predicted with mirror images" if predictor.flips else "Predicted"
-        items.append(GalleryItem(title, png, alt, f"{name}. {how}: {volumes}."))
+        items.append(GalleryItem(title, png, alt, f"{name} of {site_name}. {how}: {volumes}."))
     return items
 
 
-def _choose(ranked: Sequence[tuple[float, str]]) -> list[tuple[str, tuple[float, str]]]:
+def rank_cases(run: Results, known: Collection[Key]) -> list[tuple[float, Key]]:
+    """Mean Dice and key of each case of a run that is known, from worst to best.
+
+    Where a run does not say its sites, a case is known by its name alone, unless two sites have one of that name.
+    """
+    ranked = []
+    for site, rows in run.cases.items():
+        for row in rows:
+            keys = [key for key in known if key[1] == row["case"] and site in (key[0], ALL_SITES)]
+            if len(keys) == 1:
+                ranked.append((float(np.mean(list(row["dice"].values()))), keys[0]))
+    return sorted(ranked)
+
+
+def _choose(ranked: Sequence[tuple[float, Key]]) -> list[tuple[str, tuple[float, Key]]]:
     """The best, the median and the worst of a ranking from worst to best; each case once."""
     places = {0: "worst", len(ranked) // 2: "median", len(ranked) - 1: "best"}
     return [(places[index], ranked[index]) for index in sorted(places, reverse=True)] if ranked else []

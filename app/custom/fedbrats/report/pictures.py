@@ -90,10 +90,7 @@ def draw_participation(run: Results) -> Chart | None:
 
 def draw_seconds(run: Results) -> Chart | None:
     """What the rounds took: the longest that any site spent on each part, and the round from end to end."""
-    parts: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    for row in run.of_kind("site"):
-        for part, seconds in (row.get("seconds") or {}).items():
-            parts[part][row["round"]] = max(parts[part][row["round"]], seconds)
+    parts = longest_parts(run)
     totals = {row["round"]: _total(row["seconds"]) for row in run.of_kind("round")}
     if not totals:
         return None
@@ -112,6 +109,21 @@ def draw_seconds(run: Results) -> Chart | None:
     median, whole = np.median(list(totals.values())), sum(totals.values())
     alt = f"{title}. A round takes {median:.1f} s in the median, all of them {whole:.0f} s."
     return canvas.finish(title, alt, legend_entries=len(parts) + 1)
+
+
+def longest_parts(run: Results) -> dict[str, dict[int, float]]:
+    """`{part: {round: seconds}}`, the most that any site spent.
+
+    A site's seconds of training hold those of waiting for batches; here they are without these, so that parts add up.
+    """
+    parts: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for row in run.of_kind("site"):
+        own = dict(row.get("seconds") or {})
+        if "training" in own:
+            own["training"] = max(0.0, own["training"] - own.get("waiting", 0.0))
+        for part, seconds in own.items():
+            parts[part][row["round"]] = max(parts[part][row["round"]], seconds)
+    return parts
 
 
 def draw_bytes(run: Results) -> Chart | None:

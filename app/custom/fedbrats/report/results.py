@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_row
 
 SUMMARY_FILE = "summary.json"
 MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
-_POOLED = "all sites"  # of `fedbrats train`, which keeps the cases of all sites in one file
+ALL_SITES = "all sites"  # of an older `fedbrats train`, whose cases do not say their sites
+
+Patient = tuple[str | None, str]  # site and name: two hospitals may call their patients alike. None: it is not known
 
 
 @dataclass(frozen=True)
 class Results:
     """One run of one method.
 
-    method: the job, or what else was done. name: of the run, unique in a report.
-    cases: the rows of single cases of the final evaluation, by site.
+    method: the job, or what else was done, such as `train like fedavg`. name: of the run, unique in a report.
+    cases: the rows of single cases of the final evaluation, by site; under ALL_SITES where they do not say it.
     evaluation: the document of `fedbrats evaluate`, if it was written there. checksums: SHA-256 of the models.
     """
 
@@ -57,13 +59,35 @@ class Results:
         """The rows of one kind, in the order in which they were written."""
         return [row for row in self.rows if row["kind"] == kind]
 
-    def dice_by_patient(self, region: str) -> dict[str, float]:
+    @property
+    def scored(self) -> int:
+        """How many patients the final model was scored on; how many cases, where single ones are not known."""
+        return len(self.dice_by_patient("mean")) or sum(self._final_cases().values())
+
+    @property
+    def site_sizes(self) -> dict[str, int]:
+        """Training and validation cases of each site together, which no fold changes."""
+        training = {row["site"]: row.get("training_cases") or 0 for row in self.of_kind("site")}
+        validation = self._final_cases()
+        return {site: training.get(site, 0) + validation.get(site, 0) for site in {**training, **validation}}
+
+    def dice_by_patient(self, region: str) -> dict[Patient, float]:
         """Dice of the final model by patient, over all sites; empty where single cases are not known."""
         return mean_by_patient(
-            (row.get("patient", row["case"]), _mean_or_region(row["dice"], region))
-            for own in self.cases.values()
+            (_patient_of(site, row), _mean_or_region(row["dice"], region))
+            for site, own in self.cases.items()
             for row in own
         )
+
+    def has_patients_of(self, other: Results) -> bool:
+        """Whether both were scored on the same patients.
+
+        Where single cases are not known: on as many cases of the same datalists, by what the sites said of these.
+        """
+        ours, theirs = match_patients(self.dice_by_patient("mean"), other.dice_by_patient("mean"))
+        if ours and theirs:
+            return ours.keys() == theirs.keys()
+        return self._final_cases() == other._final_cases() and self._manifests() == other._manifests()
 
     def final_dice(self, region: str) -> dict[str, float]:
         """Mean Dice of the final model by site, where a site said it; over all cases where there are several folds."""
@@ -73,6 +97,26 @@ class Results:
                 said[row["site"]].append((row["dice"], row["cases"]))
         weighed = {site: (sum(d * n for d, n in own), sum(n for _, n in own)) for site, own in sorted(said.items())}
         return {site: total / cases for site, (total, cases) in weighed.items() if cases}
+
+    def _final_cases(self) -> dict[str, int]:
+        """How many cases of each site the final model was scored on."""
+        cases: dict[str, int] = defaultdict(int)
+        for row in self.of_kind("metrics"):
+            if (row["stage"], row["region"]) == ("final", "mean"):
+                cases[row["site"]] += row["cases"]
+        return dict(cases)
+
+    def _manifests(self) -> set[tuple[str, str | None]]:
+        return {(row["site"], row.get("manifest")) for row in self.of_kind("site")}
+
+
+def match_patients(
+    a: Mapping[Patient, float], b: Mapping[Patient, float]
+) -> tuple[Mapping[Patient, float], Mapping[Patient, float]]:
+    """Values of two runs by patient, in keys that both have: by name alone where either does not know the sites."""
+    if all(site is not None for site, _ in (*a, *b)):
+        return a, b
+    return _by_name(a), _by_name(b)
 
 
 def read_results(folders: Sequence[Path]) -> list[Results]:
@@ -121,6 +165,8 @@ def _read_folder(folder: Path) -> Results:
     models = (folder / name for name in MODEL_FILES)
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models if path.exists()}
     method = summary.get("job", folder.name)
+    if like := summary.get("like"):  # of `fedbrats train`
+        method = f"{method} like {like}"
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
 
 
@@ -136,14 +182,26 @@ def _find_rows(folder: Path) -> Path:
 
 
 def _read_cases(folder: Path) -> dict[str, list[Row]]:
-    files = {path.parent.name: path for path in sorted(folder.glob(f"sites/*/{CASES_FILE}"))}
-    if (folder / CASES_FILE).exists():
-        files[_POOLED] = folder / CASES_FILE
-    return {site: _final(read_rows(path)) for site, path in files.items()}
+    cases: dict[str, list[Row]] = {
+        path.parent.name: _final(read_rows(path)) for path in sorted(folder.glob(f"sites/*/{CASES_FILE}"))
+    }
+    if (folder / CASES_FILE).exists():  # of `fedbrats train`, which keeps the cases of all sites in one file
+        for row in _final(read_rows(folder / CASES_FILE)):
+            cases.setdefault(row.get("site", ALL_SITES), []).append(row)
+    return cases
 
 
 def _final(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.get("stage") == "final"]
+
+
+def _by_name(values: Mapping[Patient, float]) -> dict[Patient, float]:
+    found: Iterator[tuple[Patient, float]] = (((None, name), value) for (_, name), value in values.items())
+    return mean_by_patient(found)
+
+
+def _patient_of(site: str, row: Row) -> Patient:
+    return None if site == ALL_SITES else site, row.get("patient", row["case"])
 
 
 def _mean_or_region(dice: dict[str, float], region: str) -> float:

@@ -20,8 +20,9 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
     if not any(comparison.values()):
         return markup.section("Results", markup.paragraph("No run has reached its final evaluation yet."))
     regions = ("mean", *(region for region in REGIONS_AND_MEAN if region != "mean"))
+    counts = {method.name: _count(method) for method in methods}
     rows = [
-        (markup.row_head(name), *(_result_cell(cells.get(region)) for region in regions))
+        (markup.row_head(name), markup.cell(counts[name]), *(_result_cell(cells.get(region)) for region in regions))
         for name, cells in comparison.items()
     ]
     caption = "Dice of the final model on validation cases, mean over patients"
@@ -29,10 +30,12 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
         f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients. “≈ best” marks a "
         "method that these patients cannot tell from the best one: the interval of the paired difference holds 0, or p "
         "is at least 0.05. p is of the paired permutation test against the best, uncorrected for several comparisons. "
+        "Only methods that were scored on the same patients are ranked; “other patients” marks the rest, whose numbers "
+        "stand beside the others but not against them. "
         "Folds of a cross-validation count as one method: every patient is scored by the model that was not trained on "
         "them."
     )
-    table = markup.table(caption, ("method", *regions), rows)
+    table = markup.table(caption, ("method", "patients", *regions), rows)
     return markup.section(
         "Results", markup.paragraph(_headline(comparison), "headline"), table, markup.paragraph(note, "soft"),
         _detailed_metrics(runs),
@@ -41,10 +44,19 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
 
 def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
     cells = {name: cells["mean"] for name, cells in comparison.items() if "mean" in cells}
-    best = next(name for name, found in cells.items() if found.is_best)
+    best = next((name for name, found in cells.items() if found.is_best), None)
+    if best is None:
+        return "No two methods were scored on the same patients, so none can be called the best."
     ties = [name for name, found in cells.items() if found.is_tie]
+    others = [name for name, found in cells.items() if not found.is_ranked]
     said = f"Best mean Dice: {best} with {cells[best].dice:.3f}"
-    return f"{said}; these patients cannot tell it from {', '.join(ties)}." if ties else f"{said}."
+    said += f"; these patients cannot tell it from {', '.join(ties)}." if ties else "."
+    return f"{said} Scored on other patients, and so not ranked: {', '.join(others)}." if others else said
+
+
+def _count(method: Results) -> int | str | None:
+    """How many patients a method was scored on; so many cases, where the sites keep single ones to themselves."""
+    return (method.scored if method.cases else f"{method.scored} cases") if method.scored else None
 
 
 def _result_cell(found: Cell | None) -> str:
@@ -52,7 +64,7 @@ def _result_cell(found: Cell | None) -> str:
         return markup.cell(None)
     mark = "best" if found.is_best else "≈ best" if found.is_tie else ""
     marked = f'<span class="mark">{mark}</span>' if mark else ""
-    lines = []
+    lines = [] if found.is_ranked else ["other patients"]
     if found.interval:
         lines.append(f"{found.interval.low:.3f} to {found.interval.high:.3f}")
     if found.p is not None:

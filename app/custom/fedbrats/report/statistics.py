@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Patient = TypeVar("Patient", bound=Any)  # whatever tells patients apart; can be a key, and sorted
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -91,15 +94,15 @@ def paired_difference(
     return PairedDifference(float(difference.mean()), low, high, (as_large + 1) / (RESAMPLES + 1), len(difference))
 
 
-def common_values(a: Mapping[str, float], b: Mapping[str, float]) -> tuple[list[float], list[float]]:
+def common_values(a: Mapping[Patient, float], b: Mapping[Patient, float]) -> tuple[list[float], list[float]]:
     """The values of the patients that both mappings have, in one order: what `paired_difference` takes."""
     both = sorted(a.keys() & b.keys())
     return [a[patient] for patient in both], [b[patient] for patient in both]
 
 
-def mean_by_patient(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+def mean_by_patient(values: Iterable[tuple[Patient, float]]) -> dict[Patient, float]:
     """One value a patient from (patient, value) of every case: two scans of one patient are no two patients."""
-    found: dict[str, list[float]] = {}
+    found: dict[Patient, list[float]] = {}
     for patient, value in values:
         found.setdefault(patient, []).append(value)
     return {patient: float(np.mean(own)) for patient, own in found.items()}
