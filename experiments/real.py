@@ -1,7 +1,7 @@
 """Compare methods on real BraTS cases, in FLARE POC, by cross-validation; resumable run by run.
 
-    python experiments/real.py brats-mini                # methods x splits x folds
-    python experiments/real.py brats-mini --corrupted    # one bad site, fold 0
+    python experiments/real.py DATA                # methods x splits x folds
+    python experiments/real.py DATA --corrupted    # one bad site, fold 0
 
 POC and not the simulator, because POC is what hospitals run: real certificates, one process a site, the policy
 enforced. A run that is done is never done again: it is on record in RESULTS/runs.jsonl (delete its line to repeat it),
