@@ -52,7 +52,8 @@ def test_run_trains_reports_and_leaves_no_process(tmp_path, phantom_sites):
     results = Path(document["results"])
     assert (tmp_path / results / "global_model.pt").is_file()
     assert list((tmp_path / results).rglob("events.out.tfevents.*")), "no TensorBoard events"
-    assert "round 2/2" in done.stderr
+    assert "fedavg: round 1/2" in done.stderr  # a last round may be over before it is next looked at
+    assert "fedavg: 2 rounds done" in done.stderr
     assert find_processes(tmp_path / "build" / "poc") == []
 
 
