@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def execute(run: Run, args: argparse.Namespace) -> None:
     words = ["--data", sites, "--workspace", workspace, "--results", parent, *settings, *bad, *cache]
     document = json.loads(call("poc", "run", run.method, *words))
     Path(document["results"]).rename(folder)
-    parent.rmdir()
+    shutil.rmtree(parent)  # with what a run that was stopped left there
 
 
 def report(args: argparse.Namespace) -> None:
