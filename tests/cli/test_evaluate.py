@@ -16,6 +16,7 @@ from fedbrats.cli.main import main
 from fedbrats.data.datalist import read_datalist, write_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS
+from fedbrats.model.prediction import Predictor
 
 
 def evaluate(capsys, *words, status=0) -> dict:
@@ -78,6 +79,31 @@ def test_what_does_not_fit_into_memory_is_left_out_and_said(trained_results, pha
     assert len(document["rejected"]) == 2
     assert all("memory: give a smaller --window than 30000" in rejected["reason"] for rejected in document["rejected"])
     assert document == json.loads((tmp_path / "evaluation.json").read_text())
+
+
+def test_an_evaluation_that_does_not_end_leaves_a_whole_one_alone(
+    trained_results, phantom_sites, tmp_path, capsys, monkeypatch
+):
+    whole = evaluate(capsys, trained_results, phantom_sites, "--out", tmp_path)
+    before = (tmp_path / "evaluation.csv").read_text()
+    score, scored = Predictor.score, []
+
+    def score_one(self, *args):
+        if scored:
+            raise KeyboardInterrupt
+        scored.append(1)
+        return score(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "score", score_one)
+        words = ["evaluate", trained_results, phantom_sites, "--threads", 1, "--device", "cpu", "--out", tmp_path]
+        assert main(list(map(str, words))) == 130
+    capsys.readouterr()
+    assert (tmp_path / "evaluation.csv").read_text() == before
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == whole
+    assert json.loads((tmp_path / "partial" / "evaluation.json").read_text())["cases"] == 1
+    evaluate(capsys, trained_results, phantom_sites, "--out", tmp_path)
+    assert not (tmp_path / "partial").exists()
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])

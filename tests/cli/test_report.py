@@ -45,6 +45,10 @@ def test_a_common_model_is_not_drawn_under_the_dice_of_personal_ones(
 ):
     job, out = make_job("fedper", **variables), tmp_path / "page.html"
     words = ["--data", str(phantom_sites), "--out", str(out), "--json"]
+    asked = tmp_path / "evaluate"  # a run without a model of its own
+    asked.mkdir()
+    (asked / "rows.jsonl").write_text('{"kind": "job"}\n{"kind": "evaluation", "site": "a"}\n')
+    (asked / "summary.json").write_text('{"job": "evaluate"}')
     for runs, pictures in (([job], 0), ([job, trained_results], 2)):
         assert main(["report", *map(str, runs), *words]) == 0
         assert json.loads(capsys.readouterr().out)["pictures"] == pictures

@@ -114,7 +114,7 @@ def test_a_sites_dice_over_folds_is_weighed_by_its_cases(make_fold):
     folders = [make_fold("fedavg", fold, 0.1 + 0.1 * fold) for fold in (0, 1)]
     path = folders[0] / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    changed = [{**row, **{key: n for key, n in (("cases", 12), ("training_cases", 1)) if key in row}} for row in rows]
+    changed = [{**row, **({"cases": 12} if "cases" in row else {})} for row in rows]
     path.write_text("".join(json.dumps(row) + "\n" for row in changed))
     runs = read_results(folders)
     first, second = (run.final_dice("mean")["west"] for run in runs)

@@ -24,6 +24,8 @@ example:
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from fedbrats.model.prediction import Predictor
 
 SECTIONS = ("training", "validation", "test", "all")
+
+UNFINISHED = "partial"  # in --out: what there is of an evaluation, while a whole earlier one is in --out itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,19 +70,33 @@ def run(args: argparse.Namespace) -> int:
         "section": args.section,
         "flips": args.flips,
     }
+    unfinished = args.out / UNFINISHED if args.out and _holds_whole(args.out) else args.out
     try:
-        _score_cases(predictor, tally, args.out)
+        _score_cases(predictor, tally, unfinished)
     except BaseException:  # a person's Ctrl-C too: what was scored may have taken hours
-        if args.out and tally.scores:
-            _save(tally, about, args.out)
-            say(f"evaluate: ended before {tally.unreached} of the cases; the others are in {args.out}")
+        if unfinished and tally.scores:
+            _save(tally, about, unfinished)
+            say(f"evaluate: ended before {tally.unreached} of the cases; the others are in {unfinished}")
         raise
     document = _save(tally, about, args.out)
+    _save_table(tally, args.out)
+    if unfinished and unfinished != args.out:
+        shutil.rmtree(unfinished, ignore_errors=True)
     if args.json:
         print_json(document)
     else:
         _print_metrics(document)
     return 1 if tally.rejected else 0
+
+
+def _holds_whole(out: Path) -> bool:
+    """Whether a folder has an evaluation of all its cases, which one that may not come to its end must not replace."""
+    from fedbrats.report.evaluation import EVALUATION_FILE
+
+    try:
+        return not json.loads((out / EVALUATION_FILE).read_text(encoding="utf-8")).get("unreached")
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @dataclass

@@ -55,7 +55,8 @@ def load_whole(args: argparse.Namespace) -> SavedModel:
     if model.untrained:
         raise ConfigurationError(
             f"{model.path} is untrained in {len(model.untrained)} of its arrays, which its sites never shared "
-            f"(personal: {model.personal}); add a site's own with --personal FILE: {WHERE}"
+            f"(personal: {model.personal}); add a site's own with --personal FILE: {WHERE}; or fit it "
+            f"to a site's cases with `fedbrats personalise`"
         )
     if model.personal_rounds and not model.is_personal:
         say(

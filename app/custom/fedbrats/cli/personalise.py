@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         model.network_options, training, site.training, site.validation, seed=plan.seed, device=args.device
     )
     trainer.set_weights({name: value.numpy() for name, value in model.network.state_dict().items()})
-    before = trainer.validate()
+    before = [] if model.untrained else trainer.validate()  # what was never trained is nothing to compare with
     personal = train_personal_part(
         trainer,
         names,
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         "personal": args.personal,
         "names": len(personal),
         "training_cases": len(site.training),
-        "validation_cases": len(before),
+        "validation_cases": len(after),
         "before": summarise(before) if before else None,
         "after": summarise(after) if after else None,
         "weights": str(out / PERSONAL_FILE),
@@ -90,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
         return 0
-    if before:
+    if after:
         stages = (("as it came", before), ("personal", after))
-        rows = [(name, *summarise(scores)["dice"].values()) for name, scores in stages]
-        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(before)} validation cases")
+        rows = [(name, *summarise(scores)["dice"].values()) for name, scores in stages if scores]
+        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(after)} validation cases")
     print(f"the personal weights are in {out / PERSONAL_FILE}")
     return 0
 

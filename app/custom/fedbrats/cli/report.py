@@ -123,6 +123,8 @@ def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[G
         )
     undrawn: list[str] = []
     for results in runs:
+        if results.is_running or not results.is_training:
+            continue  # it has no model yet, or none of its own
         model = load_model(results.folder)
         if not (why := why_no_pictures(results, model)):
             predictor = Predictor(model, choose_device("auto"), flips=model.final_flips)

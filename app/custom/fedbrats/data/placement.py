@@ -54,10 +54,11 @@ def open_placed(path: Path) -> Nifti1Image:
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nibabel.load(path)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError) as error:
         raise DataError(f"{path} cannot be read as NIfTI: {error}") from None
     if not isinstance(image, nibabel.Nifti1Image):
         raise DataError(f"{path} is no NIfTI file")

@@ -66,7 +66,9 @@ def read_volume(path: Path) -> Volume:
         image = nibabel.load(path)
         affine = np.asarray(image.affine, dtype=np.float64)
         _check_header(path, image, affine)
-        volume = Volume(np.asanyarray(image.dataobj), affine, is_placed(image.header))
+        voxels = np.asanyarray(image.dataobj)
+        _restore_zeros(voxels, image.dataobj)
+        volume = Volume(voxels, affine, is_placed(image.header))
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
     except MemoryError:
@@ -75,7 +77,6 @@ def read_volume(path: Path) -> Volume:
         raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
     if volume.voxels.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
-    _restore_zeros(volume.voxels, image.dataobj)
     return volume
 
 
@@ -87,7 +88,8 @@ def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:
     """
     slope, intercept = getattr(stored, "slope", 1.0), getattr(stored, "inter", 0.0)
     if slope != 1 and intercept and stored.dtype.kind in "iu":
-        voxels[np.abs(voxels) <= abs(slope) / 2] = 0
+        half = abs(slope) / 2
+        voxels[(voxels <= half) & (voxels >= -half)] = 0
 
 
 def _check_header(path: Path, image: Any, affine: NDArray[np.float64]) -> None:

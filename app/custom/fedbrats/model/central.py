@@ -34,7 +34,7 @@ def read_site(site_dir: Path, cache_dir: Path, preparation: CacheSettings, *, wo
     prepared, rejected = prepare_cases(wanted, datalist.convention, cache_dir, preparation, workers=workers)
     by_name = {case.name: case for case in prepared}
     return SiteCases(
-        datalist.site,
+        site_dir.resolve().name,  # as in a federation, whatever the datalist calls itself
         tuple(by_name[case.name] for case in datalist.training if case.name in by_name),
         tuple(by_name[case.name] for case in datalist.validation if case.name in by_name),
         tuple(rejected),

@@ -34,7 +34,7 @@ def _are_folds(family: Sequence[Results]) -> bool:
         return False
     if any(run.site_sizes != family[0].site_sizes for run in family):
         return False
-    patients = [set(run.dice_by_patient("mean")) for run in family]
+    patients = [set(run.mean_dice) for run in family]
     return len(family) > 1 and all(patients) and not any(_share(a, b) for a, b in combinations(patients, 2))
 
 

@@ -54,8 +54,8 @@ def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[Ga
     predictor: of the run's final model, and with mirror images where its Dice was measured with them.
     Raises: DataError for a sites folder or case that cannot be read.
     """
-    sites = [read_datalist(site) for site in find_sites(sites_dir)]
-    known = {(site.site, case.name): (site.convention, case) for site in sites for case in site.validation}
+    sites = {site.name: read_datalist(site) for site in find_sites(sites_dir)}
+    known = {(name, case.name): (site.convention, case) for name, site in sites.items() for case in site.validation}
     items = []
     for place, (dice, (site_name, name)) in _choose(rank_cases(run, known)):
         convention, case = known[site_name, name]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,23 @@ class Results:
     @property
     def scored(self) -> int:
         """How many patients the final model was scored on; how many cases, where single ones are not known."""
-        return len(self.dice_by_patient("mean")) or sum(self._final_cases().values())
+        return len(self.mean_dice) or sum(self._final_cases().values())
 
     @property
     def site_sizes(self) -> dict[str, int]:
         """Training and validation cases of each site together, which no fold changes."""
-        training = {row["site"]: row.get("training_cases") or 0 for row in self.of_kind("site")}
-        validation = self._final_cases()
+        training: dict[str, int] = defaultdict(int)
+        for row in self.of_kind("site"):
+            training[row["site"]] = max(training[row["site"]], row.get("training_cases") or 0)
+        known = Counter(row.get("site") or site for site, own in self.cases.items() for row in own)
+        known.pop(ALL_SITES, None)
+        validation = self._final_cases() | known
         return {site: training.get(site, 0) + validation.get(site, 0) for site in {**training, **validation}}
+
+    @cached_property
+    def mean_dice(self) -> dict[Patient, float]:
+        """`dice_by_patient("mean")`, which every pair of runs is compared by."""
+        return self.dice_by_patient("mean")
 
     def dice_by_patient(self, region: str) -> dict[Patient, float]:
         """Dice of the final model by patient, over all sites; empty where single cases are not known."""
@@ -84,7 +94,7 @@ class Results:
 
         Where single cases are not known: on as many cases of the same datalists, by what the sites said of these.
         """
-        ours, theirs = match_patients(self.dice_by_patient("mean"), other.dice_by_patient("mean"))
+        ours, theirs = match_patients(self.mean_dice, other.mean_dice)
         if ours and theirs:
             return ours.keys() == theirs.keys()
         return self._final_cases() == other._final_cases() and self._manifests() == other._manifests()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fedbrats.report import markup
@@ -87,6 +88,8 @@ def _detailed_metrics(runs: Sequence[Results]) -> str:
         ]
         columns = ("metric and region", "mean", "95 % interval", "median", "worst site", "gap")
         caption = f"{run.name}: every metric, on each scan's own grid, {run.evaluation['section']} cases"
+        caption += f", by {Path(run.evaluation['model']).name}" if run.evaluation.get("model") else ""
+        caption += " with one site's personal weights" if run.evaluation.get("personal") else ""
         if unreached := run.evaluation.get("unreached"):
             caption += f"; the evaluation ended before {unreached} of them"
         rule = markup.paragraph(f"Empty regions: {run.evaluation['empty_region_rule']}.", "soft")
