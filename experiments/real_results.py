@@ -158,10 +158,12 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         "personal": ("fine_tuned", "fedper", "fedper_decoder", "fedbn", "contribution_fedper"),
     }
     best: dict[str, dict[str, Any]] = {}
-    for site in sorted({site for row in rows for site in row["per_site"]}):
+    most = max(row["patients"] for row in rows)
+    complete = [row for row in rows if row["patients"] == most]  # others have folds still to run
+    for site in sorted({site for row in complete for site in row["per_site"]}):
         known = {}
         for kind, methods in kinds.items():
-            scores = [(row["per_site"][site], row["method"]) for row in rows if row["method"] in methods]
+            scores = [(row["per_site"][site], row["method"]) for row in complete if row["method"] in methods]
             if scores:
                 known[kind] = max(scores)
         if not known:  # so far only the centralised baseline, which no site can choose

@@ -59,7 +59,7 @@ def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
     """Tables of every split: all methods, every site, and what serves each site best."""
     for split in sorted({row["split"] for row in summary["rows"]}):
         rows = sorted((r for r in summary["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
-        sites = list(rows[0]["per_site"])
+        sites = sorted({site for row in rows for site in row["per_site"]})
         yield f"## Split by {split}\n"
         yield table(
             ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "worst site", "of centralised"),
@@ -79,7 +79,7 @@ def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
             ],
         )
         yield "Dice at each site:\n"
-        yield table(("trained by", *sites), [(row["method"], *row["per_site"].values()) for row in rows])
+        yield table(("trained by", *sites), [(row["method"], *map(row["per_site"].get, sites)) for row in rows])
         yield "Differences on the same patients, with a paired bootstrap interval:\n"
         yield table(
             ("trained by", *(word for other in OTHERS.values() for word in (f"to {other}", "95 %", "tie"))),
