@@ -86,25 +86,33 @@ def test_a_site_does_not_choose_the_best_model_alone(tmp_path, dice, steps):
     outcome=f"{SURVIVED}: the first counts, also in the choice of the best model",
 )
 def test_a_second_answer_has_no_second_vote(tmp_path):
-    def behave(server, site, number, weights):
-        reply = honest(server, site, number, weights)
-        if site == "c" and number:
-            time.sleep(0.2)
-            for _ in range(3):
-                update, _ = train(site, number, weights)
-                server.submit(site, f"invented {number}", answer(update, 1.0 if number == 1 else 0.0, number))
-        return reply
+    """Site c is for round 1, the others are for round 2: four votes of one site would turn the choice."""
+    said = {"c": {1: 0.6, 2: 0.5}}
 
-    server = Server(tmp_path, FIRST, rounds=3, aggregator=WeightedFedAvg(), behaviour=behave).run()
-    assert server.room.said == []
-    assert {row["reason"] for row in server.rows("refusal")} == {"duplicate"}
-    assert [row["counted"] for row in server.rows("participation")] == [["a", "b", "c"]] * 3
+    def behave(votes):
+        def voting(server, site, number, weights):
+            update, _ = train(site, number, weights)
+            score = said.get(site, {1: 0.5, 2: 0.6}).get(number, 0.5)
+            for vote in range(votes - 1 if site == "c" else 0):
+                server.submit(site, f"invented {vote}", answer(update, score, number))
+            return answer(update, score, number)
+
+        return voting
+
+    one, four = (
+        Server(tmp_path / str(votes), FIRST, rounds=3, aggregator=WeightedFedAvg(), behaviour=behave(votes)).run()
+        for votes in (1, 4)
+    )
+    assert one.room.said == four.room.said == []
+    assert {row["reason"] for row in four.rows("refusal")} == {"duplicate"}
+    assert [row["counted"] for row in four.rows("participation")] == [["a", "b", "c"]] * 3
+    assert four.best == one.best
 
 
 @fault(
     "report that cannot be read",
-    injected="an array stands where a report says a word, and a dictionary where FLARE's message stands",
-    detected="nothing to detect, or a `refusal` row `unreadable`",
+    injected="an array stands where a report says a word; then whatever makes taking in an answer raise",
+    detected="nothing to detect; then a `refusal` row `unreadable`",
     outcome=f"{SURVIVED}: FLARE would give up the round for every site; here it is one site's affair",
 )
 def test_no_report_gives_up_the_round_of_all(tmp_path):
@@ -115,6 +123,23 @@ def test_no_report_gives_up_the_round_of_all(tmp_path):
     server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
     assert server.room.said == []
     assert [row["counted"] for row in server.rows("participation")] == [["a", "b", "c"]] * 2
+
+
+class Stumbling(WeightedFedAvg):
+    """Raises at the answers of one site, as code that meets what nobody thought of."""
+
+    def accept(self, shareable, fl_ctx):
+        if fl_ctx.get_peer_context().get_identity_name() == "c":
+            raise RuntimeError("nobody thought of this")
+        return super().accept(shareable, fl_ctx)
+
+
+def test_an_answer_that_makes_us_raise_is_refused_and_the_others_count(tmp_path):
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=Stumbling()).run()
+    assert server.room.said == []
+    assert {(row["site"], row["reason"]) for row in server.rows("refusal")} == {("c", "unreadable")}
+    assert "nobody thought of this" in server.rows("refusal")[0]["message"]
+    assert all(row["counted"] == ["a", "b"] for row in server.rows("participation"))
 
 
 @fault(
