@@ -7,7 +7,8 @@ Kinds of rows, told apart by `kind`:
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group.
-- `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, seconds by part,
+- `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, loss_cases
+  (of how many different cases the loss is the mean), seconds by part,
   rejected_cases, manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its
   prepared cases, where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only, begins
   (what the site's optimiser and personal weights were taken from: `kept` in memory, `stored` on its disk, `fresh`),
