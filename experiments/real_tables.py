@@ -151,15 +151,21 @@ def draw_curves(runs: Sequence[dict[str, Any]], path: Path) -> None:
     plt = pyplot()
     splits = sorted({run["split"] for run in runs})
     figure, panels = plt.subplots(1, len(splits), figsize=(6 * len(splits), 4.5), sharey=True, squeeze=False)
+    methods = list(dict.fromkeys(run["method"] for run in runs))  # of one colour in all panels
     for panel, split in zip(panels[0], splits, strict=True):
-        own = [run for run in runs if run["split"] == split]
-        for number, method in enumerate(dict.fromkeys(run["method"] for run in own)):
-            folds = [run for run in own if run["method"] == method]
+        own = {method: [run for run in runs if (run["split"], run["method"]) == (split, method)] for method in methods}
+        most = max(len(folds) for folds in own.values())
+        for number, (method, folds) in enumerate(own.items()):
+            if len(folds) < most:
+                continue  # other patients: not to be compared
             weights = [len(run["patients"]) for run in folds]
             rounds = zip(*(run["curve"] for run in folds), strict=False)
             curve = [sum(d * w for d, w in zip(dice, weights, strict=True)) / sum(weights) for dice in rounds]
-            panel.plot(range(len(curve)), curve, "-" if number < 10 else "--", marker=".", label=method)
+            style = "-" if number < 10 else "--"
+            panel.plot(range(len(curve)), curve, style, color=f"C{number % 10}", marker=".", label=method)
         panel.set(title=f"split by {split}" if split == "institution" else f"{split} split", xlabel="rounds done")
+        panel.set_xlim(left=0.8)  # before the first round all are at 0.03
+        panel.set_ylim(bottom=0.45)
         panel.legend(frameon=False, fontsize="small", loc="lower right")
     panels[0][0].set_ylabel("mean validation Dice")
     figure.tight_layout()
