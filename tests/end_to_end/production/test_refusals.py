@@ -74,14 +74,14 @@ class TestIntruders:
             (
                 "other name",
                 "authenticated as 'hospital-central' but claimed endpoint 'hospital-elsewhere'",
-                "[CN00002 Not Connected] is closed",
+                r"\[CN\d+ Not Connected\] is closed",
             ),
             ("plain", "WRONG_VERSION_NUMBER", "creating insecure channel"),
         ],
     )
     def test_is_refused(self, consortium, intruders, name, at_server, at_intruder):
         wait_for(lambda: at_server in console(consortium.kit(SERVER)))
-        wait_for(lambda: at_intruder in kit_log(intruders[name]))
+        wait_for(lambda: re.search(at_intruder, kit_log(intruders[name])))  # whichever of its tries got through
         assert REGISTERED not in kit_log(intruders[name])
 
     def test_a_kit_of_another_root_does_not_speak_to_our_server(self, consortium, intruders):
