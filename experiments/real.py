@@ -15,10 +15,11 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from real_results import read_records, record_run, write_corrupted, write_records, write_summary
+from real_results import Key, Record, read_records, record_run, write_corrupted, write_records, write_summary
 
 from fedbrats.cli.call import call
 from fedbrats.flare.jobs import parse_settings
@@ -32,6 +33,7 @@ METHODS = {
     "equal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
     "unequal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
 }
+RESULTS = Path(__file__).parent / "results"
 CASES = Path(__file__).parent / "cases.csv"  # case, site and fold of the split by institution
 FOLDS = 3
 SEED = 0
@@ -49,9 +51,9 @@ class Run:
     method: str
     corruption: str = HONEST
 
-    def folder(self, runs: Path) -> Path:
+    def folder(self, trained: Path) -> Path:
         """Where its results are."""
-        return runs / self.split / f"fold-{self.fold}" / self.corruption / self.method
+        return trained / self.split / f"fold-{self.fold}" / self.corruption / self.method
 
     def sites(self, runs: Path) -> Path:
         """The sites folder it trains on."""
@@ -69,15 +71,16 @@ def main() -> int:
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(FOLDS)), help="only these")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--runs", type=Path, default=Path("build/experiments"), help="(default: build/experiments)")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="(default: experiments/results)")
     args = parser.parse_args()
     parse_settings(args.settings)
+    args.trained = args.runs / ("_".join(args.settings) or "defaults")  # runs with other settings are other runs
     runs = plan(args)
     todo = [run for run in runs if not is_done(run, args)]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done", flush=True)
     began = time.monotonic()
     for number, run in enumerate(todo):
-        if not (run.folder(args.runs) / "summary.json").exists():
+        if not (run.folder(args.trained) / "summary.json").exists():
             execute(run, args)
         record(run, args)
         report(args)
@@ -104,7 +107,7 @@ def plan(args: argparse.Namespace) -> list[Run]:
 def is_done(run: Run, args: argparse.Namespace) -> bool:
     """Whether there is nothing left to do for a run. Raises: SystemExit if it is on record with other settings."""
     if args.corrupted:
-        return (run.folder(args.runs) / "summary.json").exists()
+        return (run.folder(args.trained) / "summary.json").exists()
     found = read_records(args.results).get((run.split, run.fold, run.method))
     if found and found["settings"] != args.settings:
         sys.exit(
@@ -117,13 +120,13 @@ def is_done(run: Run, args: argparse.Namespace) -> bool:
 def record(run: Run, args: argparse.Namespace) -> None:
     """Put a finished run on record."""
     if not args.corrupted:
-        new = record_run(run.split, run.fold, run.method, args.settings, run.folder(args.runs), run.sites(args.runs))
+        new = record_run(run.split, run.fold, run.method, args.settings, run.folder(args.trained), run.sites(args.runs))
         write_records(args.results, {**read_records(args.results), (run.split, run.fold, run.method): new})
 
 
 def execute(run: Run, args: argparse.Namespace) -> None:
     """Split the data where that is still to do, train, and put the results in their place."""
-    sites, folder = run.sites(args.runs), run.folder(args.runs)
+    sites, folder = run.sites(args.runs), run.folder(args.trained)
     if not sites.exists():
         by = {"institution": f"{CASES}:site"}.get(run.split, run.split)
         folds = ["--fold", run.fold] if run.split == "institution" else ["--fold", run.fold, "--folds", FOLDS]
@@ -148,11 +151,21 @@ def report(args: argparse.Namespace) -> None:
     settings = [word for setting in args.settings for word in ("--set", setting)]
     if args.corrupted:
         command = " ".join(["python experiments/real.py DATA --corrupted", *settings])
-        write_corrupted(args.runs, args.results / "corrupted.json", args.bad_site, command)
+        write_corrupted(args.trained, args.runs, args.results / "corrupted.json", args.bad_site, command)
     else:
-        splits = sorted({split for split, _, _ in read_records(args.results)})
-        command = " ".join(["python experiments/real.py DATA --splits", *splits, *settings])
-        write_summary(args.results, command)
+        write_summary(args.results, command_for(read_records(args.results), args))
+
+
+def command_for(records: Mapping[Key, Record], args: argparse.Namespace) -> str:
+    """The one command that makes all that is on record."""
+    splits = sorted({split for split, _, _ in records})
+    methods = list(dict.fromkeys(method for _, _, method in sorted(records)))
+    some = {method for split in splits for method in METHODS[split]} != set(methods)
+    words = ["--splits", *splits, *(["--methods", *methods] if some else [])]
+    words += [word for setting in args.settings for word in ("--set", setting)]
+    if args.results != RESULTS:
+        words += ["--results", args.results.name]
+    return " ".join(["python experiments/real.py DATA", *words])
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """For every site: its Dice alone, with the best shared and the best personal model, and which of them is best."""
     kinds = {
         "local": ("local_only",),
-        "federated": ("fedavg", "fedprox", "contribution", "median"),
+        "federated": ("fedavg", "fedprox", "fedopt", "contribution", "median"),
         "personal": ("fine_tuned", "fedper", "fedper_decoder", "fedbn", "contribution_fedper"),
     }
     best: dict[str, dict[str, Any]] = {}
@@ -173,12 +173,12 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return best
 
 
-def write_corrupted(runs: Path, target: Path, bad_site: str, command: str) -> None:
+def write_corrupted(trained: Path, runs: Path, target: Path, bad_site: str, command: str) -> None:
     """Write one row for every corruption and method: Dice of the honest sites, and what the bad site weighed."""
     rows = []
-    for summary in sorted(runs.glob("institution/fold-0/*/*/summary.json")):
+    for summary in sorted(trained.glob("institution/fold-0/*/*/summary.json")):
         folder, corruption = summary.parent, summary.parents[1].name
-        scores = final_scores(folder, summary.parents[2] / "sites")
+        scores = final_scores(folder, runs / "institution/fold-0/sites")
         honest = [mean(score["dice"]) for score in scores if score["site"] != bad_site]
         if not honest or folder.name == CENTRALISED:
             continue

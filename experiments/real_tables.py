@@ -28,6 +28,10 @@ def main() -> None:
     summary = json.loads((args.results / "summary.json").read_text())
     tested = max(row["patients"] for row in summary["rows"])
     parts = ["# Results on real cases\n", INTRODUCTION.format(tested=tested, **summary), *summary_parts(summary)]
+    longer_path = args.results / "longer" / "summary.json"
+    if longer_path.exists():
+        longer = json.loads(longer_path.read_text())
+        parts += [LONGER.format(**longer), *summary_parts(longer, "Longer: split")]
     corrupted_path = args.results / "corrupted.json"
     if corrupted_path.exists():
         corrupted = json.loads(corrupted_path.read_text())
@@ -55,12 +59,18 @@ so. All methods share them, so that comparisons are fair, but every Dice is opti
 """
 
 
-def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
+LONGER = """## Trained for longer
+
+The same patients, folds and methods with more rounds: what the budget decides. Command: `{command}`.
+"""
+
+
+def summary_parts(summary: dict[str, Any], heading: str = "Split") -> Iterable[str]:
     """Tables of every split: all methods, every site, and what serves each site best."""
     for split in sorted({row["split"] for row in summary["rows"]}):
         rows = sorted((r for r in summary["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
         sites = sorted({site for row in rows for site in row["per_site"]})
-        yield f"## Split by {split}\n"
+        yield f"## {heading} by {split}\n" if split == "institution" else f"## {heading} into {split} parts\n"
         yield table(
             ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "worst site", "of centralised"),
             [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,26 @@ def test_the_committed_summary_is_that_of_the_committed_runs(tmp_path):
     committed = json.loads((RESULTS / "summary.json").read_text())
     write_summary(tmp_path, committed["command"])
     assert json.loads((tmp_path / "summary.json").read_text())["rows"] == committed["rows"]
+
+
+def test_what_is_on_record_is_not_done_again_and_other_settings_are_refused(tmp_path, trained_results, phantom_sites):
+    run = record_run("equal", 0, "fedavg", ["num_rounds=2"], trained_results, phantom_sites)
+    write_records(tmp_path, {("equal", 0, "fedavg"): run})
+    done = compare_methods(tmp_path, "--set", "num_rounds=2")
+    assert "1 runs, 1 of them done" in done.stdout
+    command = json.loads((tmp_path / "summary.json").read_text())["command"]
+    assert command == (
+        f"python experiments/real.py DATA --splits equal --methods fedavg --set num_rounds=2 --results {tmp_path.name}"
+    )
+    refused = compare_methods(tmp_path, "--set", "num_rounds=3")
+    assert refused.returncode == 1
+    assert "equal, fold 0, fedavg is on record" in refused.stderr
+
+
+def compare_methods(results, *words):
+    only = ("--splits", "equal", "--methods", "fedavg", "--folds", "0", "--results", results)
+    command = [sys.executable, RESULTS.parent / "real.py", results, *only, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def zero(score):
