@@ -85,6 +85,19 @@ def test_live_ends_with_the_job(trained_results, tmp_path):
     assert "http-equiv" not in (tmp_path / "page.html").read_text()
 
 
+def test_what_is_no_run_among_several_is_left_out_and_said(trained_results, tmp_path, capsys):
+    personal, demo = tmp_path / "personalise-1", tmp_path / "demo"
+    personal.mkdir()
+    shutil.copytree(trained_results, demo / "fedavg")
+    out = tmp_path / "page.html"
+    assert main(["report", str(trained_results), str(personal), str(demo), "--out", str(out), "--json"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["runs"]) == 1
+    assert f"{personal} holds no rows" in said.err
+    assert f"{demo} holds no rows" in said.err
+    assert main(["report", str(trained_results), str(tmp_path / "mistyped"), "--out", str(out)]) == 1
+
+
 @pytest.mark.parametrize("name", ["nothing", "."])
 def test_a_folder_without_results_is_refused(tmp_path, capsys, name):
     assert main(["report", str(tmp_path / name), "--out", str(tmp_path / "page.html")]) == 1

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.cli.check import examine_cases
 from fedbrats.cli.models import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
 from fedbrats.data.cases import SEGMENTATION
 from fedbrats.data.regions import BRATS_2018, CONVENTIONS, REGIONS, LabelConvention, get_convention
@@ -65,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
+    if args.overlays:
+        require_matplotlib("a picture of every case (--no-overlays draws none)")
     examinations = examine_cases(args.cases, workers=1)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)

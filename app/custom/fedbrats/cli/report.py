@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbrats.cli.output import print_json
+from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
 from fedbrats.errors import ConfigurationError, DataError
 
@@ -48,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, draw, write; with --live again and again."""
-    _require_matplotlib()
+    require_matplotlib("the report")
     from fedbrats.report.results import read_results
 
     if args.live:
         _follow(args)
-    runs = read_results(args.results)
+    runs = read_results(_leave_out_others(args.results))
     gallery, undrawn = _draw_gallery(args, runs) if args.data else ([], [])
     _write(args, runs, gallery, undrawn)
     if args.json:
@@ -61,6 +62,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"wrote {args.out}")
     return 0
+
+
+def _leave_out_others(folders: list[Path]) -> list[Path]:
+    """The runs among several folders, for `results/*` holds other things too; what is left out is said."""
+    from fedbrats.report.results import find_rows
+
+    others = [folder for folder in folders if folder.is_dir() and find_rows(folder) is None]
+    if len(others) == len(folders):
+        return folders  # to be refused with a sentence
+    for folder in others:
+        say(f"report: {folder} holds no rows of a run and is left out")
+    return [folder for folder in folders if folder not in others]
 
 
 def _follow(args: argparse.Namespace) -> None:
@@ -131,10 +144,3 @@ def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[G
             return draw_gallery(results, args.data, predictor), undrawn
         undrawn.append(why)
     return [], undrawn
-
-
-def _require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ConfigurationError("the report needs matplotlib; pip install 'fedbrats[report]'") from None

@@ -4,7 +4,7 @@ The job is built, signed with the kit's key and sent; sites run it as soon as th
 the command ends when the job has, and its status is that of the job. Prints the job's id.
 
 With --resume a job that has ended before its last round goes on from its last finished one: the same model, memory and
-best model, and its rounds count on. What the server kept of it lies in `state` beside its kit's `local`.
+best model, and its rounds count on. What the server kept of it lies in `state` of its `storage_dir`, or of its kit.
 
 example:
   fedbrats submit fedavg --kit lead@university.example --set num_rounds=50

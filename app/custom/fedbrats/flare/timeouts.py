@@ -52,7 +52,7 @@ def advise(variables: Mapping[str, Any], model_bytes: int, mbit_per_s: float, ro
     communication_s = max(COMMUNICATION_S, _round_up(TRANSFER_MARGIN * transfer_s))
     where = "site: local/resources.json, client"
     yield Timeout("communication_timeout", where, COMMUNICATION_S, communication_s, "one transfer of the model")
-    where, waits = "server: local/resources.json, server", "a silent site is taken for alive this long"
+    where, waits = "server: local/resources.json, servers", "a silent site is taken for alive this long"
     yield Timeout("heart_beat_timeout", where, HEART_BEAT_S, HEART_BEAT_S, waits)
     where, waits = "server: environment of start.sh", "after the last round, for word from hospitals that have left"
     outcome_s = max(SHORTEST_OUTCOME_S, _round_up(answer_s))

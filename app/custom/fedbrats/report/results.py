@@ -162,7 +162,9 @@ def has_begun(folder: Path) -> bool:
 
 
 def _read_folder(folder: Path) -> Results:
-    path = _find_rows(folder)
+    path = find_rows(folder)
+    if path is None:
+        raise DataError(f"{folder} holds no {ROWS_FILE}; give the results folder of a job or of `fedbrats train`")
     try:
         rows = read_rows(path)
         summary_path = folder / SUMMARY_FILE
@@ -180,15 +182,16 @@ def _read_folder(folder: Path) -> Results:
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
 
 
-def _find_rows(folder: Path) -> Path:
-    """The rows of a finished job, or those that a running one writes deeper in its folder."""
+def find_rows(folder: Path) -> Path | None:
+    """The rows of a finished job, or those that a running one writes deeper in its folder.
+
+    Finished jobs deeper in the folder, as of `make demo`, are theirs and not its own.
+    """
     path = folder / ROWS_FILE
     if path.exists():
         return path
-    deeper = sorted(folder.rglob(ROWS_FILE), key=lambda found: found.stat().st_mtime) if folder.is_dir() else []
-    if not deeper:
-        raise DataError(f"{folder} holds no {ROWS_FILE}; give the results folder of a job or of `fedbrats train`")
-    return deeper[-1]
+    deeper = [found for found in folder.rglob(ROWS_FILE) if not (found.parent / SUMMARY_FILE).exists()]
+    return max(deeper, key=lambda found: found.stat().st_mtime, default=None)
 
 
 def _read_cases(folder: Path) -> dict[str, list[Row]]:
