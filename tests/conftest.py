@@ -9,20 +9,27 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fedbrats.cli.main import main
 from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
 from fedbrats.data.sites import new_sites_folder, write_record
 from fedbrats.flare.jobs import build_job, find_job
 
+# The same inputs everywhere, and no deadline: a busy machine is no fault of the code.
+settings.register_profile(
+    "patient", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
+
 
 @pytest.fixture(scope="session")
 def phantom_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sites of 5 and 3 phantoms, 42x48x42 voxels of 4 mm, one validation case each. Read only: tests share it."""
     folder = tmp_path_factory.mktemp("phantoms") / "sites"
-    settings = CohortSettings(sites=2, cases=4, unequal=True, spacing_mm=4.0)
+    cohort = CohortSettings(sites=2, cases=4, unequal=True, spacing_mm=4.0)
     with new_sites_folder(folder) as temporary:
-        write_record(temporary, list(write_cohort(temporary, settings)), {"made_by": "phantom"})
+        write_record(temporary, list(write_cohort(temporary, cohort)), {"made_by": "phantom"})
     return folder
 
 
@@ -31,9 +38,9 @@ def trained_results(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactor
     """The results folder of `fedbrats train` on the phantoms at 8 mm, after seconds of training. Read only."""
     folder = tmp_path_factory.mktemp("trained")
     words = ["--rounds", 2, "--threads", 1, "--device", "cpu", "--cache", folder / "cache", "--out", folder / "results"]
-    settings = ("network=tiny", "spacing_mm=8.0", "learning_rate=0.02", "local_epochs=2")
+    changes = ("network=tiny", "spacing_mm=8.0", "learning_rate=0.02", "local_epochs=2")
     with redirect_stdout(StringIO()):
-        assert main(["train", str(phantom_sites), *map(str, words), *(f"--set={word}" for word in settings)]) == 0
+        assert main(["train", str(phantom_sites), *map(str, words), *(f"--set={word}" for word in changes)]) == 0
     return folder / "results"
 
 

@@ -18,7 +18,7 @@ def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tutorial")
     shutil.copyfile(NOTEBOOK, folder / NOTEBOOK.name)
     notebook = nbformat.read(folder / NOTEBOOK.name, as_version=4)
-    NotebookClient(notebook, timeout=1500, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=1500, startup_timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook, folder
 
 

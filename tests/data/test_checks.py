@@ -111,7 +111,7 @@ def test_real_cases_show_their_one_problem_and_no_other(real_data: Path) -> None
     assert Path(problem.file).name == "Brats18_2013_20_1_flair.nii.gz"
     assert settled is not None
     assert settled.convention == BRATS_2018
-    assert seconds_per_case < 2
+    assert seconds_per_case < 10  # of processor time; a second where nothing else runs
 
 
 @pytest.mark.real_data

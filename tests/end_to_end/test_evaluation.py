@@ -58,6 +58,7 @@ def trained(folder):
         if (folder / "live.html").exists():
             pages.add((folder / "live.html").read_text())
         time.sleep(0.2)
+    pages.add((folder / "live.html").read_text())
     assert report.returncode == 0, report.stderr.read()
     documents = [json.loads(line) for line in jobs.communicate(timeout=1500)[0].splitlines()]
     return [folder / document["results"] for document in documents], pages

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,7 @@ def test_run_trains_reports_and_leaves_no_process(tmp_path, phantom_sites):
     results = Path(document["results"])
     assert (tmp_path / results / "global_model.pt").is_file()
     assert list((tmp_path / results).rglob("events.out.tfevents.*")), "no TensorBoard events"
-    assert "fedavg: round 1/2" in done.stderr  # a last round may be over before it is next looked at
+    assert re.search(r"fedavg: round \d/2", done.stderr)  # a round may be over before it is next looked at
     assert "fedavg: 2 rounds done" in done.stderr
     assert find_processes(tmp_path / "build" / "poc") == []
 
@@ -215,7 +216,7 @@ def test_a_command_that_is_ended_stops_everything(tmp_path, phantom_sites, numbe
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests themselves may run under nohup
     )
     for line in run.stderr:
-        if "round 2/" in line:
+        if re.search(r"round ([2-9]|\d\d+)/500", line):  # rounds are short: any of them may go by unseen
             break
     run.send_signal(number)
     if number != signal.SIGINT:  # a terminal that is closed signals twice, and nobody reads on

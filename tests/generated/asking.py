@@ -44,12 +44,12 @@ def within(seconds: int = TOO_LONG_S) -> Iterator[None]:
         raise Hang(f"took more than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(seconds)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # of pytest's own limit
     try:
         yield
     finally:
-        signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def attempt(function: Callable[..., Result], *arguments: Any) -> tuple[Result | None, str]:

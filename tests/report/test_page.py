@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
 import pytest
@@ -261,7 +261,15 @@ def browse(page, browser, tmp_path_factory):
     (folder / "page.html").write_text(page.replace("</body>", MEASURE))
 
     def look(width: int, *flags: str) -> tuple[dict, str, object]:
-        start = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *flags]
+        start = [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--enable-logging=stderr",
+            *flags,
+        ]
         start += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
         url = (folder / "page.html").as_uri()
         shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=600, check=True)
@@ -296,21 +304,31 @@ def test_a_browser_shows_every_chart_without_a_complaint(browse, width, flags):
 def test_a_browser_follows_a_live_page_by_itself(browser, federated, tmp_path):
     """It was opened once, while the job ran, and shows the end."""
     runs = read_results(federated)
-    pages = iter((write_page(runs, "The job runs", is_live=True), write_page(runs, "The job has ended")))
+    pages = [write_page(runs, "The job has ended"), write_page(runs, "The job runs", is_live=True)]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            if self.path != "/":
+                self.send_error(404)
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
-            self.wfile.write(next(pages).encode())
+            self.wfile.write((pages.pop() if len(pages) > 1 else pages[0]).encode())
 
         def log_message(self, *_words):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        start = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+        start = [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={tmp_path / 'profile'}",
+        ]
         start += ["--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/"]
         shown = subprocess.run(start, capture_output=True, text=True, timeout=600, check=True).stdout
         server.shutdown()

@@ -101,9 +101,11 @@ def test_a_renewed_certificate_takes_the_place_of_the_old_one(consortium):
     assert NORTH in consortium.connected()
 
 
+@pytest.mark.timeout(1800)
 def test_a_hospital_leaves_in_the_middle_of_a_job_and_the_others_finish(consortium):
     """By its own stop script; the rows say from which round on it is missing. Then it comes back."""
     waits = {"first_deadline_s": 300, "deadline_floor_s": WAIT_S, "evaluation_timeout_s": 5 * WAIT_S}
+    waits["deadline_factor"] = 1.0  # of the first round, in which cases were prepared: the others are far quicker
     job = consortium.job(sites=consortium.sites, num_rounds=6, local_steps=40, min_clients=4)
     change(job, "server", lambda document: document.update(waits))
     with admin_session(consortium.kit(LEAD)) as session:

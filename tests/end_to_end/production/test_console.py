@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from fedbrats.flare.processes import find_processes
-from tests.end_to_end.consortium import ADMIN, CENTRAL, SETTINGS, fedbrats, start_kit, wait_for
+from tests.end_to_end.consortium import ADMIN, CENTRAL, SERVER, SETTINGS, fedbrats, start_kit, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
@@ -32,6 +32,7 @@ def test_the_console_from_login_to_shutdown(consortium):
         terminal.expect(r"[Ss]ubmitted job: ([0-9a-f-]{36})")
         job_id = terminal.match.group(1)
         _until(terminal, f"list_jobs {job_id}", "RUNNING")
+        wait_for(lambda: (consortium.kit(SERVER) / job_id / "log.txt").exists())
         terminal.sendline(f"abort_job {job_id}")
         terminal.expect("Are you sure")
         terminal.sendline("y")
@@ -47,7 +48,7 @@ def test_the_console_from_login_to_shutdown(consortium):
     finally:
         terminal.close(force=True)
     wait_for(lambda: not find_processes(consortium.kit(CENTRAL)))
-    assert CENTRAL not in consortium.connected()
+    wait_for(lambda: CENTRAL not in consortium.connected())
     start_kit(consortium.kit(CENTRAL))
     consortium.wait_until_connected()
 

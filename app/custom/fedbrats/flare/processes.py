@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
+STOP_S = 60.0
+SERVER_PORTS = range(20000, 32000)
 DAEMON = "sub_start.sh"  # start.sh leaves this loop behind, which starts its participant again
 
 
@@ -42,20 +46,31 @@ def find_processes(workspace: Path) -> list[psutil.Process]:
 
 def stop(workspace: Path) -> int:
     """End every FLARE process of a folder's kits, job processes too; returns how many there were."""
-    processes = find_processes(workspace)
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
-    return len(processes)
+    ended: set[int] = set()
+    deadline = time.monotonic() + STOP_S
+    while (processes := find_processes(workspace)) and time.monotonic() < deadline:  # one may start another meanwhile
+        ended.update(process.pid for process in processes)
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=5)
+    return len(ended)
 
 
 def free_port() -> int:
-    """A TCP port that nothing on this machine listens on."""
+    """A TCP port that nothing on this machine listens on.
+
+    It is below those that systems give to outgoing connections (from 32768 on Linux), for the server binds it seconds
+    later, and a connection of somebody else's could have it by then.
+    """
+    for port in random.sample(SERVER_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
