@@ -14,9 +14,8 @@ import resource
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-from fedbrats.atomic import write_json_atomic
+from record import RESULTS, Target, write
 
 SIZE, STEPS, REPEATS = (80, 96, 80), 10, 3
 VARIANTS = ("kept", "returned")
@@ -41,16 +40,8 @@ def main() -> int:
         for variant, found in runs.items()
     }
     ratio = round(numbers["kept"]["cpu_seconds"] / numbers["returned"]["cpu_seconds"], 3)
-    target = {"name": "cpu_ratio", "target": 1.0, "value": ratio, "met": ratio <= 1.0}
-    document = {
-        "command": "python benchmarks/allocator.py",
-        "machine": {"machine": platform.machine(), "python": platform.python_version(), "libc": platform.libc_ver()},
-        "per_step": numbers,
-        "targets": [target],
-    }
-    write_json_atomic(Path(__file__).parent / "results" / "allocator.json", document)
-    print(json.dumps(document, indent=2))
-    return 0
+    about = {"libc": platform.libc_ver(), "per_step": numbers}
+    return write(RESULTS / "allocator.json", [Target("cpu_ratio", 1.0, ratio)], about)
 
 
 def measure(variant: str) -> dict[str, float]:

@@ -41,7 +41,8 @@ OTHER_WAYS = "ms_a_patch_other_ways"
 INTRODUCTION = """# Performance
 
 Made by `python benchmarks/page.py` from the files in `benchmarks/results`, each of which names its command, machine and
-versions. Ratios within one run are worth more than seconds: the machine is a small virtual one.
+versions. Ratios within one run are worth more than seconds: the machine is a small virtual one. BRATS-MINI is a folder
+of the cases that `experiments/cases.csv` names, block-averaged to 2 mm; BRATS-FULL is any folder of full-size cases.
 """
 
 

@@ -1,6 +1,6 @@
 """What `fedbrats predict` takes for a full-size case, and whether its mask is as good there as where it was trained.
 
-    fedbrats split BRATS_MINI --by BRATS_MINI/cases.csv:site --fold 0 --out sites
+    fedbrats split BRATS_MINI --by experiments/cases.csv:site --fold 0 --out sites
     fedbrats train sites --rounds 10 --out results/central
     python benchmarks/predict.py results/central BRATS_FULL --sites sites
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import RESULTS, Target, write
 
-from fedbrats.atomic import write_json_atomic
 from fedbrats.cli.output import print_table
 from fedbrats.data.cache import CachedCase
 from fedbrats.data.cases import Case, find_cases
@@ -41,7 +40,6 @@ from fedbrats.model.metrics import score_case, summarise
 from fedbrats.model.prediction import read_truth
 from fedbrats.model.saved import SavedModel, load_model
 
-TARGETS = {"peak_memory_gib": 3.0, "dice_lost": 0.03}
 THREADS = 2
 
 
@@ -52,7 +50,7 @@ def main() -> int:
     parser.add_argument("cases", type=Path, help="a folder of full-size cases with segmentations")
     parser.add_argument("--sites", type=Path, help="the sites folder the model was trained on")
     parser.add_argument("--flips", action="store_true", help="mean over eight mirror images")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "predict.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "predict.json")
     args = parser.parse_args()
     model, cases = load_model(args.model), find_cases(args.cases)
     convention = settle_convention({case.name: examine_case(case).labels or {} for case in cases}).convention
@@ -60,21 +58,15 @@ def main() -> int:
     entries = [_measure(case, convention, model, args) for case in cases]
     for case, entry in zip(cases, entries, strict=True):
         entry["seen_in_training"] = case.name in trained
-    numbers = {
-        "peak_memory_gib": max(entry["peak_memory_gib"] for entry in entries),
-        "dice_lost": max(round(entry["dice_trained_grid"] - entry["dice_own_grid"], 4) for entry in entries),
-    }
+    lost = max(round(entry["dice_trained_grid"] - entry["dice_own_grid"], 4) for entry in entries)
     targets = [
-        {"name": name, "target": target, "value": numbers[name], "met": numbers[name] <= target}
-        for name, target in TARGETS.items()
+        Target("peak_memory_gib", 3.0, max(entry["peak_memory_gib"] for entry in entries)),
+        Target("dice_lost", 0.03, lost),
     ]
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    about = {"trained_at_mm": model.preparation.spacing_mm, "threads": THREADS, "flips": args.flips}
-    document = {"machine": {**machine, "load": os.getloadavg()[0]}, **about, "targets": targets, "cases": entries}
-    write_json_atomic(args.out, document)
     columns = ("seconds", "cpu_seconds", "peak_memory_gib", "dice_own_grid", "dice_trained_grid", "seen_in_training")
     print_table(("shape", *columns), [(entry["shape"], *(entry[name] for name in columns)) for entry in entries])
-    return 0 if all(target["met"] for target in targets) else 1
+    about = {"trained_at_mm": model.preparation.spacing_mm, "threads": THREADS, "flips": args.flips}
+    return write(args.out, targets, {**about, "cases": entries})
 
 
 def _measure(case: Case, convention: LabelConvention, model: SavedModel, args: argparse.Namespace) -> dict[str, Any]:

@@ -100,12 +100,13 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any], Callable[[], nn.Module] | None]
     "dynunet": ("tiny", PLAIN, dynunet),
 }
 OURS = ("minute", "budget")
+CASES = Path(__file__).parents[1] / "experiments" / "cases.csv"
 
 
 def main() -> int:
     """Train, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of BraTS cases with a cases.csv (case, site, fold)")
+    parser.add_argument("data", type=Path, help="folder of the BraTS cases that experiments/cases.csv names")
     parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--budget-s", type=float, default=600.0, help="of training, ours (default: 600)")
@@ -132,7 +133,7 @@ def main() -> int:
 def read_fold(data: Path, fold: int, scratch: Path) -> list[SiteCases]:
     """All sites' prepared cases, the fold's for validation."""
     target = scratch / f"fold-{fold}"
-    words = ["--by", f"{data}/cases.csv:site", "--fold", str(fold), "--seed", str(SEED), "--out", str(target)]
+    words = ["--by", f"{CASES}:site", "--fold", str(fold), "--seed", str(SEED), "--out", str(target)]
     if fedbrats(["split", str(data), *words]):
         raise DataError(f"{data} cannot be split")
     return [read_site(site, scratch / "cache", CacheSettings(), workers=2) for site in find_sites(target)]

@@ -5,7 +5,8 @@
 
 POC and not the simulator, because POC is what hospitals run: real certificates, one process a site, the policy
 enforced. A run that is done is never done again: it is on record in RESULTS/runs.jsonl (delete its line to repeat it),
-or its folder is under --runs. After every run the summary is written anew from all that is on record.
+or its folder is under --runs. After every run the summary is written anew from all that is on record. With --corrupted
+only folders under --runs count, and the table is that of those: give --results for one of your own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ METHODS = {
         *(CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "fedbn", "contribution", "contribution_fedper"),
         *("fedprox", "fedper_decoder", "median"),
     ),
-    "equal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
+    "equal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
     "unequal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
 }
 RESULTS = Path(__file__).parent / "results"

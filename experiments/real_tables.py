@@ -48,7 +48,8 @@ Command: `{command}`.
 
 Every one of them is tested once, by the model of the fold that did not train on it; a method with fewer patients has
 folds still to run, and is not compared. Intervals are 95 % bootstrap intervals over patients; there is one seed, so
-they say nothing of training's own chance. HD95 is the median over patients in mm of the mean over regions, where a
+they say nothing of training's own chance; two are a tie where the interval of their difference holds 0 or a permutation
+test does not reject. HD95 is the median over patients in mm of the mean over regions, where a
 region that is missed counts 373 mm; a dash where the runs were made before it was measured. The scores of every patient
 are in `experiments/results/runs.jsonl`.
 
