@@ -293,3 +293,13 @@ def test_a_model_that_got_worse_is_given_up_for_the_last_good_one(tmp_path):
     assert not same(seen[3], seen[2])
     off = Server(tmp_path, SECOND, rounds=6, behaviour=watch, aggregator=WeightedFedAvg()).run()
     assert off.rows("rollback") == []
+
+
+def test_a_broken_register_of_cases_ends_the_job_before_its_first_round(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "fedbrats.json").write_text('{"registered_cases": {"a": 10, "b": 10, "c": "many"}}')
+    server = Server(tmp_path, FIRST).run()
+    (said,) = server.room.said
+    assert "site c needs a whole number from 1" in said
+    assert str(tmp_path / "local" / "fedbrats.json") in said
+    assert server.rows("site") == server.rows("round") == []

@@ -20,7 +20,15 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import build_job, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT
-from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, STATE_DIR, parse_site_facts, write_site_facts
+from fedbrats.flare.site import (
+    MLFLOW,
+    REGISTER,
+    SITE_FILE,
+    STATE_DIR,
+    check_register,
+    parse_site_facts,
+    write_site_facts,
+)
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
@@ -121,10 +129,10 @@ class FedbratsBuilder(Builder):
 
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
-        register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+        register = _register_of(project)
         facts = server.get_prop(FACTS) or {}
         storage = facts.get("storage_dir")
-        document: dict[str, Any] = {REGISTER: register} if all(register.values()) else {}
+        document: dict[str, Any] = {REGISTER: register} if register else {}
         if facts.get(MLFLOW):
             document[MLFLOW] = facts[MLFLOW]
         if storage is not None:
@@ -199,6 +207,18 @@ def log_requests(log_config: Path) -> None:
     document = _read(log_config)
     document["loggers"][REQUESTS_LOGGER] = {"level": "DEBUG"}
     write_json_atomic(log_config, document)
+
+
+def _register_of(project: Project) -> dict[str, int]:
+    """The cases that each site registered; empty where no site did. One site without would leave all without a limit.
+
+    Raises: ConfigurationError that names the site.
+    """
+    register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+    if all(cases is None for cases in register.values()):
+        return {}
+    check_register(register, f"project.yml, {REGISTER} (of every participant of type client, or of none)")
+    return register
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:

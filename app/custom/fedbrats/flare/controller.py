@@ -103,6 +103,7 @@ class PatientScatterAndGather(ScatterAndGather):
                 raise FedbratsError(
                     f"aggregator {self.aggregator_id} must be one of fedbrats, which tells who is counted"
                 )
+            self.aggregator.check_register()
             workspace = fl_ctx.get_engine().get_workspace()
             self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
             meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
