@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.builders import REQUESTS_LOGGER, _register_of
+from fedbrats.flare.builders import REQUESTS_LOGGER, _register_of, share_settings
 from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.policy import ALLOWED_CLASSES
@@ -173,3 +173,20 @@ def test_a_consortium_may_agree_on_no_register_at_all():
     for participant in project["participants"]:
         participant.pop("registered_cases", None)
     assert _register_of(prepare_project(project)) == {}
+
+
+def test_each_job_gets_the_settings_that_it_has():
+    shared = share_settings(["fedavg", "trimmed_mean"], {"num_rounds": 9, "trim": 0.3})
+    assert shared == {"fedavg": {"num_rounds": 9}, "trimmed_mean": {"num_rounds": 9, "trim": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [({"rounds": 9}, "no job has a variable rounds; there are: .*num_rounds"), ({"num_rounds": 0}, "num_rounds is 0")],
+)
+def test_a_setting_that_no_job_can_have_is_refused(tmp_path, settings, sentence):
+    project = a_project()
+    (builder,) = [each for each in project["builders"] if each["path"].endswith("FedbratsBuilder")]
+    builder["args"]["settings"] = settings
+    with pytest.raises(ConfigurationError, match=sentence):
+        build_kits(project, tmp_path)

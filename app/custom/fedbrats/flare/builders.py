@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,7 +17,7 @@ from nvflare.lighter.utils import sign_folders
 import fedbrats
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.jobs import build_job, list_jobs
+from fedbrats.flare.jobs import build_job, find_job, job_variables, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT
 from fedbrats.flare.site import (
@@ -55,7 +55,7 @@ class FedbratsBuilder(Builder):
 
     Args:
         jobs: names of the jobs to build; None builds all.
-        settings: variables to change in those jobs that have them, as with --set.
+        settings: variables to change in those jobs that have them, as with --set; one that no job has is refused.
         study_days: how long the study lasts; `fedbrats doctor` holds the certificates against it.
     """
 
@@ -69,6 +69,8 @@ class FedbratsBuilder(Builder):
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Add fedbrats' files to the kits under construction."""
+        every = [job.name for job in list_jobs() if not job.needs_models]
+        jobs = share_settings(self._jobs if self._jobs is not None else every, self._settings)
         server = project.get_server()
         for participant in (server, *project.get_clients()):
             local_dir = Path(ctx.get_local_dir(participant))
@@ -84,9 +86,8 @@ class FedbratsBuilder(Builder):
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
-                every = [job.name for job in list_jobs() if not job.needs_models]
-                for name in self._jobs if self._jobs is not None else every:
-                    build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
+                for name, settings in jobs.items():
+                    build_job(name, Path(ctx.get_transfer_dir(person)), settings)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
         """Write what speaks of the root certificate, which exists only now."""
@@ -159,6 +160,29 @@ class StartupSigner(Builder):
             sign_folders(
                 ctx.get_kit_dir(participant), ctx[CtxKey.ROOT_PRI_KEY], signature_file=ProvFileName.SIGNATURE_JSON
             )
+
+
+def share_settings(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each job: those that it has, for jobs do not all have the same variables.
+
+    Raises: ConfigurationError for a setting that no job has, or that a job cannot be run with.
+    """
+    if not settings:
+        return {name: {} for name in names}
+    from fedbrats.flare.plan import check_settings  # brings PyTorch, which few who provision wait for
+
+    variables = {name: job_variables(find_job(name)) for name in names}
+    known = {variable for own in variables.values() for variable in own}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"project.yml, settings of FedbratsBuilder: no job has a variable {', '.join(unknown)}; there are: "
+            f"{', '.join(sorted(known))}"
+        )
+    shared = {name: {key: settings[key] for key in settings if key in own} for name, own in variables.items()}
+    for name, own_settings in shared.items():
+        check_settings(name, own_settings)
+    return shared
 
 
 def restrict_resources(resources: Path) -> None:
