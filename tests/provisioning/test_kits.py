@@ -190,3 +190,12 @@ def test_a_setting_that_no_job_can_have_is_refused(tmp_path, settings, sentence)
     builder["args"]["settings"] = settings
     with pytest.raises(ConfigurationError, match=sentence):
         build_kits(project, tmp_path)
+
+
+@pytest.mark.parametrize("facts", [{"storage": "/data"}, {"storage_dir": "/data", "registered_cases": {}}, ["/data"]])
+def test_what_the_server_has_no_entry_for_is_refused(tmp_path, facts):
+    project = a_project()
+    (server,) = [each for each in project["participants"] if each["type"] == "server"]
+    server["fedbrats"] = facts
+    with pytest.raises(ConfigurationError, match=f"{SERVER}.*unknown entries.*known are mlflow_uri, storage_dir"):
+        build_kits(project, tmp_path)

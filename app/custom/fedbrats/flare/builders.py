@@ -33,6 +33,8 @@ from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
 FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
+STORAGE = "storage_dir"
+SERVER_FACTS = (MLFLOW, STORAGE)
 CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
@@ -131,8 +133,8 @@ class FedbratsBuilder(Builder):
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = _register_of(project)
-        facts = server.get_prop(FACTS) or {}
-        storage = facts.get("storage_dir")
+        facts = _facts_of_server(server)
+        storage = facts.get(STORAGE)
         document: dict[str, Any] = {REGISTER: register} if register else {}
         if facts.get(MLFLOW):
             document[MLFLOW] = facts[MLFLOW]
@@ -142,7 +144,7 @@ class FedbratsBuilder(Builder):
             write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
             if not Path(storage).is_absolute():
-                raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
+                raise ConfigurationError(f"the server's {STORAGE} must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
         log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
@@ -243,6 +245,18 @@ def _register_of(project: Project) -> dict[str, int]:
         return {}
     check_register(register, f"project.yml, {REGISTER} (of every participant of type client, or of none)")
     return register
+
+
+def _facts_of_server(server: Participant) -> Mapping[str, Any]:
+    """What project.yml says of the server under `fedbrats:`; a slip of the pen must not leave its jobs in /tmp."""
+    facts = server.get_prop(FACTS) or {}
+    unknown = sorted(map(str, set(facts) - set(SERVER_FACTS))) if isinstance(facts, Mapping) else [f"{facts!r:.100}"]
+    if unknown:
+        raise ConfigurationError(
+            f"project.yml, participant {server.name}: {FACTS} has unknown entries {', '.join(unknown)}; known are "
+            f"{', '.join(SERVER_FACTS)}"
+        )
+    return facts
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:
