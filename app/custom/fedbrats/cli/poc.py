@@ -91,25 +91,19 @@ def _up(args: argparse.Namespace) -> int:
 
 def _submit(args: argparse.Namespace) -> int:
     from fedbrats.errors import ConfigurationError
-    from fedbrats.flare.poc import open_poc
 
     if bool(args.jobs) == bool(args.resume):
         raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
-    poc = open_poc(args.workspace)
+    poc = _open_running(args.workspace)
     jobs = [_build_resumed(args, poc)] if args.resume else _build_jobs(args)
     print_documents(_run_jobs(args, poc, jobs), as_json=args.json)
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
-    from fedbrats.errors import FedbratsError
-    from fedbrats.flare.poc import open_poc
-    from fedbrats.flare.processes import find_processes
     from fedbrats.flare.sessions import admin_session
 
-    poc = open_poc(args.workspace)
-    if not find_processes(args.workspace):
-        raise FedbratsError(f"the POC in {args.workspace} is not running; start it with `fedbrats poc up`")
+    poc = _open_running(args.workspace)
     with admin_session(poc.admin_kit) as session:
         connected = {client.name for client in session.get_system_info().client_info}
         jobs = session.list_jobs()
@@ -141,6 +135,21 @@ def _down(args: argparse.Namespace) -> int:
     else:
         print(f"{count} processes stopped" if count else "no process was running")
     return 0
+
+
+def _open_running(workspace: Path) -> Poc:
+    """The POC of a workspace. Raises: FedbratsError where it is down; FLARE would try for a while and say less."""
+    from fedbrats.errors import FedbratsError
+    from fedbrats.flare.poc import open_poc
+    from fedbrats.flare.processes import find_processes
+
+    poc = open_poc(workspace)
+    if not find_processes(workspace):
+        raise FedbratsError(
+            f"the POC in {workspace} is not running; start it again with `fedbrats poc restart`, or a new one, without "
+            f"its jobs, with `fedbrats poc up`"
+        )
+    return poc
 
 
 def _prepare_and_start(args: argparse.Namespace) -> Poc:
