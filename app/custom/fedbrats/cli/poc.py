@@ -15,8 +15,10 @@ example:
 from __future__ import annotations
 
 import argparse
-import shutil
+import contextlib
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +70,13 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from fedbrats.flare.processes import stop
 
-    jobs = _build_jobs(args)  # a wrong name or variable is found before anything is started
-    poc = _prepare_and_start(args)
-    try:
-        documents = _run_jobs(args, poc, jobs)
-    finally:
-        stop(args.workspace)
+    with _jobs_folder() as folder:
+        jobs = _build_jobs(args, folder)  # a wrong name or variable is found before anything is started
+        poc = _prepare_and_start(args)
+        try:
+            documents = _run_jobs(args, poc, jobs)
+        finally:
+            stop(args.workspace)
     print_documents(documents, as_json=args.json)
     return 0
 
@@ -95,8 +98,10 @@ def _submit(args: argparse.Namespace) -> int:
     if bool(args.jobs) == bool(args.resume):
         raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
     poc = _open_running(args.workspace)
-    jobs = [_build_resumed(args, poc)] if args.resume else _build_jobs(args)
-    print_documents(_run_jobs(args, poc, jobs), as_json=args.json)
+    with _jobs_folder() as folder:
+        jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)
+        documents = _run_jobs(args, poc, jobs)
+    print_documents(documents, as_json=args.json)
     return 0
 
 
@@ -164,21 +169,30 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     return poc
 
 
-def _build_jobs(args: argparse.Namespace) -> list[Path]:
+@contextlib.contextmanager
+def _jobs_folder() -> Iterator[Path]:
+    """A folder for the jobs of this command alone.
+
+    They wait there while the jobs before them run, and nobody else may build into it meanwhile. The workspace will not
+    do: it is cleared after the jobs were built.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedbrats-jobs-") as folder:
+        yield Path(folder)
+
+
+def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
     from fedbrats.flare.jobs import build_job, parse_settings
 
     settings = parse_settings(args.settings)
     check_jobs(args.jobs, settings)
-    return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
+    return [build_job(name, folder, settings, models=args.models) for name in args.jobs]
 
 
-def _build_resumed(args: argparse.Namespace, poc: Poc) -> Path:
+def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
     from fedbrats.flare.jobs import parse_settings
     from fedbrats.flare.remote import resumed_job
     from fedbrats.flare.sessions import person_session
 
-    folder = args.workspace.parent / "jobs" / "resumed"
-    shutil.rmtree(folder, ignore_errors=True)
     with person_session(poc.admin_kit) as session:
         return resumed_job(session, args.resume, folder, parse_settings(args.settings))
 
