@@ -129,19 +129,22 @@ def open_poc(workspace: Path) -> Poc:
 def start(poc: Poc, names: Sequence[str] = ()) -> None:
     """Start the server and every site, or those of `names` alone, and wait until every site that runs is connected.
 
-    Raises: FedbratsError where a process ends early or a site does not connect in time; everything started is stopped.
+    Raises: FedbratsError where a process ends early or a site does not connect in time. What this call started is then
+    stopped, and nothing else: the rest of a federation may be in the middle of a job.
     """
     names = names or (SERVER, *poc.sites)
     known = (_read_state(poc.workspace) or {"processes": []})["processes"]
-    processes: list[dict[str, Any]] = [entry for entry in known if entry["name"] not in names]
+    processes: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in known}
+    before = find_processes(poc.workspace)
     try:
         for name in names:
-            processes.append({"name": name, **_start_participant(poc, name)})
-            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": processes}
+            processes[name] = {"name": name, **_start_participant(poc, name)}
+            # Those whose turn has not come stay in it, so that a restart that failed can be repeated.
+            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": list(processes.values())}
             write_json_atomic(poc.workspace / STATE_FILE, state)
-        _wait_until_ready(poc, {entry["name"] for entry in processes} - {SERVER})
+        _wait_until_ready(poc, processes.keys() - {SERVER})
     except BaseException:
-        stop(poc.workspace)
+        stop(*(poc.kits / name for name in names), spare=before)
         raise
 
 
