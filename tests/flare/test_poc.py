@@ -91,3 +91,11 @@ def test_a_start_that_fails_leaves_nothing_behind(poc, monkeypatch):
     with pytest.raises(FedbratsError):
         federation.start(poc)
     assert find_processes(poc.workspace) == []
+
+
+@pytest.mark.parametrize(("cores", "sites", "threads"), [(4, 2, 2), (5, 2, 2), (2, 5, 1)])
+def test_sites_share_the_cores_that_this_process_may_use(tmp_path, monkeypatch, cores, sites, threads):
+    """In a container those are fewer than the machine has."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert federation.shared_facts(tmp_path, tmp_path, None, sites)["threads"] == threads

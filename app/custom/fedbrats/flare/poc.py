@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -17,6 +16,7 @@ import yaml
 
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.parallel import count_cores
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
@@ -114,7 +114,7 @@ def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites
         "data_dir": f"{sites_dir.resolve()}/{{site}}",
         "cache_dir": str((cache_dir or workspace / "cache").resolve()),
         "personal_dir": str((workspace / PERSONAL_FOLDER).resolve()),
-        "threads": max(1, (os.cpu_count() or 1) // sites),
+        "threads": max(1, count_cores() // sites),
     }
 
 
