@@ -41,9 +41,9 @@ class PatientScatterAndGather(ScatterAndGather):
     """Scatter and gather as FLARE's, except in what becomes of a round that goes wrong.
 
     - A round ends when every site has answered, or at a deadline that follows from the sites' measured speeds; before
-      it counts, it must meet a rule. A round that does not waits anew and asks anew who failed, and after so many
-      attempts the job ends with a sentence. FLARE 2.9.0 closes a round some time after its first `min_clients` answers
-      and says nothing of the others.
+      it counts, it must meet a rule. A round that does not waits anew and asks anew who failed, after a pause where all
+      was over at once, and after so many attempts the job ends with a sentence. FLARE 2.9.0 closes a round some time
+      after its first `min_clients` answers and says nothing of the others.
     - An answer that comes late is a row: by how much, and how long the site takes; the next deadline knows, up to
       `first_deadline_s`.
     - After each finished round the server's state goes to a folder of the server's kit; a job with `resume` goes on
@@ -187,8 +187,9 @@ class PatientScatterAndGather(ScatterAndGather):
             sites = self._ask(task, standing, fl_ctx)
             began = time.monotonic()
             deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._seconds.items() if past})
+            early = False
             while not (abort_signal and abort_signal.triggered) and time.monotonic() - began < deadline_s:
-                if self._all_have_answered(sites, standing):
+                if early := self._all_have_answered(sites, standing):
                     break
                 time.sleep(self._task_check_period)
                 self._meet(fl_ctx)
@@ -197,6 +198,8 @@ class PatientScatterAndGather(ScatterAndGather):
             lack = self._end_attempt(attempt, sites, standing, deadline_s, fl_ctx)
             if lack is None or (abort_signal and abort_signal.triggered):
                 break
+            if early and attempt < self._rule.attempts:
+                self._pause(self._rule.pause_s(attempt), sites, fl_ctx, abort_signal)
         with self._lock:
             self._open, self._closed[number] = False, time.monotonic()
         for each in standing.values():
@@ -228,6 +231,18 @@ class PatientScatterAndGather(ScatterAndGather):
             self.broadcast(task=fresh, fl_ctx=fl_ctx, targets=missing, min_responses=len(missing))
             standing.update(dict.fromkeys(missing, fresh))
         return sites
+
+    def _pause(self, pause_s: float, sites: set[str], fl_ctx: FLContext, abort_signal: Signal | None) -> None:
+        """Leave sites that failed at once time to recover; ends where another site comes or the job is aborted."""
+        with self._lock:
+            failed = ", ".join(sorted(self._failed))
+        self.log_warning(fl_ctx, f"round {self._current_round}: {failed} will be asked again in {pause_s:.0f} s")
+        began = time.monotonic()
+        while not (abort_signal and abort_signal.triggered) and time.monotonic() - began < pause_s:
+            if not self._present() <= sites:
+                break
+            time.sleep(min(self._task_check_period, pause_s))
+            self._meet(fl_ctx)
 
     def _all_have_answered(self, sites: set[str], standing: Mapping[str, Task]) -> bool:
         """Whether waiting longer is of no use; while too few sites are there, others may come back."""
