@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -349,3 +350,19 @@ def test_a_site_that_comes_in_a_pause_is_asked_at_once(tmp_path):
     assert asked[1] - asked[0] < 5
     assert server.room.said == []
     assert server.rows("participation")[-1]["counted"] == ["a", "c"]
+
+
+def test_what_answers_change_is_read_under_their_lock(tmp_path):
+    """A late answer comes in a thread of its own; what it adds to must not be walked through meanwhile."""
+
+    class Measured(deque):
+        def __iter__(self):
+            assert server.controller._lock.locked()
+            return super().__iter__()
+
+    server = Server(tmp_path, FIRST, rounds=2)
+    for site in server.sites:
+        server.controller._seconds[site] = Measured([1.0])
+    server.run()
+    assert server.room.said == []
+    assert [row["round"] for row in server.rows("round")] == [0, 1]

@@ -186,7 +186,7 @@ class PatientScatterAndGather(ScatterAndGather):
         for attempt in range(1, self._rule.attempts + 1):
             sites = self._ask(task, standing, fl_ctx)
             began = time.monotonic()
-            deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._seconds.items() if past})
+            deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._measured().items()})
             early = False
             while not (abort_signal and abort_signal.triggered) and time.monotonic() - began < deadline_s:
                 if early := self._all_have_answered(sites, standing):
@@ -256,6 +256,11 @@ class PatientScatterAndGather(ScatterAndGather):
     def _known_cases(self) -> dict[str, int]:
         known = self.aggregator.registered_cases() or self._declared
         return {site: cases for site, cases in known.items() if self._named is None or site in self._named}
+
+    def _measured(self) -> dict[str, list[float]]:
+        """How long each site has lately taken; a copy, for a late answer may add to it at any time."""
+        with self._lock:
+            return {site: list(past) for site, past in self._seconds.items() if past}
 
     def _waiting(self, standing: Mapping[str, Task]) -> set[str]:
         """The sites that are still at work on this round."""
@@ -465,13 +470,15 @@ class PatientScatterAndGather(ScatterAndGather):
         """Write down the finished round; where that fails the job goes on, and says what a restart would cost."""
         models = {"global": Model(self._copy_of_global(), {"meta": self._meta()})}
         models |= {kind: model for kind, model in (("best", self._best), ("good", self._good)) if model}
+        with self._lock:
+            declared = dict(self._declared)
         state = ServerState(
             round_number=number,
             models=models,
             optimiser=read_optimiser(self.shareable_gen),
             memory=self.aggregator.get_persist_state(fl_ctx) or {},
-            seconds={site: list(past) for site, past in self._seconds.items()},
-            declared=dict(self._declared),
+            seconds=self._measured(),
+            declared=declared,
             submitter=self._submitter,
         )
         try:
