@@ -59,3 +59,32 @@ def test_a_last_line_cut_short_by_a_crash_is_left_out(tmp_path):
     path.write_text('{"kind": "jo\n{"kind": "round"}\n')
     with pytest.raises(ValueError, match="Unterminated"):
         read_rows(path)
+
+
+def refused_and_asked_again():
+    """Site b lies and is refused in round 0, is asked again and is accepted; site d is refused for good."""
+    lie = {"kind": "site", "round": 0, "site": "b", "accepted": False, "training_cases": 10**6, "spacing_mm": 9.0}
+    rows = [{**row, "spacing_mm": 2.0} if row["kind"] == "site" else row for row in job()]
+    refused = [lie, *metric_rows(0, "b", "received", metrics(1.0), 1000)]
+    for_good = [{**lie, "site": "d"}, *metric_rows(0, "d", "received", metrics(1.0), 1000)]
+    return [rows[0], *refused, *rows[1:], *for_good]
+
+
+def test_what_was_refused_enters_neither_summary_nor_curve():
+    summary = summarise_rows(refused_and_asked_again())
+    assert summary == summarise_rows([{**row, "spacing_mm": 2.0} for row in job()])
+    assert (summary["spacing_mm"], sorted(summary["per_site"])) == (2.0, ["a", "b"])
+    assert summary["per_site"]["b"]["training_cases"] == 3
+    assert learning_curve(refused_and_asked_again()) == learning_curve(job())
+
+
+def test_a_second_answer_that_is_refused_does_not_undo_the_first():
+    again = {"kind": "site", "round": 0, "site": "b", "accepted": False, "training_cases": 10**6}
+    summary = summarise_rows([*job(), again, *metric_rows(0, "b", "received", metrics(1.0), 1000)])
+    assert summary["per_site"]["b"]["training_cases"] == 3
+    assert learning_curve([*job(), again]) == learning_curve(job())
+
+
+def test_an_answer_of_an_earlier_version_counts_as_accepted():
+    rows = [{key: value for key, value in row.items() if key != "accepted"} for row in job()]
+    assert summarise_rows(rows) == summarise_rows(job())

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -293,3 +294,75 @@ def test_a_model_that_got_worse_is_given_up_for_the_last_good_one(tmp_path):
     assert not same(seen[3], seen[2])
     off = Server(tmp_path, SECOND, rounds=6, behaviour=watch, aggregator=WeightedFedAvg()).run()
     assert off.rows("rollback") == []
+
+
+def test_a_broken_register_of_cases_ends_the_job_before_its_first_round(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "fedbrats.json").write_text('{"registered_cases": {"a": 10, "b": 10, "c": "many"}}')
+    server = Server(tmp_path, FIRST).run()
+    (said,) = server.room.said
+    assert "site c needs a whole number from 1" in said
+    assert str(tmp_path / "local" / "fedbrats.json") in said
+    assert server.rows("site") == server.rows("round") == []
+
+
+def failing(then, in_s=0.3):
+    """Site b fails in round 1 whenever it is asked; a moment after the first time, `then` happens to the server."""
+    asked = []
+
+    def behave(server, site, number, weights):
+        if (site, number) != ("b", 1):
+            return honest(server, site, number, weights)
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            threading.Timer(in_s, then, [server]).start()
+        return make_reply(ReturnCode.EXECUTION_EXCEPTION)
+
+    return behave, asked
+
+
+def test_a_site_that_fails_at_once_is_asked_again_after_a_pause_that_is_said(tmp_path, caplog):
+    behave, asked = failing(lambda server: None)
+    rule = {"deadline_floor_s": 1.0}
+    server = Server(tmp_path, FIRST, ("a", "b"), rounds=2, participation=rule, behaviour=behave).run()
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 1.0
+    assert caplog.text.count("round 1: b will be asked again in 1 s") == 1  # there is none after the last attempt
+    assert "after 2 attempts" in server.room.said[0]
+
+
+def test_a_job_that_is_aborted_ends_in_the_middle_of_a_pause(tmp_path):
+    behave, asked = failing(lambda server: server.room.abort_signal.trigger(True))
+    rule = {"deadline_floor_s": 60.0, "first_deadline_s": 60.0}
+    server = Server(tmp_path, FIRST, ("a", "b"), rounds=2, participation=rule, behaviour=behave).run()
+    assert time.monotonic() - asked[0] < 5
+    assert (len(asked), server.room.said) == (1, [])
+
+
+def test_a_site_that_comes_in_a_pause_is_asked_at_once(tmp_path):
+    def come(server):
+        server.sites = ("a", "b", "c")
+        server.join("c")
+
+    behave, asked = failing(come)
+    rule = {"deadline_floor_s": 60.0, "first_deadline_s": 60.0}
+    server = Server(tmp_path, FIRST, ("a", "b"), rounds=2, participation=rule, behaviour=behave).run()
+    assert asked[1] - asked[0] < 5
+    assert server.room.said == []
+    assert server.rows("participation")[-1]["counted"] == ["a", "c"]
+
+
+def test_what_answers_change_is_read_under_their_lock(tmp_path):
+    """A late answer comes in a thread of its own; what it adds to must not be walked through meanwhile."""
+
+    class Measured(deque):
+        def __iter__(self):
+            assert server.controller._lock.locked()
+            return super().__iter__()
+
+    server = Server(tmp_path, FIRST, rounds=2)
+    for site in server.sites:
+        server.controller._seconds[site] = Measured([1.0])
+    server.run()
+    assert server.room.said == []
+    assert [row["round"] for row in server.rows("round")] == [0, 1]

@@ -38,7 +38,7 @@ def test_a_site_cannot_answer_for_another(tmp_path):
 
 
 def test_a_round_that_lacks_the_liar_ends_at_once_with_its_name(tmp_path):
-    rule = {"min_clients": 3, "attempts": 2, "first_deadline_s": 60.0, "deadline_floor_s": 60.0}
+    rule = {"min_clients": 3, "attempts": 2, "first_deadline_s": 60.0}
     server = Server(tmp_path, FIRST, rounds=1, aggregator=WeightedFedAvg(), participation=rule)
     server.names = {"c": "a"}
     began = time.monotonic()

@@ -51,6 +51,13 @@ def test_a_site_that_nobody_has_measured_gets_the_first_deadline():
     assert RULE.deadline_s([], {"a": 1.0}) == 100
 
 
+def test_the_pause_before_failed_sites_are_asked_again_doubles_up_to_the_floor_of_deadlines():
+    rule = Participation(deadline_floor_s=300, attempts=1000)
+    assert [rule.pause_s(attempt) for attempt in range(1, 8)] == [10, 20, 40, 80, 160, 300, 300]
+    assert rule.pause_s(rule.attempts) == 300
+    assert Participation(deadline_floor_s=0).pause_s(1) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("min_clients", 0), ("min_case_share", 1.1), ("deadline_factor", 0.5), ("attempts", 0), ("first_deadline_s", -1)],

@@ -35,7 +35,9 @@ from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from tests.flare.conftest import Room
 
 POLL_S = 0.005
-QUICK = {"min_clients": 2, "min_case_share": 0.0, "first_deadline_s": 20.0, "deadline_floor_s": 20.0, "attempts": 2}
+# Every deadline is as long as the first, and the pause between two attempts, which the floor bounds, is none.
+QUICK = {"min_clients": 2, "min_case_share": 0.0, "first_deadline_s": 20.0, "attempts": 2}
+QUICK |= {"deadline_floor_s": 0.1, "deadline_factor": 1e5}
 REGIONS = ("mean", "WT", "TC", "ET")
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.flare.aggregators import ContributionFactor, CoordinateMedian, TrimmedMean, WeightedFedAvg
 from fedbrats.flare.fedce import WEIGHTS_META, FedCE, leave_out, own_weight
 
@@ -159,6 +160,32 @@ def test_more_cases_than_registered_are_refused(new_federation, tmp_path):
     accepted, _ = federation.round(0, answers)
     assert accepted == {"a": True, "b": False}
     assert federation.rows("refusal")[0]["reason"] == "too_many_cases"
+
+
+BROKEN_REGISTERS = {
+    "cut short": '{"registered_cases": {"a": 10',
+    "a list": '{"registered_cases": ["a", "b"]}',
+    "no limit": '{"registered_cases": {"a": 10, "b": null}}',
+    "a text": '{"registered_cases": {"a": 10, "b": "10"}}',
+    "no cases": '{"registered_cases": {"a": 10, "b": 0}}',
+}
+
+
+@pytest.mark.parametrize("written", BROKEN_REGISTERS.values(), ids=BROKEN_REGISTERS)
+def test_a_broken_register_is_not_taken_for_none(new_federation, tmp_path, written):
+    (tmp_path / "server" / "local").mkdir(parents=True)
+    (tmp_path / "server" / "local" / "fedbrats.json").write_text(written)
+    federation = new_federation(WeightedFedAvg())
+    with pytest.raises(ConfigurationError, match="registered_cases"):
+        federation.aggregator.check_register()
+    accepted, _ = federation.round(0, {"a": federation.answer("a", 0, federation.random_update(1))})
+    assert accepted == {"a": False}
+
+
+def test_a_server_without_a_register_says_so_and_goes_on(new_federation, caplog):
+    federation = new_federation(WeightedFedAvg())
+    federation.aggregator.check_register()
+    assert "no register of cases on this server" in caplog.text
 
 
 def test_the_factors_memory_survives_a_restart_of_the_server(new_federation):

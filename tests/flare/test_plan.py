@@ -3,7 +3,8 @@
 import pytest
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.plan import check_settings, read_plan
+from fedbrats.flare.jobs import build_job
+from fedbrats.flare.plan import check_built, check_settings, read_plan
 
 
 def test_a_job_without_one_federated_round_is_refused():
@@ -24,3 +25,15 @@ def test_a_personal_set_or_a_compression_that_there_is_not_is_refused(settings, 
     for job in ("fedavg", "fine_tuned"):
         with pytest.raises(ConfigurationError, match=sentence):
             check_settings(job, settings)
+
+
+def test_a_job_that_evaluates_can_be_set_and_is_held_to_the_limits_too():
+    check_settings("evaluate", {"evaluation_timeout_s": 60})
+    with pytest.raises(ConfigurationError, match="evaluation_timeout_s is 0"):
+        check_settings("evaluate", {"evaluation_timeout_s": 0})
+
+
+def test_a_built_job_is_checked_with_the_variables_that_it_has(tmp_path):
+    check_built(build_job("fine_tuned", tmp_path, {"num_rounds": 4}))
+    with pytest.raises(ConfigurationError, match="no round would be federated"):
+        check_built(build_job("fine_tuned", tmp_path, {"num_rounds": 3}))

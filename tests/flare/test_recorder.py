@@ -36,6 +36,22 @@ def test_a_round_says_what_it_moved(new_federation):
     assert rows["a"]["up"] < whole
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_metrics_of_a_refused_answer_are_not_recorded(new_federation, accepted):
+    federation = new_federation(WeightedFedAvg())
+    with federation.room.new_context() as fl_ctx:
+        peer = FLContext()
+        peer.set_prop(ReservedKey.IDENTITY_NAME, "a", private=False, sticky=False)
+        fl_ctx.set_peer_context(peer)
+        answer = federation.answer("a", 0, federation.random_update(0))
+        fl_ctx.set_prop(AppConstants.TRAINING_RESULT, answer, private=True, sticky=False)
+        fl_ctx.set_prop(AppConstants.AGGREGATION_ACCEPTED, accepted, private=True, sticky=False)
+        federation.room.fire_event(AppEventType.AFTER_CONTRIBUTION_ACCEPT, fl_ctx)
+    (row,) = federation.rows("site")
+    assert (row["site"], row["accepted"], row["training_cases"]) == ("a", accepted, 10)
+    assert {each["stage"] for each in federation.rows("metrics")} == ({"received", "trained"} if accepted else set())
+
+
 @pytest.mark.parametrize(("triggered", "status"), [(False, "ended"), (True, "aborted")])
 def test_a_run_is_aborted_only_when_its_signal_was_triggered(new_federation, triggered, status):
     federation = new_federation(WeightedFedAvg())

@@ -9,10 +9,12 @@ import subprocess
 import pytest
 import yaml
 
-from fedbrats.flare.builders import REQUESTS_LOGGER
+from fedbrats.errors import ConfigurationError
+from fedbrats.flare.builders import REQUESTS_LOGGER, _register_of, share_settings
 from fedbrats.flare.jobs import list_jobs
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.policy import ALLOWED_CLASSES
+from fedbrats.flare.provisioning import build_kits
 from fedbrats.flare.site import read_registered_cases, read_site_facts
 from fedbrats.house import house_dir
 from tests.provisioning.conftest import FEDBRATS
@@ -146,3 +148,54 @@ def test_no_site_of_a_consortium_can_be_told_to_misbehave(tmp_path):
     assert done.returncode == 1
     assert f"{site['name']} must not misbehave" in done.stderr
     assert not list(tmp_path.rglob("startup"))
+
+
+def a_project(**of_north):
+    """provisioning/project.yml, with other properties of its first hospital; None takes one away."""
+    project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+    site = next(participant for participant in project["participants"] if participant["type"] == "client")
+    site.update(of_north)
+    return project
+
+
+@pytest.mark.parametrize("cases", [None, 0, -3, 2.5, "120", True, [120]])
+def test_one_site_without_a_usable_register_does_not_leave_the_others_without_a_limit(tmp_path, cases):
+    with pytest.raises(ConfigurationError, match=r"registered_cases.*site hospital-north needs a whole number from 1"):
+        build_kits(a_project(registered_cases=cases), tmp_path)
+    assert not list(tmp_path.rglob("startup"))
+
+
+def test_a_consortium_may_agree_on_no_register_at_all():
+    from nvflare.lighter.provision import prepare_project
+
+    assert len(_register_of(prepare_project(a_project()))) == len(SITES)
+    project = a_project()
+    for participant in project["participants"]:
+        participant.pop("registered_cases", None)
+    assert _register_of(prepare_project(project)) == {}
+
+
+def test_each_job_gets_the_settings_that_it_has():
+    shared = share_settings(["fedavg", "trimmed_mean"], {"num_rounds": 9, "trim": 0.3})
+    assert shared == {"fedavg": {"num_rounds": 9}, "trimmed_mean": {"num_rounds": 9, "trim": 0.3}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [({"rounds": 9}, "no job has a variable rounds; there are: .*num_rounds"), ({"num_rounds": 0}, "num_rounds is 0")],
+)
+def test_a_setting_that_no_job_can_have_is_refused(tmp_path, settings, sentence):
+    project = a_project()
+    (builder,) = [each for each in project["builders"] if each["path"].endswith("FedbratsBuilder")]
+    builder["args"]["settings"] = settings
+    with pytest.raises(ConfigurationError, match=sentence):
+        build_kits(project, tmp_path)
+
+
+@pytest.mark.parametrize("facts", [{"storage": "/data"}, {"storage_dir": "/data", "registered_cases": {}}, ["/data"]])
+def test_what_the_server_has_no_entry_for_is_refused(tmp_path, facts):
+    project = a_project()
+    (server,) = [each for each in project["participants"] if each["type"] == "server"]
+    server["fedbrats"] = facts
+    with pytest.raises(ConfigurationError, match=f"{SERVER}.*unknown entries.*known are mlflow_uri, storage_dir"):
+        build_kits(project, tmp_path)

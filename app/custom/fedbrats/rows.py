@@ -6,7 +6,7 @@ Kinds of rows, told apart by `kind`:
 - `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with),
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
-  suppressed a small group.
+  suppressed a small group. A refused answer has none
 - `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, loss_cases
   (of how many different cases the loss is the mean), seconds by part,
   rejected_cases, manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its
@@ -100,14 +100,33 @@ def case_rows(round_number: int, stage: str, scores: Iterable[CaseScore] | None)
     return [{"round": round_number, "stage": stage, **asdict(score)} for score in scores or ()]
 
 
+def counted_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows without those of answers that were refused: the `site` row, and the metrics that came with it.
+
+    A site that was refused may be asked again in the same round. The metrics of an answer follow its `site` row; the
+    recorder writes none of a refused one, but results of earlier versions have them. A `site` row that does not say
+    whether it was accepted was.
+    """
+    accepted: dict[tuple[Any, Any], bool] = {}
+    kept = []
+    for row in rows:
+        answer = row.get("round"), row.get("site")
+        if row["kind"] == "site":
+            accepted[answer] = row.get("accepted", True)
+        if row["kind"] not in ("site", "metrics") or accepted.get(answer, True):
+            kept.append(row)
+    return kept
+
+
 def summarise_rows(rows: Iterable[Row], stage: str = "final") -> dict[str, Any]:
     """Summarise one job: `rounds`, `sites`, `dice` and `iou` over `cases` validation cases, `per_site`, the voxel size
     that all sites trained at, if it was one, and how often a site was silent (`silent_rounds`) or refused (`refusals`).
 
     A mean over all cases weighs each site's mean by its validation cases; a site that suppressed its metrics counts in
-    `sites` only, and its cases in `per_site` only. `dice` and `iou` are None where no site said anything.
+    `sites` only, and its cases in `per_site` only. `dice` and `iou` are None where no site said anything. A refused
+    answer counts in `refusals` alone.
     """
-    rows = list(rows)
+    rows = counted_rows(rows)
     rounds = [row["round"] for row in rows if row["kind"] == "round"]
     spacings = {row.get("spacing_mm") for row in rows if row["kind"] == "site"}
     training_cases = {row["site"]: row.get("training_cases") for row in rows if row["kind"] == "site"}
@@ -164,9 +183,9 @@ def describe_model(entry: Mapping[str, Any]) -> str:
 
 
 def learning_curve(rows: Iterable[Row], stage: str = "received") -> dict[int, float]:
-    """Mean validation Dice over all cases, by round."""
+    """Mean validation Dice over all cases, by round; refused answers left out."""
     by_round: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in counted_rows(rows):
         if row["kind"] == "metrics" and row["stage"] == stage and row["region"] == "mean" and row["dice"] is not None:
             by_round[row["round"]].append(row)
     return {number: _weighted_mean(found, "dice") for number, found in sorted(by_round.items())}

@@ -15,8 +15,10 @@ example:
 from __future__ import annotations
 
 import argparse
-import shutil
+import contextlib
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +70,13 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from fedbrats.flare.processes import stop
 
-    jobs = _build_jobs(args)  # a wrong name or variable is found before anything is started
-    poc = _prepare_and_start(args)
-    try:
-        documents = _run_jobs(args, poc, jobs)
-    finally:
-        stop(args.workspace)
+    with _jobs_folder() as folder:
+        jobs = _build_jobs(args, folder)  # a wrong name or variable is found before anything is started
+        poc = _prepare_and_start(args)
+        try:
+            documents = _run_jobs(args, poc, jobs)
+        finally:
+            stop(args.workspace)
     print_documents(documents, as_json=args.json)
     return 0
 
@@ -91,25 +94,21 @@ def _up(args: argparse.Namespace) -> int:
 
 def _submit(args: argparse.Namespace) -> int:
     from fedbrats.errors import ConfigurationError
-    from fedbrats.flare.poc import open_poc
 
     if bool(args.jobs) == bool(args.resume):
         raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
-    poc = open_poc(args.workspace)
-    jobs = [_build_resumed(args, poc)] if args.resume else _build_jobs(args)
-    print_documents(_run_jobs(args, poc, jobs), as_json=args.json)
+    poc = _open_running(args.workspace)
+    with _jobs_folder() as folder:
+        jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)
+        documents = _run_jobs(args, poc, jobs)
+    print_documents(documents, as_json=args.json)
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
-    from fedbrats.errors import FedbratsError
-    from fedbrats.flare.poc import open_poc
-    from fedbrats.flare.processes import find_processes
     from fedbrats.flare.sessions import admin_session
 
-    poc = open_poc(args.workspace)
-    if not find_processes(args.workspace):
-        raise FedbratsError(f"the POC in {args.workspace} is not running; start it with `fedbrats poc up`")
+    poc = _open_running(args.workspace)
     with admin_session(poc.admin_kit) as session:
         connected = {client.name for client in session.get_system_info().client_info}
         jobs = session.list_jobs()
@@ -143,6 +142,21 @@ def _down(args: argparse.Namespace) -> int:
     return 0
 
 
+def _open_running(workspace: Path) -> Poc:
+    """The POC of a workspace. Raises: FedbratsError where it is down; FLARE would try for a while and say less."""
+    from fedbrats.errors import FedbratsError
+    from fedbrats.flare.poc import open_poc
+    from fedbrats.flare.processes import find_processes
+
+    poc = open_poc(workspace)
+    if not find_processes(workspace):
+        raise FedbratsError(
+            f"the POC in {workspace} is not running; start it again with `fedbrats poc restart`, or a new one, without "
+            f"its jobs, with `fedbrats poc up`"
+        )
+    return poc
+
+
 def _prepare_and_start(args: argparse.Namespace) -> Poc:
     from fedbrats.flare import poc as federation
 
@@ -155,21 +169,30 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     return poc
 
 
-def _build_jobs(args: argparse.Namespace) -> list[Path]:
+@contextlib.contextmanager
+def _jobs_folder() -> Iterator[Path]:
+    """A folder for the jobs of this command alone.
+
+    They wait there while the jobs before them run, and nobody else may build into it meanwhile. The workspace will not
+    do: it is cleared after the jobs were built.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedbrats-jobs-") as folder:
+        yield Path(folder)
+
+
+def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
     from fedbrats.flare.jobs import build_job, parse_settings
 
     settings = parse_settings(args.settings)
     check_jobs(args.jobs, settings)
-    return [build_job(name, args.workspace.parent / "jobs", settings, models=args.models) for name in args.jobs]
+    return [build_job(name, folder, settings, models=args.models) for name in args.jobs]
 
 
-def _build_resumed(args: argparse.Namespace, poc: Poc) -> Path:
+def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
     from fedbrats.flare.jobs import parse_settings
     from fedbrats.flare.remote import resumed_job
     from fedbrats.flare.sessions import person_session
 
-    folder = args.workspace.parent / "jobs" / "resumed"
-    shutil.rmtree(folder, ignore_errors=True)
     with person_session(poc.admin_kit) as session:
         return resumed_job(session, args.resume, folder, parse_settings(args.settings))
 

@@ -18,7 +18,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fedbrats.cli.job import add_models_argument, add_set_argument
+from fedbrats.cli.job import add_models_argument, add_set_argument, check_jobs
 from fedbrats.cli.output import print_json
 from fedbrats.cli.progress import say
 
@@ -48,14 +48,16 @@ def run(args: argparse.Namespace) -> int:
     built = Path(args.job) if args.job and (Path(args.job) / META).is_file() else None
     if built and (settings or args.models):
         raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")
-    with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder, person_session(args.kit) as session:
-        if args.resume:
-            job_dir = resumed_job(session, args.resume, Path(folder), settings)
-        else:
-            job_dir = built or build_job(args.job, Path(folder), settings, models=args.models)
-        job_id = submit(session, job_dir)
-        say(f"submitted {job_dir.name} as {job_id}")
-        status = wait_for_end(session, job_id) if args.wait else "SUBMITTED"
+    with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
+        job_dir = built
+        if args.job and not built:  # what cannot be is refused before anybody logs in
+            check_jobs([args.job], settings)
+            job_dir = build_job(args.job, Path(folder), settings, models=args.models)
+        with person_session(args.kit) as session:
+            job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
+            job_id = submit(session, job_dir)
+            say(f"submitted {job_dir.name} as {job_id}")
+            status = wait_for_end(session, job_id) if args.wait else "SUBMITTED"
     if args.json:
         print_json({"job_id": job_id, "status": status})
     else:

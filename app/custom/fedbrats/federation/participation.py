@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from fedbrats.errors import ConfigurationError
 
+FIRST_PAUSE_S = 10.0
+
 
 @dataclass(frozen=True)
 class Participation:
@@ -19,7 +21,8 @@ class Participation:
         No round waits longer: a site that answers at the end of each deadline must not draw out the next.
     deadline_factor: from then on, how many times the slowest site's own measured time to wait.
     deadline_floor_s: but never less than this, for a short round is easily late.
-    attempts: how often a round that is not met waits anew, and asks anew who failed, before the job ends.
+    attempts: how often a round that is not met waits anew, and asks anew who failed, before the job ends. Between two
+        attempts lie 10 s, then twice as long each time, at most deadline_floor_s, unless a deadline was waited for.
     """
 
     min_clients: int = 2
@@ -49,6 +52,14 @@ class Participation:
             return self.first_deadline_s
         measured = max(self.deadline_floor_s, self.deadline_factor * max(seconds[site] for site in sites))
         return min(measured, self.longest_s)
+
+    def pause_s(self, attempt: int) -> float:
+        """How long to wait after a failed attempt that was over at once, before the same sites are asked again.
+
+        attempt: counts from 1. A disk that is full or a GPU that others hold fails within a second, and is seldom well
+        again within the next.
+        """
+        return min(self.deadline_floor_s, FIRST_PAUSE_S * 2.0 ** (attempt - 1))
 
     @property
     def longest_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,14 +17,24 @@ from nvflare.lighter.utils import sign_folders
 import fedbrats
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.jobs import build_job, list_jobs
+from fedbrats.flare.jobs import build_job, find_job, job_variables, list_jobs
 from fedbrats.flare.kits import fingerprint, read_certificate
 from fedbrats.flare.policy import ALLOWED_CLASSES, AUTHORIZATION, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT
-from fedbrats.flare.site import MLFLOW, REGISTER, SITE_FILE, STATE_DIR, parse_site_facts, write_site_facts
+from fedbrats.flare.site import (
+    MLFLOW,
+    REGISTER,
+    SITE_FILE,
+    STATE_DIR,
+    check_register,
+    parse_site_facts,
+    write_site_facts,
+)
 from fedbrats.house import house_dir
 
 SUBMITTERS = ("project_admin", "lead")
 FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
+STORAGE = "storage_dir"
+SERVER_FACTS = (MLFLOW, STORAGE)
 CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
@@ -47,7 +57,7 @@ class FedbratsBuilder(Builder):
 
     Args:
         jobs: names of the jobs to build; None builds all.
-        settings: variables to change in those jobs that have them, as with --set.
+        settings: variables to change in those jobs that have them, as with --set; one that no job has is refused.
         study_days: how long the study lasts; `fedbrats doctor` holds the certificates against it.
     """
 
@@ -61,6 +71,8 @@ class FedbratsBuilder(Builder):
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Add fedbrats' files to the kits under construction."""
+        every = [job.name for job in list_jobs() if not job.needs_models]
+        jobs = share_settings(self._jobs if self._jobs is not None else every, self._settings)
         server = project.get_server()
         for participant in (server, *project.get_clients()):
             local_dir = Path(ctx.get_local_dir(participant))
@@ -76,9 +88,8 @@ class FedbratsBuilder(Builder):
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
-                every = [job.name for job in list_jobs() if not job.needs_models]
-                for name in self._jobs if self._jobs is not None else every:
-                    build_job(name, Path(ctx.get_transfer_dir(person)), self._settings)
+                for name, settings in jobs.items():
+                    build_job(name, Path(ctx.get_transfer_dir(person)), settings)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
         """Write what speaks of the root certificate, which exists only now."""
@@ -121,10 +132,10 @@ class FedbratsBuilder(Builder):
 
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
-        register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
-        facts = server.get_prop(FACTS) or {}
-        storage = facts.get("storage_dir")
-        document: dict[str, Any] = {REGISTER: register} if all(register.values()) else {}
+        register = _register_of(project)
+        facts = _facts_of_server(server)
+        storage = facts.get(STORAGE)
+        document: dict[str, Any] = {REGISTER: register} if register else {}
         if facts.get(MLFLOW):
             document[MLFLOW] = facts[MLFLOW]
         if storage is not None:
@@ -133,7 +144,7 @@ class FedbratsBuilder(Builder):
             write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
             if not Path(storage).is_absolute():
-                raise ConfigurationError(f"the server's storage_dir must be an absolute path, not {storage!r}")
+                raise ConfigurationError(f"the server's {STORAGE} must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
         log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
@@ -151,6 +162,29 @@ class StartupSigner(Builder):
             sign_folders(
                 ctx.get_kit_dir(participant), ctx[CtxKey.ROOT_PRI_KEY], signature_file=ProvFileName.SIGNATURE_JSON
             )
+
+
+def share_settings(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each job: those that it has, for jobs do not all have the same variables.
+
+    Raises: ConfigurationError for a setting that no job has, or that a job cannot be run with.
+    """
+    if not settings:
+        return {name: {} for name in names}
+    from fedbrats.flare.plan import check_settings  # brings PyTorch, which few who provision wait for
+
+    variables = {name: job_variables(find_job(name)) for name in names}
+    known = {variable for own in variables.values() for variable in own}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"project.yml, settings of FedbratsBuilder: no job has a variable {', '.join(unknown)}; there are: "
+            f"{', '.join(sorted(known))}"
+        )
+    shared = {name: {key: settings[key] for key in settings if key in own} for name, own in variables.items()}
+    for name, own_settings in shared.items():
+        check_settings(name, own_settings)
+    return shared
 
 
 def restrict_resources(resources: Path) -> None:
@@ -199,6 +233,30 @@ def log_requests(log_config: Path) -> None:
     document = _read(log_config)
     document["loggers"][REQUESTS_LOGGER] = {"level": "DEBUG"}
     write_json_atomic(log_config, document)
+
+
+def _register_of(project: Project) -> dict[str, int]:
+    """The cases that each site registered; empty where no site did. One site without would leave all without a limit.
+
+    Raises: ConfigurationError that names the site.
+    """
+    register = {site.name: site.get_prop(REGISTER) for site in project.get_clients()}
+    if all(cases is None for cases in register.values()):
+        return {}
+    check_register(register, f"project.yml, {REGISTER} (of every participant of type client, or of none)")
+    return register
+
+
+def _facts_of_server(server: Participant) -> Mapping[str, Any]:
+    """What project.yml says of the server under `fedbrats:`; a slip of the pen must not leave its jobs in /tmp."""
+    facts = server.get_prop(FACTS) or {}
+    unknown = sorted(map(str, set(facts) - set(SERVER_FACTS))) if isinstance(facts, Mapping) else [f"{facts!r:.100}"]
+    if unknown:
+        raise ConfigurationError(
+            f"project.yml, participant {server.name}: {FACTS} has unknown entries {', '.join(unknown)}; known are "
+            f"{', '.join(SERVER_FACTS)}"
+        )
+    return facts
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:

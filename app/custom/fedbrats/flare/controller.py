@@ -41,9 +41,9 @@ class PatientScatterAndGather(ScatterAndGather):
     """Scatter and gather as FLARE's, except in what becomes of a round that goes wrong.
 
     - A round ends when every site has answered, or at a deadline that follows from the sites' measured speeds; before
-      it counts, it must meet a rule. A round that does not waits anew and asks anew who failed, and after so many
-      attempts the job ends with a sentence. FLARE 2.9.0 closes a round some time after its first `min_clients` answers
-      and says nothing of the others.
+      it counts, it must meet a rule. A round that does not waits anew and asks anew who failed, after a pause where all
+      was over at once, and after so many attempts the job ends with a sentence. FLARE 2.9.0 closes a round some time
+      after its first `min_clients` answers and says nothing of the others.
     - An answer that comes late is a row: by how much, and how long the site takes; the next deadline knows, up to
       `first_deadline_s`.
     - After each finished round the server's state goes to a folder of the server's kit; a job with `resume` goes on
@@ -103,6 +103,7 @@ class PatientScatterAndGather(ScatterAndGather):
                 raise FedbratsError(
                     f"aggregator {self.aggregator_id} must be one of fedbrats, which tells who is counted"
                 )
+            self.aggregator.check_register()
             workspace = fl_ctx.get_engine().get_workspace()
             self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
             meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
@@ -185,9 +186,10 @@ class PatientScatterAndGather(ScatterAndGather):
         for attempt in range(1, self._rule.attempts + 1):
             sites = self._ask(task, standing, fl_ctx)
             began = time.monotonic()
-            deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._seconds.items() if past})
+            deadline_s = self._rule.deadline_s(sites, {site: max(past) for site, past in self._measured().items()})
+            early = False
             while not (abort_signal and abort_signal.triggered) and time.monotonic() - began < deadline_s:
-                if self._all_have_answered(sites, standing):
+                if early := self._all_have_answered(sites, standing):
                     break
                 time.sleep(self._task_check_period)
                 self._meet(fl_ctx)
@@ -196,6 +198,8 @@ class PatientScatterAndGather(ScatterAndGather):
             lack = self._end_attempt(attempt, sites, standing, deadline_s, fl_ctx)
             if lack is None or (abort_signal and abort_signal.triggered):
                 break
+            if early and attempt < self._rule.attempts:
+                self._pause(self._rule.pause_s(attempt), sites, fl_ctx, abort_signal)
         with self._lock:
             self._open, self._closed[number] = False, time.monotonic()
         for each in standing.values():
@@ -228,6 +232,18 @@ class PatientScatterAndGather(ScatterAndGather):
             standing.update(dict.fromkeys(missing, fresh))
         return sites
 
+    def _pause(self, pause_s: float, sites: set[str], fl_ctx: FLContext, abort_signal: Signal | None) -> None:
+        """Leave sites that failed at once time to recover; ends where another site comes or the job is aborted."""
+        with self._lock:
+            failed = ", ".join(sorted(self._failed))
+        self.log_warning(fl_ctx, f"round {self._current_round}: {failed} will be asked again in {pause_s:.0f} s")
+        began = time.monotonic()
+        while not (abort_signal and abort_signal.triggered) and time.monotonic() - began < pause_s:
+            if not self._present() <= sites:
+                break
+            time.sleep(min(self._task_check_period, pause_s))
+            self._meet(fl_ctx)
+
     def _all_have_answered(self, sites: set[str], standing: Mapping[str, Task]) -> bool:
         """Whether waiting longer is of no use; while too few sites are there, others may come back."""
         if not sites or any(each.completion_status is None for each in standing.values()):
@@ -240,6 +256,11 @@ class PatientScatterAndGather(ScatterAndGather):
     def _known_cases(self) -> dict[str, int]:
         known = self.aggregator.registered_cases() or self._declared
         return {site: cases for site, cases in known.items() if self._named is None or site in self._named}
+
+    def _measured(self) -> dict[str, list[float]]:
+        """How long each site has lately taken; a copy, for a late answer may add to it at any time."""
+        with self._lock:
+            return {site: list(past) for site, past in self._seconds.items() if past}
 
     def _waiting(self, standing: Mapping[str, Task]) -> set[str]:
         """The sites that are still at work on this round."""
@@ -449,13 +470,15 @@ class PatientScatterAndGather(ScatterAndGather):
         """Write down the finished round; where that fails the job goes on, and says what a restart would cost."""
         models = {"global": Model(self._copy_of_global(), {"meta": self._meta()})}
         models |= {kind: model for kind, model in (("best", self._best), ("good", self._good)) if model}
+        with self._lock:
+            declared = dict(self._declared)
         state = ServerState(
             round_number=number,
             models=models,
             optimiser=read_optimiser(self.shareable_gen),
             memory=self.aggregator.get_persist_state(fl_ctx) or {},
-            seconds={site: list(past) for site, past in self._seconds.items()},
-            declared=dict(self._declared),
+            seconds=self._measured(),
+            declared=declared,
             submitter=self._submitter,
         )
         try:

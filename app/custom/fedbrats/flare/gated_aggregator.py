@@ -17,6 +17,7 @@ from nvflare.app_common.abstract.aggregator import Aggregator
 from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.federation import gates
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
@@ -61,7 +62,8 @@ class GatedAggregator(Aggregator):
         self._network_id = network_id
         self._personal = personal
         self._personal_rounds = personal_rounds
-        self._registered: Mapping[str, int] | None = None
+        self._registered: Mapping[str, int] | None = {}  # nobody, until the register has been read
+        self._register_fault: ConfigurationError | None = None
         self._contributions: dict[str, Contribution] = {}
         self._memory_mb = memory_mb
         self._spool: Spool | None = None
@@ -72,10 +74,14 @@ class GatedAggregator(Aggregator):
         raise NotImplementedError
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Read the consortium's register of cases when a run starts."""
+        """Read the consortium's register of cases when a run starts; where it cannot be read, nobody is registered."""
         if event_type == EventType.START_RUN:
             local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._registered = read_registered_cases(local_dir)
+            try:
+                self._registered = read_registered_cases(local_dir)
+            except ConfigurationError as error:  # FLARE 2.9.0 logs what leaves this method and goes on
+                self._registered, self._register_fault = {}, error
+                self.log_error(fl_ctx, str(error))
             if self._registered is None:
                 self.log_warning(
                     fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves"
@@ -137,6 +143,14 @@ class GatedAggregator(Aggregator):
     def counted_cases(self) -> dict[str, int]:
         """The cases of each site that is counted in the present round."""
         return {site: int(each.cases) for site, each in list(self._contributions.items())}
+
+    def check_register(self) -> None:
+        """Refuse to begin without the limits that the consortium agreed on; for a workflow, which can end the job.
+
+        Raises: ConfigurationError where this server's register is there and cannot be used.
+        """
+        if self._register_fault:
+            raise self._register_fault
 
     def registered_cases(self) -> dict[str, int]:
         """The cases of each site of the consortium; empty where this server keeps no register."""

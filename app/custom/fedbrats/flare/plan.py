@@ -13,7 +13,7 @@ from fedbrats.data.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.compression import NONE, check_kind
 from fedbrats.federation.sharing import personal_at_last
-from fedbrats.flare.jobs import build_job, read_variables
+from fedbrats.flare.jobs import build_job, find_job, job_variables, read_variables
 from fedbrats.model.training import TrainingSettings
 
 LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
@@ -56,16 +56,15 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
     Raises: ConfigurationError for an unknown job, variable or setting.
     """
     with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
-        job_dir = build_job(job, Path(folder), settings)
-        variables = read_variables(job_dir)
-        document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
+        return _plan_of(build_job(job, Path(folder), settings))
+
+
+def _plan_of(job_dir: Path) -> TrainingPlan:
+    """The plan of a built job that trains."""
+    variables = read_variables(job_dir)
+    document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
     args = _resolve(document["executors"][0]["executor"]["args"], variables)
-    for name, (least, most) in LIMITS.items():
-        value = variables.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
-        if isinstance(least, int) and not isinstance(value, int):
-            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    _check_limits(variables)
     if 0 < variables["num_rounds"] <= variables.get("personal_rounds", 0):
         raise ConfigurationError(
             f"personal_rounds is {variables['personal_rounds']} of num_rounds {variables['num_rounds']}, so that no "
@@ -87,9 +86,30 @@ def check_settings(job: str, settings: Mapping[str, Any]) -> None:
 
     Raises: ConfigurationError for a variable, setting, network or personal set that cannot be.
     """
+    source = find_job(job)
+    if source.needs_models:  # it trains nothing, and its models say what network and preparation it takes
+        _check_limits({**job_variables(source), **settings})
+    else:
+        _check_plan(read_plan(job, settings))
+
+
+def check_built(job_dir: Path) -> None:
+    """The same for a built job that trains, with the variables that it has. Raises: ConfigurationError."""
+    _check_plan(_plan_of(job_dir))
+
+
+def _check_limits(variables: Mapping[str, Any]) -> None:
+    for name, (least, most) in LIMITS.items():
+        value = variables.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
+        if isinstance(least, int) and not isinstance(value, int):
+            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+
+
+def _check_plan(plan: TrainingPlan) -> None:
     from fedbrats.model.network import SegmentationNetwork
 
-    plan = read_plan(job, settings)
     check_kind(str(plan.variables.get("compression", NONE)))
     network = SegmentationNetwork(**plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -17,6 +16,7 @@ import yaml
 
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.parallel import count_cores
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
 from fedbrats.flare.provisioning import build_kits
@@ -114,7 +114,7 @@ def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites
         "data_dir": f"{sites_dir.resolve()}/{{site}}",
         "cache_dir": str((cache_dir or workspace / "cache").resolve()),
         "personal_dir": str((workspace / PERSONAL_FOLDER).resolve()),
-        "threads": max(1, (os.cpu_count() or 1) // sites),
+        "threads": max(1, count_cores() // sites),
     }
 
 
@@ -129,19 +129,22 @@ def open_poc(workspace: Path) -> Poc:
 def start(poc: Poc, names: Sequence[str] = ()) -> None:
     """Start the server and every site, or those of `names` alone, and wait until every site that runs is connected.
 
-    Raises: FedbratsError where a process ends early or a site does not connect in time; everything started is stopped.
+    Raises: FedbratsError where a process ends early or a site does not connect in time. What this call started is then
+    stopped, and nothing else: the rest of a federation may be in the middle of a job.
     """
     names = names or (SERVER, *poc.sites)
     known = (_read_state(poc.workspace) or {"processes": []})["processes"]
-    processes: list[dict[str, Any]] = [entry for entry in known if entry["name"] not in names]
+    processes: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in known}
+    before = find_processes(poc.workspace)
     try:
         for name in names:
-            processes.append({"name": name, **_start_participant(poc, name)})
-            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": processes}
+            processes[name] = {"name": name, **_start_participant(poc, name)}
+            # Those whose turn has not come stay in it, so that a restart that failed can be repeated.
+            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": list(processes.values())}
             write_json_atomic(poc.workspace / STATE_FILE, state)
-        _wait_until_ready(poc, {entry["name"] for entry in processes} - {SERVER})
+        _wait_until_ready(poc, processes.keys() - {SERVER})
     except BaseException:
-        stop(poc.workspace)
+        stop(*(poc.kits / name for name in names), spare=before)
         raise
 
 

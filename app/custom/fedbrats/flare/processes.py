@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -26,16 +27,17 @@ def participant_environment() -> dict[str, str]:
     return environment
 
 
-def find_processes(workspace: Path) -> list[psutil.Process]:
-    """Return the live FLARE processes that name a kit of this folder on their command line, daemons first.
+def find_processes(*folders: Path) -> list[psutil.Process]:
+    """Return the live FLARE processes that name something in these folders on their command line, daemons first.
 
-    FLARE starts a job's processes in sessions of their own, so neither parent nor process group finds them all.
+    A folder is a kit, or one that holds kits. FLARE starts a job's processes in sessions of their own, so neither
+    parent nor process group finds them all.
     """
-    marker = f"{workspace.resolve()}{os.sep}"
+    markers = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
     daemons, others = [], []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if not any(word.startswith(marker) for word in words):
+        if not any(word.startswith(markers) for word in words):
             continue
         if any(word.endswith(DAEMON) for word in words):
             daemons.append(process)
@@ -44,11 +46,14 @@ def find_processes(workspace: Path) -> list[psutil.Process]:
     return daemons + others
 
 
-def stop(workspace: Path) -> int:
-    """End every FLARE process of a folder's kits, job processes too; returns how many there were."""
+def stop(*folders: Path, spare: Collection[psutil.Process] = ()) -> int:
+    """End every FLARE process of these folders' kits but those to spare, job processes too; returns how many."""
     ended: set[int] = set()
     deadline = time.monotonic() + STOP_S
-    while (processes := find_processes(workspace)) and time.monotonic() < deadline:  # one may start another meanwhile
+    while time.monotonic() < deadline:  # what is ended may have started another meanwhile
+        processes = [process for process in find_processes(*folders) if process not in spare]
+        if not processes:
+            break
         ended.update(process.pid for process in processes)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -108,8 +108,9 @@ class Recorder(FLComponent):
         row |= {**report, "bytes": traffic}
         cases = report.get("validation_cases", 0)
         rows = [row]
-        for stage, values in zip(("received", "trained"), metrics, strict=True):
-            rows += metric_rows(round_number, site, stage, values, cases)
+        if accepted:  # what is refused says nothing of the model
+            for stage, values in zip(("received", "trained"), metrics, strict=True):
+                rows += metric_rows(round_number, site, stage, values, cases)
         if accepted and report.get("begins") == FRESH and site in self._known:
             message = (
                 f"{site} has lost what it kept of earlier rounds: its optimiser and its personal weights begin anew"

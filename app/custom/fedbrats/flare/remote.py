@@ -45,8 +45,11 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
 
     settings: variables to change, as with --set.
 
-    Raises: FedbratsError where the job still runs, ConfigurationError for a variable that it does not have.
+    Raises: FedbratsError where the job still runs, ConfigurationError for a variable that it does not have or a value
+    that cannot be.
     """
+    from fedbrats.flare.plan import check_built
+
     status = str(session.get_job_meta(job_id).get("status", ""))
     if not status.startswith(ENDED):
         raise FedbratsError(
@@ -60,6 +63,8 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
     earlier = read_variables(job_dir).get("resume") or []
     config_dir = job_dir / "app" / "config"
     set_variables(config_dir, {**settings, "resume": [job_id, *earlier]}, source="--set")
+    if settings:  # as they were, its variables have run
+        check_built(job_dir)
     return job_dir
 
 

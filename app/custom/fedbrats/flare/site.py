@@ -153,13 +153,31 @@ def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
     """Return how many training cases each site has registered with the consortium, from the server's own site file.
 
     A site that declares more is refused: cases are votes. None where the server keeps no register.
+
+    Raises: ConfigurationError for a register that is there and cannot be used; it must never be taken for none.
     """
     register = _server_entry(local_dir, REGISTER)
     if register is None:
         return None
-    if not isinstance(register, dict) or not all(type(count) is int and count > 0 for count in register.values()):
-        raise ConfigurationError(f"{REGISTER} in {local_dir / SITE_FILE} must give every site a whole number from 1")
+    source = f"{REGISTER} in the server's {local_dir / SITE_FILE}"
+    if not isinstance(register, dict):
+        raise ConfigurationError(f"{source} must give every site a whole number from 1, not {register!r:.100}")
+    check_register(register, source)
     return register
+
+
+def check_register(register: Mapping[str, Any], source: str) -> None:
+    """Refuse a register that is no limit for some site.
+
+    Raises: ConfigurationError that names `source`, the site and what to do.
+    """
+    for site, cases in register.items():
+        if type(cases) is not int or cases < 1:
+            has = "none" if cases is None else f"{cases!r:.100}"
+            raise ConfigurationError(
+                f"{source}: site {site} needs a whole number from 1, the training cases agreed on with it, and has "
+                f"{has}"
+            )
 
 
 def read_mlflow_uri(local_dir: Path) -> str | None:

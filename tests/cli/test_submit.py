@@ -1,0 +1,31 @@
+"""`fedbrats submit` refuses what cannot be before it logs in anywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedbrats.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def no_session(monkeypatch):
+    def opened(*_):
+        raise AssertionError("a session was opened")
+
+    monkeypatch.setattr("fedbrats.flare.sessions.person_session", opened)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fedavgg"], "there is no job named 'fedavgg'"),
+        (["fedavg", "--set", "rounds=3"], "no variable 'rounds'"),
+        (["fedavg", "--set", "memory_mb=-1"], "memory_mb is -1"),
+        (["fedavg", "--set", "personal=headd"], "headd"),
+        (["fine_tuned", "--set", "num_rounds=3"], "no round would be federated"),
+        (["evaluate"], "name them with --models"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_session_is_opened(tmp_path, capsys, words, sentence):
+    assert main(["submit", *words, "--kit", str(tmp_path)]) == 1
+    assert sentence in capsys.readouterr().err
