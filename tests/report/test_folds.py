@@ -46,6 +46,24 @@ def test_the_folds_of_a_method_are_pooled_over_patients_and_over_sites(make_fold
     assert "fedavg (fold-1): learning curve" in page
 
 
+def test_a_refused_answer_says_nothing_of_a_sites_size_or_data(make_fold):
+    folder = make_fold("fedavg", 0, 0.1)
+    (honest,) = read_results([folder])
+    lie = {
+        "kind": "site",
+        "round": 1,
+        "site": SITES[0],
+        "accepted": False,
+        "training_cases": 10**9,
+        "manifest": "other",
+    }
+    with (folder / "rows.jsonl").open("a") as rows:
+        rows.write(json.dumps(lie) + "\n")
+    (lied_to,) = read_results([folder])
+    assert lied_to.site_sizes == honest.site_sizes
+    assert lied_to._manifests() == honest._manifests()
+
+
 def test_runs_that_share_a_patient_or_do_not_say_their_patients_stay_apart(make_results, make_fold, tmp_path):
     twice = read_results([make_results(tmp_path / name, "fedavg", 0.1) for name in ("seed-0", "seed-1")])
     assert pool_folds(twice) == twice

@@ -16,7 +16,7 @@ from fedbrats.errors import FedbratsError
 from fedbrats.flare.jobs import META, SIGNING_FILES, read_variables, set_variables
 from fedbrats.flare.runs import finish_results
 from fedbrats.flare.sessions import job_status, pause_between_questions, quiet
-from fedbrats.rows import ROWS_FILE, read_rows
+from fedbrats.rows import ROWS_FILE, counted_rows, read_rows
 
 POLL_S = 2.0
 ENDED = ("FINISHED", "FAILED")
@@ -114,7 +114,7 @@ def provenance(meta: dict[str, Any], job_dir: Path, server_dir: Path) -> dict[st
         "config": read_variables(job_dir),
         "sites": {
             row["site"]: {name: row.get(name) for name in SITE_FACTS}
-            for row in sorted(rows, key=lambda row: str(row.get("site")))
+            for row in sorted(counted_rows(rows), key=lambda row: str(row.get("site")))
             if row["kind"] == "site"
         },
     }

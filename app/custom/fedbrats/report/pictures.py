@@ -66,7 +66,7 @@ def draw_participation(run: Results) -> Chart | None:
     """Who took part in which round: counted, refused or silent."""
     states: dict[str, list[tuple[int, str]]] = {"counted": [], "refused": [], "silent": []}
     for row in run.of_kind("site"):
-        states["counted" if row["accepted"] else "refused"].append((row["round"], row["site"]))
+        states["counted" if row.get("accepted", True) else "refused"].append((row["round"], row["site"]))
     for row in run.of_kind("round"):
         states["silent"] += [(row["round"], site) for site in row.get("silent", ())]
     marks = [mark for found in states.values() for mark in found]

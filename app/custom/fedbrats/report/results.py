@@ -14,7 +14,7 @@ from typing import Any
 from fedbrats.errors import DataError
 from fedbrats.report.evaluation import EVALUATION_FILE
 from fedbrats.report.statistics import mean_by_patient
-from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, read_rows
+from fedbrats.rows import CASES_FILE, REGIONS_AND_MEAN, ROWS_FILE, Row, counted_rows, read_rows
 
 SUMMARY_FILE = "summary.json"
 MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
@@ -56,6 +56,10 @@ class Results:
         """The sites that any row names."""
         return sorted({row["site"] for row in self.rows if "site" in row})
 
+    def answers_counted(self) -> list[Row]:
+        """The `site` rows of answers that were accepted: what a refused one says of itself is nobody's number."""
+        return [row for row in counted_rows(self.rows) if row["kind"] == "site"]
+
     def of_kind(self, kind: str) -> list[Row]:
         """The rows of one kind, in the order in which they were written."""
         return [row for row in self.rows if row["kind"] == kind]
@@ -69,7 +73,7 @@ class Results:
     def site_sizes(self) -> dict[str, int]:
         """Training and validation cases of each site together, which no fold changes."""
         training: dict[str, int] = defaultdict(int)
-        for row in self.of_kind("site"):
+        for row in self.answers_counted():
             training[row["site"]] = max(training[row["site"]], row.get("training_cases") or 0)
         known = Counter(row.get("site") or site for site, own in self.cases.items() for row in own)
         known.pop(ALL_SITES, None)
@@ -117,7 +121,7 @@ class Results:
         return dict(cases)
 
     def _manifests(self) -> set[tuple[str, str | None]]:
-        return {(row["site"], row.get("manifest")) for row in self.of_kind("site")}
+        return {(row["site"], row.get("manifest")) for row in self.answers_counted()}
 
 
 def match_patients(
