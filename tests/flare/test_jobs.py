@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import FLARE_KEYS, build_job, list_jobs, parse_settings, read_variables
 from fedbrats.flare.policy import ALLOWED_CLASSES
@@ -101,6 +102,14 @@ def test_models_go_where_they_are_needed_and_only_there(tmp_path, trained_result
     assert read_variables(job_dir)["models"] == ["train"]
     assert read_variables(job_dir)["spacing_mm"] == 8.0
     assert (job_dir / "app" / "models" / "train.safetensors").is_file()
+
+
+def test_a_job_that_evaluates_takes_settings_too(tmp_path, trained_results):
+    words = ["--models", str(trained_results), "--set", "evaluation_timeout_s=60", "--set", "final_flips=false"]
+    assert main(["job", "build", "evaluate", "--out", str(tmp_path), *words]) == 0
+    variables = read_variables(tmp_path / "evaluate")
+    assert (variables["evaluation_timeout_s"], variables["final_flips"]) == (60, False)
+    assert variables["spacing_mm"] == 8.0
 
 
 def test_an_older_build_is_replaced_and_nothing_else_is_left(tmp_path):

@@ -15,6 +15,27 @@ def test_a_job_without_one_federated_round_is_refused():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"evaluation_timeout_s": 0}, "evaluation_timeout_s"),
+        ({"component_share": 2.0}, "component_share"),
+        ({"network": "nothing"}, "nothing"),
+        ({"spacing_mm": 100.0}, "spacing_mm"),
+        ({"num_rounds": 3}, "no variable 'num_rounds'"),
+    ],
+)
+def test_settings_of_a_job_that_evaluates_are_judged_without_its_models(settings, sentence):
+    check_settings("evaluate", {"final_flips": False, "poll_interval_s": 0.5})
+    with pytest.raises(ConfigurationError, match=sentence):
+        check_settings("evaluate", settings)
+
+
+def test_a_job_that_trains_nothing_is_no_plan():
+    with pytest.raises(ConfigurationError, match="evaluate evaluates given models and trains nothing"):
+        read_plan("evaluate", {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
         ({"personal": "headd"}, "headd"),
         ({"compression": "zip"}, "none, float16, int8"),
         ({"memory_mb": -1}, "memory_mb"),

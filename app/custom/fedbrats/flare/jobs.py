@@ -105,8 +105,16 @@ def build_job(
 def job_variables(job: JobSource) -> dict[str, Any]:
     """The variables of a job as it stands, which settings may change."""
     with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
-        _lay_out(job, Path(folder))
-        return read_variables(Path(folder))
+        return read_variables(outline_job(job, Path(folder)))
+
+
+def outline_job(job: JobSource, folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+    """Write a job's configuration into an empty folder and return it: no models, as none are needed to judge settings.
+
+    Raises: ConfigurationError as `build_job`, for settings.
+    """
+    set_variables(_lay_out(job, folder) / "config", settings or {}, source="--set")
+    return folder
 
 
 def _lay_out(job: JobSource, building: Path) -> Path:

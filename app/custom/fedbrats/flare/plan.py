@@ -13,7 +13,7 @@ from fedbrats.data.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.compression import NONE, check_kind
 from fedbrats.federation.sharing import personal_at_last
-from fedbrats.flare.jobs import build_job, read_variables
+from fedbrats.flare.jobs import JobSource, find_job, outline_job, read_variables
 from fedbrats.model.training import TrainingSettings
 
 LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
@@ -53,19 +53,12 @@ class TrainingPlan:
 def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
     """The plan of a job of this house with some variables changed.
 
-    Raises: ConfigurationError for an unknown job, variable or setting.
+    Raises: ConfigurationError for an unknown job, variable or setting, and for a job that trains nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
-        job_dir = build_job(job, Path(folder), settings)
-        variables = read_variables(job_dir)
-        document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
-    args = _resolve(document["executors"][0]["executor"]["args"], variables)
-    for name, (least, most) in LIMITS.items():
-        value = variables.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
-        if isinstance(least, int) and not isinstance(value, int):
-            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    source = find_job(job)
+    if source.needs_models:
+        raise ConfigurationError(f"the job {job} evaluates given models and trains nothing; name a job that trains")
+    variables, args = _read_configuration(source, settings)
     if 0 < variables["num_rounds"] <= variables.get("personal_rounds", 0):
         raise ConfigurationError(
             f"personal_rounds is {variables['personal_rounds']} of num_rounds {variables['num_rounds']}, so that no "
@@ -74,7 +67,7 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
     return TrainingPlan(
         rounds=variables["num_rounds"],
         seed=args["seed"],
-        network={"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})},
+        network=_network_of(args),
         personal=personal_at_last(str(args["personal"]), args["personal_rounds"]),
         training=TrainingSettings.from_json(args["training"]),
         preparation=CacheSettings.from_json(args["preparation"]),
@@ -85,15 +78,43 @@ def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
 def check_settings(job: str, settings: Mapping[str, Any]) -> None:
     """Find out before anything starts whether a job can be run with these variables.
 
+    Of a job that evaluates given models this is what the job itself says; what the models say is theirs.
     Raises: ConfigurationError for a variable, setting, network or personal set that cannot be.
     """
     from fedbrats.model.network import SegmentationNetwork
 
+    source = find_job(job)
+    if source.needs_models:
+        _, args = _read_configuration(source, settings)
+        TrainingSettings.from_json(args["training"])
+        CacheSettings.from_json(args["preparation"])
+        SegmentationNetwork(**_network_of(args))
+        return
     plan = read_plan(job, settings)
     check_kind(str(plan.variables.get("compression", NONE)))
     network = SegmentationNetwork(**plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):
         network.personal_names(personal)
+
+
+def _read_configuration(job: JobSource, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A job's variables, and the arguments of its executor. Raises: ConfigurationError for a variable out of bounds."""
+    with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
+        job_dir = outline_job(job, Path(folder), settings)
+        variables = read_variables(job_dir)
+        document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
+    for name, (least, most) in LIMITS.items():
+        value = variables.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
+        if isinstance(least, int) and not isinstance(value, int):
+            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    return variables, _resolve(document["executors"][0]["executor"]["args"], variables)
+
+
+def _network_of(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of SegmentationNetwork in those of an executor."""
+    return {"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})}
 
 
 def _resolve(node: Any, variables: Mapping[str, Any]) -> Any:
