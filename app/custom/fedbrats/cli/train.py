@@ -95,23 +95,38 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan, workers: int) -> list[SiteCases]:
-    """Prepare the cases of every site. Raises: DataError if a folder holds no site, or no site a case to train on."""
+    """Prepare the cases of every site.
+
+    Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
+    """
     from fedbrats.data.datalist import DATALIST_NAME, find_sites
     from fedbrats.model.central import read_site
 
     site_dirs = [
         site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
     ]
+    _require_own_names(site_dirs)
     sites: list[SiteCases] = []
     for site_dir in site_dirs:
-        if site_dir in site_dirs[: len(sites)]:
-            raise ConfigurationError(f"site {site_dir.name} is given twice; its cases would count double")
         site = read_site(site_dir, cache_dir, plan.preparation, workers=workers)
         say(f"train: {site.name}: {len(site.training)} training and {len(site.validation)} validation cases")
         for case in site.rejected:
             say(f"train: {site.name}: {case.name} is left out: {case.reason}")
         sites.append(site)
     return sites
+
+
+def _require_own_names(site_dirs: Sequence[Path]) -> None:
+    """A site is told by its folder's name, in rows and in results."""
+    seen: dict[str, Path] = {}
+    for folder in (site_dir.resolve() for site_dir in site_dirs):
+        if (earlier := seen.setdefault(folder.name, folder)) is folder:
+            continue
+        if earlier == folder:
+            raise ConfigurationError(f"site {folder.name} is given twice; its cases would count double")
+        raise ConfigurationError(
+            f"site {folder.name} is both {earlier} and {folder}, and results tell sites by name; rename one of them"
+        )
 
 
 def _show_round(round_number: int, rounds: int, rows: Rows) -> None:
