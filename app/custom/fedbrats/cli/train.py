@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.progress import print_documents, say
 from fedbrats.errors import ConfigurationError
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the machine's cores)")
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
+    )
     add_set_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
 
