@@ -199,15 +199,13 @@ def _read_volume(case: Case, path: Path) -> Volume:
     except DataError as error:
         raise DataError(f"case {case.name}: {error}") from None
     voxels = volume.voxels
-    if voxels.ndim == 4 and voxels.shape[3] == 1:
-        voxels = voxels[..., 0]
     if voxels.ndim != 3 or min(voxels.shape) < 2:
         raise DataError(f"case {case.name}: {path.name} has the shape {voxels.shape}, expected a 3D volume")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"case {case.name}: {path.name} holds NaN or infinite values")
     if not volume.is_placed:
         raise DataError(f"case {case.name}: {path.name} {UNPLACED}")
-    return Volume(voxels, volume.affine)
+    return volume
 
 
 def _as_stored(case: Case, images: list[NDArray[np.float32]]) -> NDArray[np.float16]:
