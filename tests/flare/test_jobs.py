@@ -81,10 +81,20 @@ def test_flares_own_keys_are_no_variables(tmp_path):
         build_job("fedavg", tmp_path, {"components": []})
 
 
-@pytest.mark.parametrize("value", ["many", True, 2.5, [3]])
+@pytest.mark.parametrize("value", ["many", True, 2.5, 3.0, [3]])
 def test_a_value_of_another_type_is_refused(tmp_path, value):
     with pytest.raises(ConfigurationError, match="num_rounds is 25 by default"):
         build_job("fedavg", tmp_path, {"num_rounds": value})
+
+
+def test_fractions_go_where_the_default_is_written_with_one(tmp_path):
+    job_dir = build_job("fedavg", tmp_path, {"first_deadline_s": 90.5, "deadline_floor_s": 30, "poll_interval_s": 1})
+    variables = read_variables(job_dir)
+    assert (variables["first_deadline_s"], variables["deadline_floor_s"]) == (90.5, 30)
+    assert isinstance(variables["poll_interval_s"], float)
+    for name in ("batch_size", "personal_rounds", "seed", "evaluation_timeout_s"):
+        with pytest.raises(ConfigurationError, match=rf"{name} is \d+ by default and cannot be 1\.5"):
+            build_job("fedavg", tmp_path, {name: 1.5})
 
 
 def test_an_unknown_job_is_refused_with_the_names_there_are(tmp_path):

@@ -27,7 +27,7 @@ LIMITS = {  # of the variables that are no settings of training or preparation; 
     "deadline_floor_s": (0.0, 1e8),
     "round_attempts": (1, 1000),
     "memory_mb": (0, 1e9),
-    "evaluation_timeout_s": (0.001, 1e8),
+    "evaluation_timeout_s": (1, 10**8),  # FLARE takes whole seconds only
     "poll_interval_s": (0.001, 60.0),
 }
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
