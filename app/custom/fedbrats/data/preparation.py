@@ -176,11 +176,6 @@ def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry
     return np.stack([_reorient(region, from_lps) for region in oriented])
 
 
-def restore_mask(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    """Bring a mask (3, X, Y, Z) of a prepared case back to its scan's own grid: at least half inside is inside."""
-    return (restore_probabilities(mask.astype(np.float32), geometry) >= 0.5).astype(np.uint8)
-
-
 def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
     volumes: list[Volume] = []
     for modality, path in zip(MODALITIES, case.image_paths, strict=True):
