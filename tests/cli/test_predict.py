@@ -159,6 +159,18 @@ def test_cases_without_segmentation_are_what_it_is_for(trained_results, folder, 
     assert {warning for entry in document["cases"] for warning in entry["warnings"]} <= {"no tumour was found"}
 
 
+def test_a_name_with_a_comma_is_one_cell_of_the_table(trained_results, folder, tmp_path, capsys):
+    case = find_cases(folder)[0]
+    (tmp_path / "one").mkdir()
+    for role, path in case.files.items():
+        shutil.copyfile(path, tmp_path / "one" / f'Doe, "J"_{role}.nii.gz')
+    document, _ = predict(capsys, trained_results, tmp_path / "one", "--out", tmp_path / "out", "--no-overlays")
+    with (tmp_path / "out" / "volumes.csv").open(newline="") as stream:
+        [row] = csv.DictReader(stream)
+    assert row["case"] == 'Doe, "J"'
+    assert float(row["ET_ml"]) == document["cases"][0]["volumes_ml"]["ET"]
+
+
 def test_a_folder_without_cases_is_refused(trained_results, tmp_path, capsys):
     assert main(["predict", str(trained_results), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no BraTS case" in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_the_last_evaluation_is_that_of_the_last_round(phantom_sites, tmp_path, 
         (["SITES", "--device", "cuda:99"], "device 'cuda:99' is not there"),
         (["SITES", "--device", "gpu"], "device 'gpu' is not known"),
         (["SITES/site-1", "SITES/site-1"], "site-1 is given twice"),
+        (["SITES", "SITES/site-2/../site-1"], "site-1 is given twice"),
     ],
 )
 def test_bad_input_is_one_sentence(phantom_sites, tmp_path, cache, capsys, words, said):
@@ -92,6 +93,14 @@ def test_bad_input_is_one_sentence(phantom_sites, tmp_path, cache, capsys, words
     error = capsys.readouterr().err
     assert said in error.splitlines()[-1]
     assert not out.exists()
+
+
+def test_two_hospitals_whose_folders_have_one_name_are_refused(phantom_sites, tmp_path, cache, capsys):
+    other = tmp_path / "elsewhere" / "site-1"
+    other.mkdir(parents=True)
+    (other / "datalist.json").write_bytes((phantom_sites / "site-2" / "datalist.json").read_bytes())
+    assert main(["train", str(phantom_sites / "site-1"), str(other), "--cache", str(cache)]) == 1
+    assert f"site-1 is both {phantom_sites / 'site-1'} and {other}" in capsys.readouterr().err
 
 
 def test_a_site_without_a_training_case_is_refused(phantom_sites, tmp_path, cache, capsys):

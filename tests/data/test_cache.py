@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedbrats.data import cache
 from fedbrats.data.cache import CacheSettings, common_spacing, prepare_case, prepare_cases
 from fedbrats.data.cases import Case
 from fedbrats.data.datalist import read_datalist
@@ -74,7 +75,7 @@ def test_a_changed_file_is_prepared_anew(cases, tmp_path):
     assert before.image.shape != after.image.shape or (np.asarray(before.image) != after.image).any()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "removed", "entry"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped", "removed", "entry"])
 def test_a_corrupt_entry_is_rebuilt_and_said(cases, tmp_path, caplog, damage):
     expected = np.array(prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS).image)
     [entry] = entries(tmp_path)
@@ -82,6 +83,8 @@ def test_a_corrupt_entry_is_rebuilt_and_said(cases, tmp_path, caplog, damage):
     content = path.read_bytes()
     if damage == "removed":
         path.unlink()
+    elif damage == "emptied":
+        path.write_bytes(b"")
     elif damage == "flipped":
         path.write_bytes(content[:-10] + bytes([content[-10] ^ 1]) + content[-9:])
     else:
@@ -91,6 +94,44 @@ def test_a_corrupt_entry_is_rebuilt_and_said(cases, tmp_path, caplog, damage):
     np.testing.assert_array_equal(rebuilt.image, expected)
     assert "rebuilding a corrupt cache entry" in caplog.text
     assert len(entries(tmp_path)) == 1
+
+
+def test_a_sound_entry_that_another_process_put_in_place_is_not_taken_away(cases, tmp_path, monkeypatch):
+    expected = np.array(prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS).image)
+    [entry] = entries(tmp_path)
+    (entry / "image.npy").write_bytes(b"")
+    open_entry, sound = cache._open_entry, []
+
+    def open_while_another_rebuilds(folder, case):
+        monkeypatch.setattr(cache, "_open_entry", open_entry)
+        try:
+            return open_entry(folder, case)
+        finally:
+            prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS)
+            sound.append((entry / "entry.json").stat().st_ctime_ns)
+
+    monkeypatch.setattr(cache, "_open_entry", open_while_another_rebuilds)
+    np.testing.assert_array_equal(prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS).image, expected)
+    assert sound == [(entry / "entry.json").stat().st_ctime_ns]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_entry_that_another_process_takes_away_is_built_once_more(cases, tmp_path, monkeypatch, times):
+    store_entry, stored = cache._store_entry, []
+
+    def store_and_lose(folder, prepared):
+        store_entry(folder, prepared)
+        stored.append(folder)
+        if len(stored) <= times:
+            shutil.rmtree(folder)
+
+    monkeypatch.setattr(cache, "_store_entry", store_and_lose)
+    if times == 1:
+        assert prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS).name == cases[0].name
+    else:
+        with pytest.raises(cache.CacheError, match=f"case {cases[0].name} was rebuilt twice and is not sound"):
+            prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS)
+    assert len(stored) == 2
 
 
 def test_a_bad_case_never_stops_the_others(cases, tmp_path):

@@ -12,7 +12,7 @@ from fedbrats.data.checks import check_case, examine_case
 from fedbrats.data.problems import KINDS
 from fedbrats.data.regions import BRATS_2018
 from fedbrats.data.survey import judge_cases
-from tests.data.broken import BREAKAGES, add_noise, break_case, copy_case, write_repeated_cases
+from tests.data.broken import BREAKAGES, add_noise, break_case, copy_case, rewrite, write_repeated_cases
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,15 @@ def test_breakage_is_named_with_case_and_file(name: str, sound_case: Case, tmp_p
         assert f"{case.name}_{breakage.role}.nii" in problems[0].file
     else:
         assert problems[0].file == ""
+
+
+def test_a_fourth_axis_of_length_1_is_no_problem(sound_case: Case, tmp_path: Path) -> None:
+    case = copy_case(sound_case, tmp_path, "Phantom_x")
+    for role in case.files:
+        rewrite(case, role, lambda voxels: voxels[..., None])
+    expected, found = examine_case(sound_case), examine_case(case)
+    assert found.problems == ()
+    assert (found.labels, found.fingerprints) == (expected.labels, expected.fingerprints)
 
 
 def test_a_case_without_any_code_is_one_problem_and_its_labels_are_still_read(sound_case: Case, tmp_path: Path) -> None:

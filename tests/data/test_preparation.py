@@ -8,7 +8,7 @@ import pytest
 
 from fedbrats.data.cases import MODALITIES, Case, find_cases
 from fedbrats.data.datalist import read_datalist
-from fedbrats.data.preparation import CacheSettings, prepare, restore_mask, restore_probabilities
+from fedbrats.data.preparation import CacheSettings, Geometry, prepare, restore_probabilities
 from fedbrats.data.regions import BRATS_2018, labels_to_regions
 from fedbrats.errors import ConfigurationError, DataError
 from tests.data.broken import BREAKAGES, break_case
@@ -21,6 +21,11 @@ def case(phantom_sites) -> Case:
 
 def regions_of(case: Case) -> np.ndarray:
     return labels_to_regions(np.asanyarray(nibabel.load(case.label).dataobj), BRATS_2018)
+
+
+def restore_mask(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A prepared mask on its scan's own grid: at least half inside is inside."""
+    return (restore_probabilities(mask.astype(np.float32), geometry) >= 0.5).astype(np.uint8)
 
 
 def rewrite(case: Case, folder, change) -> Case:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedbrats.data.phantom_cohort import write_nifti
 from fedbrats.data.regions import BRATS_2018, BRATS_2023, BRATS_2024
-from fedbrats.data.segmentations import read_label_volumes, settle_convention, tumour_ml
+from fedbrats.data.segmentations import measure_labels, settle_convention, tumour_ml
 from fedbrats.errors import DataError
 
 
@@ -59,17 +58,15 @@ def test_nothing_is_guessed_from_other_names() -> None:
         settle_convention({"patient-1": volumes(1, 2)})
 
 
-def test_volumes_are_in_millilitres(tmp_path: Path) -> None:
+def test_volumes_are_in_millilitres() -> None:
     labels = np.zeros((10, 10, 10), dtype=np.uint8)
     labels[:5, :5, :4], labels[5:, 5:, 5:7] = 2, 4
-    write_nifti(tmp_path / "seg.nii.gz", labels, np.diag([2.0, 2.0, 5.0, 1.0]))
-    found = read_label_volumes(tmp_path / "seg.nii.gz")
+    found = measure_labels(labels, 0.02, Path("seg.nii.gz"))
     assert found == pytest.approx({2: 100 * 0.02, 4: 50 * 0.02})
     assert tumour_ml(found, BRATS_2018) == pytest.approx(3.0)
     assert tumour_ml(found, BRATS_2024) == pytest.approx(2.0)  # 4 is a cavity there
 
 
-def test_interpolated_labels_are_refused(tmp_path: Path) -> None:
-    write_nifti(tmp_path / "seg.nii.gz", np.full((3, 3, 3), 1.5, dtype=np.float32), np.eye(4))
+def test_interpolated_labels_are_refused() -> None:
     with pytest.raises(DataError, match=r"seg.nii.gz holds labels that are no whole numbers \(1.5\)"):
-        read_label_volumes(tmp_path / "seg.nii.gz")
+        measure_labels(np.full((3, 3, 3), 1.5, dtype=np.float32), 0.001, Path("seg.nii.gz"))

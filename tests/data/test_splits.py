@@ -259,6 +259,23 @@ def test_a_table_that_does_not_do(tmp_path: Path, column: str, rows: list[str], 
         plan_split(examine_many(2, cases_each=2), SplitSettings(by=f"{table}:{column}", fold=0))
 
 
+def test_a_fold_column_means_nothing_where_no_fold_is_asked_for(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "case,site,fold", *(f"p0{k}-0,a,{'test' if k else ''}" for k in range(4)))
+    plan = plan_split(examine_many(4), SplitSettings(by=f"{table}:site"))
+    assert [len(site.cases) for site in plan.sites] == [4]
+    with pytest.raises(DataError, match="p00"):
+        plan_split(examine_many(4), SplitSettings(by=f"{table}:site", fold=0))
+
+
+def test_rows_that_contradict_each_other_are_refused_and_repeated_ones_are_not(tmp_path: Path) -> None:
+    rows = [f"p0{k}-0,{'ab'[k % 2]},{scan}" for k in range(4) for scan in ("before", "after")]
+    plan = plan_split(examine_many(4), SplitSettings(by=f"{write_table(tmp_path, 'case,site,scan', *rows)}:site"))
+    assert [len(site.cases) for site in plan.sites] == [2, 2]
+    table = write_table(tmp_path, "case,site,scan", *rows, "p00-0,b,later")
+    with pytest.raises(DataError, match="says both a and b in column site about case p00-0"):
+        plan_split(examine_many(4), SplitSettings(by=f"{table}:site"))
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         plan_split(examine_many(2), SplitSettings(by=f"{tmp_path}/no.csv:site"))

@@ -25,6 +25,18 @@ def test_voxels_and_place(tmp_path: Path) -> None:
     assert volume.voxel_ml == pytest.approx(0.006)
 
 
+def test_further_axes_of_length_1_are_left_out_and_others_are_not(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", VOXELS, AFFINE)
+    plain = read_volume(tmp_path / "a.nii.gz")
+    for shape in ((8, 9, 10, 1), (8, 9, 10, 1, 1)):
+        nibabel.save(nibabel.Nifti1Image(VOXELS.reshape(shape), AFFINE), tmp_path / "b.nii.gz")
+        volume = read_volume(tmp_path / "b.nii.gz")
+        np.testing.assert_array_equal(volume.voxels, VOXELS)
+        assert volume.fingerprint == plain.fingerprint
+    nibabel.save(nibabel.Nifti1Image(np.stack([VOXELS, VOXELS], axis=-1), AFFINE), tmp_path / "c.nii.gz")
+    assert read_volume(tmp_path / "c.nii.gz").voxels.shape == (8, 9, 10, 2)
+
+
 def test_a_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", VOXELS, AFFINE)
     nibabel.save(nibabel.Nifti1Image(VOXELS.astype(np.float64), np.eye(4)), tmp_path / "b.nii")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from fedbrats.federation import updates as algebra
 from fedbrats.federation.contribution import FactorSettings, Memory, SiteTrace, weigh
 from fedbrats.federation.gates import Contribution
 
@@ -30,6 +31,15 @@ def updates(draw: st.DrawFn, dtype: type = np.float64) -> Update:
 
 def random_update(rng: np.random.Generator) -> Update:
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+
+
+def add(a: Update, b: Update) -> Update:
+    return {name: a[name] + b[name] for name in a}
+
+
+def cosine(a: Update, b: Update) -> float:
+    """The cosine between two updates, as its definition says it."""
+    return algebra.dot(a, b) / (algebra.norm(a) * algebra.norm(b))
 
 
 @st.composite

@@ -14,7 +14,7 @@ from fedbrats.federation import updates as algebra
 from fedbrats.federation.contribution import Memory, weigh
 from fedbrats.federation.gates import Contribution, Expectation, check, clip_to_median
 
-from .strategies import SETTINGS, SHAPES, Round, change, federations, of_site, play, random_update
+from .strategies import SETTINGS, SHAPES, Round, add, change, federations, of_site, play, random_update
 
 MANY = federations(min_sites=3)
 
@@ -247,7 +247,7 @@ def five_sites(rounds: int, bad: int = 0, seed: int = 0) -> list[Round]:
     answers = []
     for t in range(rounds):
         common = algebra.scale(random_update(rng), 2.0)
-        honest = [algebra.add(common, random_update(rng)) for _ in range(5)]
+        honest = [add(common, random_update(rng)) for _ in range(5)]
         sent = [algebra.scale(update, -1.0 if i < bad else 1.0) for i, update in enumerate(honest)]
         answers.append([Contribution(f"site-{i}", t, 10, 1, update, 0.05) for i, update in enumerate(sent)])
     return answers
@@ -335,7 +335,7 @@ def test_camps_of_the_last_short_rounds_silence_nobody(late_length: float, is_si
     for t in range(8):
         common, length = algebra.scale(random_update(rng), 2.0), 1.0 if t < 3 else late_length
         camps = [1.0 if t < 3 or "small" in site else -1.0 for site in cases]
-        sent = [algebra.add(algebra.scale(common, camp), random_update(rng)) for camp in camps]
+        sent = [add(algebra.scale(common, camp), random_update(rng)) for camp in camps]
         rounds.append(
             [
                 Contribution(site, t, count, 1, algebra.scale(update, length))

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from fedbrats.federation import updates as algebra
 from fedbrats.federation.gates import REASONS, Contribution, Expectation, check, clip_to_median
 
-from .strategies import Round, federations
+from .strategies import Round, cosine, federations
 
 MODEL = {"body.weight": np.zeros((2, 3), np.float32), "head.bias": np.zeros(2, np.float32)}
 UPDATE = {"body.weight": np.ones((2, 3), np.float32), "head.bias": np.ones(2, np.float32)}
 GOOD = Contribution("site-a", 3, 10, 40, UPDATE, 0.1)
-EXPECTED = Expectation.of(MODEL, 3, {"site-a": 12})
+SHAPES = {name: array.shape for name, array in MODEL.items()}
+EXPECTED = Expectation(SHAPES, 3, {"site-a": 12})
 
 
 def bias(*values: float, dtype: type = np.float32) -> dict:
@@ -38,7 +39,6 @@ FAULTS = [
     ({"update": {**UPDATE, "head.weight": np.ones(1, np.float32)}}, "names"),
     (bias(1, 2, 3), "shape"),
     ({"update": {**UPDATE, "head.bias": np.ones((2, 1), np.float32)}}, "shape"),
-    (bias(1, 2, dtype=np.float64), "dtype"),
     (bias(1, 2, dtype=np.int32), "dtype"),
     ({"update": {**UPDATE, "head.bias": [1.0, 2.0]}}, "dtype"),
     ({"update": {**UPDATE, "head.bias": np.array(["a", "b"])}}, "dtype"),
@@ -95,7 +95,7 @@ def test_without_a_register_the_word_of_a_site_stands_and_any_float_will_do() ->
 
 
 def test_a_site_that_shares_a_part_is_measured_by_that_part() -> None:
-    shared = Expectation.of({"body.weight": MODEL["body.weight"]}, 3)
+    shared = Expectation({"body.weight": SHAPES["body.weight"]}, 3)
     body = replace(GOOD, update={"body.weight": UPDATE["body.weight"]})
     assert check(body, shared, set()) is None
     refusal = check(GOOD, shared, set())
@@ -112,7 +112,7 @@ def test_nobody_is_longer_than_the_limit_and_directions_stay(rounds: list[Round]
     assert limit == pytest.approx(multiple * np.median([algebra.norm(each.update) for each in answers]))
     for before, after in zip(answers, clipped, strict=True):
         assert algebra.norm(after.update) <= limit * (1 + 1e-5)
-        assert algebra.cosine(before.update, after.update) == pytest.approx(1.0)
+        assert cosine(before.update, after.update) == pytest.approx(1.0)
         assert (after.site in who) == (after.clip_scale < 1.0)
         if after.site not in who:
             assert after == before

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.sharing import (
     keep_personal,
-    keep_shared,
     merge,
     personal_at_last,
     personal_in_round,
@@ -32,7 +31,8 @@ def test_every_name_is_shared_or_personal_and_never_both(patterns: list[str]) ->
 
 @given(PATTERNS)
 def test_what_is_split_merges_to_the_same_model(patterns: list[str]) -> None:
-    shared = keep_shared(WEIGHTS, patterns, allow_nothing_shared=True)
+    names, _ = split_names(NAMES, patterns, allow_nothing_shared=True)
+    shared = {name: WEIGHTS[name] for name in names}
     personal = keep_personal(WEIGHTS, patterns)
     merged = merge(shared, personal, NAMES)
     assert list(merged) == list(NAMES)
@@ -52,14 +52,14 @@ def test_without_patterns_everything_is_shared() -> None:
 @pytest.mark.parametrize("pattern", ["norm", "head.weigh", "", ".", "ead.", "HEAD.", "head.*", "decoder."])
 def test_a_pattern_that_matches_nothing_stops_the_site(pattern: str) -> None:
     with pytest.raises(ConfigurationError, match="matches no parameter"):
-        keep_shared(WEIGHTS, ["head.", pattern])
+        split_names(NAMES, ["head.", pattern])
 
 
 def test_sharing_nothing_must_be_meant() -> None:
     everything = ["norm1.", "norm10.", "body.", "head."]
     with pytest.raises(ConfigurationError, match="nothing"):
-        keep_shared(WEIGHTS, everything)
-    assert keep_shared(WEIGHTS, everything, allow_nothing_shared=True) == {}
+        split_names(NAMES, everything)
+    assert split_names(NAMES, everything, allow_nothing_shared=True) == ((), NAMES)
 
 
 @pytest.mark.parametrize(

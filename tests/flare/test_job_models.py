@@ -65,6 +65,16 @@ def test_models_that_one_job_cannot_evaluate_are_refused(results, tmp_path):
         pack_models([results("one"), other], tmp_path / "models")
 
 
+def test_a_model_is_evaluated_with_mirror_images_only_where_its_training_was(results, tmp_path):
+    plain = results("plain")
+    document = torch.load(plain / "model.pt", weights_only=True)
+    torch.save({**document, "settings": {**document["settings"], "final_flips": False}}, plain / "model.pt")
+    assert pack_models([plain], tmp_path / "models")["final_flips"] is False
+    assert pack_models([results("one")], tmp_path / "others")["final_flips"] is True
+    with pytest.raises(ConfigurationError, match="differ in their final_flips"):
+        pack_models([results("two"), plain], tmp_path / "mixed")
+
+
 def test_a_name_that_is_not_there_and_a_damaged_file_are_said(results, tmp_path):
     pack_models([results("one", job="fedavg")], tmp_path / "models")
     with pytest.raises(DataError, match=r"holds no model '\.\./secret'; it holds fedavg"):

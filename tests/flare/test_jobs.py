@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.jobs import FLARE_KEYS, build_job, list_jobs, parse_settings, read_variables
 from fedbrats.flare.policy import ALLOWED_CLASSES
@@ -80,10 +81,20 @@ def test_flares_own_keys_are_no_variables(tmp_path):
         build_job("fedavg", tmp_path, {"components": []})
 
 
-@pytest.mark.parametrize("value", ["many", True, 2.5, [3]])
+@pytest.mark.parametrize("value", ["many", True, 2.5, 3.0, [3]])
 def test_a_value_of_another_type_is_refused(tmp_path, value):
     with pytest.raises(ConfigurationError, match="num_rounds is 25 by default"):
         build_job("fedavg", tmp_path, {"num_rounds": value})
+
+
+def test_fractions_go_where_the_default_is_written_with_one(tmp_path):
+    job_dir = build_job("fedavg", tmp_path, {"first_deadline_s": 90.5, "deadline_floor_s": 30, "poll_interval_s": 1})
+    variables = read_variables(job_dir)
+    assert (variables["first_deadline_s"], variables["deadline_floor_s"]) == (90.5, 30)
+    assert isinstance(variables["poll_interval_s"], float)
+    for name in ("batch_size", "personal_rounds", "seed", "evaluation_timeout_s"):
+        with pytest.raises(ConfigurationError, match=rf"{name} is \d+ by default and cannot be 1\.5"):
+            build_job("fedavg", tmp_path, {name: 1.5})
 
 
 def test_an_unknown_job_is_refused_with_the_names_there_are(tmp_path):
@@ -101,6 +112,14 @@ def test_models_go_where_they_are_needed_and_only_there(tmp_path, trained_result
     assert read_variables(job_dir)["models"] == ["train"]
     assert read_variables(job_dir)["spacing_mm"] == 8.0
     assert (job_dir / "app" / "models" / "train.safetensors").is_file()
+
+
+def test_a_job_that_evaluates_takes_settings_too(tmp_path, trained_results):
+    words = ["--models", str(trained_results), "--set", "evaluation_timeout_s=60", "--set", "final_flips=false"]
+    assert main(["job", "build", "evaluate", "--out", str(tmp_path), *words]) == 0
+    variables = read_variables(tmp_path / "evaluate")
+    assert (variables["evaluation_timeout_s"], variables["final_flips"]) == (60, False)
+    assert variables["spacing_mm"] == 8.0
 
 
 def test_an_older_build_is_replaced_and_nothing_else_is_left(tmp_path):

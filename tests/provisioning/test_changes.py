@@ -5,6 +5,7 @@ import subprocess
 import pytest
 import yaml
 
+from fedbrats.cli.main import main
 from fedbrats.flare.kits import open_kit
 from fedbrats.flare.provisioning import add_participant
 from tests.provisioning.conftest import FEDBRATS
@@ -26,6 +27,27 @@ def test_adding_keeps_the_comments_of_the_project(consortium):
     consortium(*NEW_SITE)
     assert path.read_text().startswith(before.rstrip("\n"))
     assert yaml.safe_load(path.read_text())["participants"][-1]["name"] == "hospital-6"
+
+
+def test_an_entry_that_no_build_accepts_is_taken_back_and_the_corrected_one_works(consortium):
+    path = consortium.folder / "project.yml"
+    before = path.read_text()
+    words = ["provision", "add-user", "reader@sixth.example", "--org", "no org", "--role", "member"]
+    done = subprocess.run(
+        [FEDBRATS, *words, "--project", "project.yml"], cwd=consortium.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "no org" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_text() == before
+    consortium("add-user", "reader@sixth.example", "--org", "sixth", "--role", "member")
+
+
+def test_a_hospital_without_a_case_is_wrong_usage(tmp_path, capsys):
+    words = ["--org", "sixth", "--data", "/data", "--cases", "0", "--project", str(tmp_path / "project.yml")]
+    with pytest.raises(SystemExit):
+        main(["provision", "add-site", "hospital-6", *words])
+    assert "--cases: '0' is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_a_person_comes_later(consortium):

@@ -14,6 +14,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+_UMASK = os.umask(0o077)  # read once: only setting it tells it, and a thread that made a file meanwhile would use 0o077
+os.umask(_UMASK)
+
 
 def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call `write` with a temporary file beside `path`, flush it to the disk and rename it onto `path`.
@@ -27,7 +30,7 @@ def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -75,7 +78,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     retired = temporary.with_suffix(".old")
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~_UMASK)
         _sync_tree(temporary)
         if not path.exists():
             temporary.rename(path)
@@ -122,12 +125,6 @@ def _sync_tree(folder: Path) -> None:
                 finally:
                     os.close(descriptor)
         _sync_folder(Path(parent))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Kinds of rows, told apart by `kind`:
 
-- `job`: job_id, version, variables, started_at
+- `job`: job_id, version, at (seconds since 1970; of a federation), variables (of `fedbrats train`)
 - `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with),
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site

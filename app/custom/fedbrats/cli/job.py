@@ -141,7 +141,8 @@ def _advise(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     if args.json:
         print_json({"model_bytes": model_bytes, "round_s": round_s, "timeouts": [asdict(row) for row in table]})
         return 0
-    rows = [(row.setting, row.where, row.now, row.advised, row.waits) for row in table]
+    now = [None if row.now is None else f"{row.now:g}" for row in table]
+    rows = [(row.setting, row.where, at, row.advised, row.waits) for row, at in zip(table, now, strict=True)]
     title = f"{args.name}: {model_bytes / 1e6:.1f} MB at {args.mbit:g} Mbit/s, slowest round {round_s:.0f} s"
     print_table(("setting", "where", "now, s", "advised, s", "waits for"), rows, title=title)
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.progress import say
 from fedbrats.errors import ConfigurationError
 
@@ -35,7 +36,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", type=int, nargs=3, metavar="N", help="sides of a sliding window in prepared voxels (less memory)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the machine's cores)")
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
+    )
 
 
 def load_whole(args: argparse.Namespace) -> SavedModel:

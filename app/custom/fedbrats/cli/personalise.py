@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import say
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model file or a results folder")
     parser.add_argument("site", type=Path, metavar="SITE_DIR", help="the hospital's folder with its datalist.json")
     parser.add_argument("--personal", default="head", help="head, decoder, norm, or prefixes ending at a dot")
-    parser.add_argument("--rounds", type=int, default=10, help="passes in the job's sense of a round (default: 10)")
+    parser.add_argument(
+        "--rounds", type=whole_number(1), default=10, help="passes in the job's sense of a round (default: 10)"
+    )
     parser.add_argument("--out", type=Path, help="results folder (default: results/personalise-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")

@@ -15,6 +15,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.output import follow, print_json, print_table
 
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sites", type=int, default=5, metavar="N", help="(default: 5)")
     parser.add_argument("--cases", type=int, default=8, metavar="M", help="at each site (default: 8)")
     parser.add_argument("--unequal", action="store_true", help="M is the mean; each site has 0.6 of the one before it")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="(default: 0)")
     parser.add_argument("--spacing-mm", type=float, default=3.0, help="edge of a voxel, 0.5 to 6 (default: 3)")
     parser.add_argument("--noise", type=float, default=1.0, help="multiplies every scanner's noise (default: 1)")
     parser.add_argument("--validation-share", type=float, default=0.2, help="of each site's cases (default: 0.2)")

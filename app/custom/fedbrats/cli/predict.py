@@ -23,8 +23,10 @@ example:
 from __future__ import annotations
 
 import argparse
+import csv
 import time
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +182,13 @@ def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out:
 
 def _volumes_table(entries: Sequence[dict[str, Any]]) -> str:
     """CSV, a row a case; a refused one has no volumes."""
-    lines = [",".join(("case", *(f"{region}_ml" for region in REGIONS)))]
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("case", *(f"{region}_ml" for region in REGIONS)))
     for entry in entries:
         volumes = entry.get("volumes_ml", {})
-        lines.append(",".join((entry["case"], *(str(volumes.get(region, "")) for region in REGIONS))))
-    return "\n".join(lines) + "\n"
+        table.writerow((entry["case"], *(volumes.get(region, "") for region in REGIONS)))
+    return text.getvalue()
 
 
 def _print_entries(entries: Sequence[dict[str, Any]], out: Path) -> None:

@@ -17,9 +17,11 @@ example:
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.output import print_json, print_table
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
@@ -38,8 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     site.add_argument("name")
     site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
-    site.add_argument("--cases", type=int, required=True, help="training cases that the hospital registers")
-    site.add_argument("--min-cases", type=int, default=5, help="never send metrics of fewer cases (default: 5)")
+    site.add_argument("--cases", type=whole_number(1), required=True, help="training cases that the hospital registers")
+    site.add_argument(
+        "--min-cases", type=whole_number(1), default=5, help="never send metrics of fewer cases (default: 5)"
+    )
     user.add_argument("name", metavar="EMAIL")
     user.add_argument("--role", choices=ROLES, required=True)
     for action in (site, user):
@@ -55,12 +59,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Change the project or its state where asked, build, and show the kits."""
-    from fedbrats.errors import ConfigurationError
     from fedbrats.flare import provisioning
 
     entry = _entry(args)
-    if entry:
-        provisioning.add_participant(args.project, entry)
+    with provisioning.participant_added(args.project, entry) if entry else nullcontext():
+        kits = _build(args)
+    _show(kits, as_json=args.json)
+    return 0
+
+
+def _build(args: argparse.Namespace) -> Path:
+    """The folder of the kits as the action leaves them."""
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.flare import provisioning
+
     project = provisioning.read_project(args.project)
     if args.action == "renew":
         if bool(args.names) == args.root:
@@ -71,10 +83,9 @@ def run(args: argparse.Namespace) -> int:
             provisioning.forget_certificates(project, args.out, args.names)
     if args.action == "authority":
         provisioning.export_authority(project, args.out, args.folder)
-    change_nothing = args.action in ("authority", "show")
-    kits = provisioning.newest_kits(project, args.out) if change_nothing else provisioning.build_kits(project, args.out)
-    _show(kits, as_json=args.json)
-    return 0
+    if args.action in ("authority", "show"):
+        return provisioning.newest_kits(project, args.out)
+    return provisioning.build_kits(project, args.out)
 
 
 def _entry(args: argparse.Namespace) -> dict[str, Any] | None:

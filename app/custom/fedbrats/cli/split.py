@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.check import add_case_arguments, examine_cases
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.data import schemes
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sites", type=int, help="how many; institution, grade and tables join the smallest as `others`"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn by chance (default: 0)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of everything drawn by chance (default: 0)")
     parser.add_argument("--fold", type=int, metavar="K", help="hold out fold K of each site as its validation cases")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="made of each site's patients (default: 3)")
     parser.add_argument("--validation-share", type=float, default=0.2, help="without --fold (default: 0.2)")

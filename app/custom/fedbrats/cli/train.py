@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
+from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.job import add_set_argument
 from fedbrats.cli.progress import print_documents, say
 from fedbrats.errors import ConfigurationError
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the machine's cores)")
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
+    )
     add_set_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
 
@@ -95,23 +98,38 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan, workers: int) -> list[SiteCases]:
-    """Prepare the cases of every site. Raises: DataError if a folder holds no site, or no site a case to train on."""
+    """Prepare the cases of every site.
+
+    Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
+    """
     from fedbrats.data.datalist import DATALIST_NAME, find_sites
     from fedbrats.model.central import read_site
 
     site_dirs = [
         site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
     ]
+    _require_own_names(site_dirs)
     sites: list[SiteCases] = []
     for site_dir in site_dirs:
-        if site_dir in site_dirs[: len(sites)]:
-            raise ConfigurationError(f"site {site_dir.name} is given twice; its cases would count double")
         site = read_site(site_dir, cache_dir, plan.preparation, workers=workers)
         say(f"train: {site.name}: {len(site.training)} training and {len(site.validation)} validation cases")
         for case in site.rejected:
             say(f"train: {site.name}: {case.name} is left out: {case.reason}")
         sites.append(site)
     return sites
+
+
+def _require_own_names(site_dirs: Sequence[Path]) -> None:
+    """A site is told by its folder's name, in rows and in results."""
+    seen: dict[str, Path] = {}
+    for folder in (site_dir.resolve() for site_dir in site_dirs):
+        if (earlier := seen.setdefault(folder.name, folder)) is folder:
+            continue
+        if earlier == folder:
+            raise ConfigurationError(f"site {folder.name} is given twice; its cases would count double")
+        raise ConfigurationError(
+            f"site {folder.name} is both {earlier} and {folder}, and results tell sites by name; rename one of them"
+        )
 
 
 def _show_round(round_number: int, rounds: int, rows: Rows) -> None:

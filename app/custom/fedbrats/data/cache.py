@@ -40,6 +40,7 @@ FORMAT_VERSION = 2  # part of every key: raise it whenever preparation gives oth
 _ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
 _TEMPORARY, _LOCK = ".unfinished-", "lock"
 _ABANDONED_AFTER_S = 3600.0
+_UNSOUND = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BrokenCaseError)  # of an entry
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class RejectedCase:
 
 
 class CacheError(DataError):
-    """The cache itself cannot be written, which no other case would survive either."""
+    """The cache itself cannot be written, or does not keep what is, which no other case would survive either."""
 
 
 def prepare_cases(
@@ -119,19 +120,28 @@ def prepare_cases(
 def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings) -> CachedCase:
     """The prepared case, from the cache if a sound entry is there, else prepared and stored.
 
-    Raises: DataError naming the case and file that cannot be used; CacheError (a DataError) if the disk is full.
+    Other processes may take the entry away, as they found it corrupt, or put a sound one there at any moment.
+
+    Raises: DataError naming the case and file that cannot be used; CacheError (a DataError) if the disk is full, or the
+        entry is not sound after it was rebuilt twice.
     """
     key = _key_of(case, convention, cache_dir, settings)
     folder = cache_dir / key
-    if folder.is_dir():
+    for rebuilds_left in (2, 1, 0):
+        stamp = _stamp_of(folder)
         try:
             return _open_entry(folder, case)
-        except (OSError, ValueError, KeyError, TypeError, BrokenCaseError) as error:
-            logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, error)
-            _discard(folder)
-    prepared = prepare(case, convention, settings)
-    _store_entry(folder, prepared)
-    return _open_entry(folder, case)
+        except _UNSOUND as error:
+            reason = str(error)
+        if stamp or folder.is_dir():
+            logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, reason)
+            _discard(folder, stamp)
+        if rebuilds_left and not folder.is_dir():
+            _store_entry(folder, prepare(case, convention, settings))
+    raise CacheError(
+        f"the cache {cache_dir} does not keep what is written: the entry {folder.name} of case {case.name} was rebuilt "
+        f"twice and is not sound ({reason}); look at that disk, or choose another cache folder"
+    )
 
 
 def _try_to_prepare(
@@ -230,7 +240,7 @@ def _checksum(array: NDArray[Any]) -> int:
 def _open_entry(folder: Path, case: Case) -> CachedCase:
     """Map an entry's arrays and verify their checksums, which also brings them into the page cache for training.
 
-    Raises: OSError, ValueError, KeyError, TypeError or BrokenCaseError if the entry is not sound.
+    Raises: one of `_UNSOUND` if the entry is not sound.
     """
     document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
     arrays = {}
@@ -247,8 +257,22 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
     return cached
 
 
-def _discard(folder: Path) -> None:
-    """Take an entry away under another name first: a half-removed one must not be found."""
+def _stamp_of(folder: Path) -> tuple[int, int] | None:
+    """What tells an entry from one that has taken its place; None without. A new file may get the old one's inode."""
+    try:
+        status = (folder / _ENTRY).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _discard(folder: Path, stamp: tuple[int, int] | None) -> None:
+    """Take away the entry of this stamp, under another name first: a half-removed one must not be found.
+
+    Another process may have been quicker, and have put a sound entry in its place.
+    """
+    if _stamp_of(folder) != stamp:
+        return
     grave = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
     with suppress(FileNotFoundError):  # another process was quicker
         folder.rename(grave / folder.name)

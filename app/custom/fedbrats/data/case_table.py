@@ -1,4 +1,4 @@
-"""A CSV table with a row a case, such as BraTS's own name_mapping.csv."""
+"""A CSV table with a row a case, or several that agree, such as BraTS's own name_mapping.csv."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ class CaseTable:
     """What a table says of each case, by case name and column."""
 
     path: Path
-    rows: dict[str, dict[str, str]]
+    rows: dict[str, list[dict[str, str]]]
 
     def value(self, case: Case, column: str) -> str:
-        """The text in `column` for `case`. Raises: DataError if it is empty or the case has no row."""
-        text = self.rows.get(case.name, {}).get(column, "").strip()
-        if not text:
+        """The text in `column` for `case`. Raises: DataError if there is none, or if two rows about it contradict."""
+        texts = sorted({text for row in self.rows.get(case.name, ()) if (text := row.get(column, "").strip())})
+        if not texts:
             raise DataError(f"{self.path} says nothing in column {column} about case {case.name}")
-        return text
+        if len(texts) > 1:
+            raise DataError(
+                f"{self.path} says both {texts[0]} and {texts[1]} in column {column} about case {case.name}; "
+                f"leave the row that is right"
+            )
+        return texts[0]
 
     def has_column(self, column: str) -> bool:
         """Whether any row has this column."""
-        return any(column in row for row in self.rows.values())
+        return any(column in row for rows in self.rows.values() for row in rows)
 
 
 def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
@@ -48,7 +53,10 @@ def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
         raise DataError(f"{path} has no column {column!r}; it has {', '.join(columns) or 'no rows'}")
     names = {case.name for case in cases}
     best = max(columns, key=lambda c: sum(row[c] in names for row in rows))
-    found = {row[best]: row for row in rows if row[best] in names}
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if row[best] in names:
+            found.setdefault(row[best], []).append(row)
     if not found:
         raise DataError(f"no column of {path} holds the name of a case, such as {min(names)}")
     return CaseTable(path, found)

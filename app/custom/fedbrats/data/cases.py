@@ -50,11 +50,6 @@ class Case:
     doubled: dict[str, tuple[Path, ...]] = field(default_factory=dict)  # further files for a modality or `seg`
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all four modalities are there, each once, and a segmentation to train on."""
-        return not self.missing and self.label is not None and not self.doubled
-
-    @property
     def files(self) -> dict[str, Path]:
         """The files that there are, by modality or `seg`."""
         return self.images | ({SEGMENTATION: self.label} if self.label else {})

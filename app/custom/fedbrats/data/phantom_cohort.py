@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,12 @@ class CohortSettings:
         """Raises: ConfigurationError naming the setting that cannot be."""
         if self.sites < 1 or self.cases < 1:
             raise ConfigurationError("--sites and --cases must be at least 1")
-        if self.noise < 0 or not 0 <= self.validation_share < 1:
-            raise ConfigurationError("--noise must not be negative, --validation-share must be a part of 1")
+        if not 0 <= self.noise < math.inf:
+            raise ConfigurationError(f"--noise is {self.noise:g}, expected a number from 0")
+        if not 0 <= self.validation_share < 1:
+            raise ConfigurationError(
+                f"--validation-share is {self.validation_share:g}, expected a part of 1, such as 0.2"
+            )
 
     @property
     def sizes(self) -> list[int]:

@@ -176,11 +176,6 @@ def restore_probabilities(probabilities: NDArray[np.float32], geometry: Geometry
     return np.stack([_reorient(region, from_lps) for region in oriented])
 
 
-def restore_mask(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    """Bring a mask (3, X, Y, Z) of a prepared case back to its scan's own grid: at least half inside is inside."""
-    return (restore_probabilities(mask.astype(np.float32), geometry) >= 0.5).astype(np.uint8)
-
-
 def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
     volumes: list[Volume] = []
     for modality, path in zip(MODALITIES, case.image_paths, strict=True):
@@ -199,15 +194,13 @@ def _read_volume(case: Case, path: Path) -> Volume:
     except DataError as error:
         raise DataError(f"case {case.name}: {error}") from None
     voxels = volume.voxels
-    if voxels.ndim == 4 and voxels.shape[3] == 1:
-        voxels = voxels[..., 0]
     if voxels.ndim != 3 or min(voxels.shape) < 2:
         raise DataError(f"case {case.name}: {path.name} has the shape {voxels.shape}, expected a 3D volume")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"case {case.name}: {path.name} holds NaN or infinite values")
     if not volume.is_placed:
         raise DataError(f"case {case.name}: {path.name} {UNPLACED}")
-    return Volume(voxels, volume.affine)
+    return volume
 
 
 def _as_stored(case: Case, images: list[NDArray[np.float32]]) -> NDArray[np.float16]:

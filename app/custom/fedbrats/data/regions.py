@@ -1,7 +1,7 @@
 """Label values <-> the nested regions that BraTS scores: whole tumour, tumour core, enhancing tumour.
 
 This is the only module with a label number. BraTS has changed them over the years, and a wrong guess yields an empty
-region without any error, so a convention is always named; `conventions.py` finds out which one a data set follows.
+region without any error, so a convention is always named; `segmentations.py` finds out which one a data set follows.
 """
 
 from __future__ import annotations

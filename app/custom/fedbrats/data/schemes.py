@@ -7,7 +7,7 @@ dirichlet:A    tumour sizes mixed by chance: with A below 1 sites differ much, w
 institution    as the case names tell (BraTS 2017-2019)
 grade          as the folders HGG and LGG tell (BraTS 2017-2019)
 FILE.csv:COL   by a column of a table in which another column names the cases; a column `fold`, if there is one,
-               gives the folds
+               gives the folds that --fold asks for
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.data.regions import BRATS_2018, BRATS_2023, CONVENTIONS, LabelConvention, find_convention
-from fedbrats.data.volumes import read_volume
 from fedbrats.errors import DataError
 
 _OLD_ET, _NEW_ET = BRATS_2018.enhancing, BRATS_2023.enhancing
@@ -31,12 +30,6 @@ class SettledConvention:
     convention: LabelConvention
     reason: str
     is_assumed: bool = False  # no label tells; the case names were taken to
-
-
-def read_label_volumes(path: Path) -> LabelVolumes:
-    """The volume of each label of a segmentation file. Raises: DataError if it cannot be read or holds no labels."""
-    volume = read_volume(path)
-    return measure_labels(volume.voxels, volume.voxel_ml, path)
 
 
 def measure_labels(voxels: NDArray[np.generic], voxel_ml: float, path: Path) -> LabelVolumes:

@@ -173,9 +173,10 @@ def _divide_sites(
     rng = np.random.default_rng([settings.seed, 1])
     test = draw_test(homes, settings) if settings.fold is not None else {}
     rest = {site: [p for p in patients if p not in test.get(site, ())] for site, patients in homes.items()}
-    folds = (
-        _read_folds(rest, table) if table and table.has_column(FOLD_COLUMN) else make_folds(rest, settings.folds, rng)
-    )
+    if table and table.has_column(FOLD_COLUMN):
+        folds = {} if settings.fold is None else _read_folds(rest, table)
+    else:  # drawn for no fold too, so that what is drawn next does not depend on there being one
+        folds = make_folds(rest, settings.folds, rng)
     if settings.fold is not None and settings.fold not in folds.values():
         raise ConfigurationError(f"no case is in fold {settings.fold}; the folds are {sorted(set(folds.values()))}")
     datalists = []

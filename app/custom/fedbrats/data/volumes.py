@@ -55,6 +55,7 @@ def read_volume(path: Path) -> Volume:
     """Read `path` to its last voxel, so that a truncated file is found here and not in the middle of a training.
 
     Its header is believed in nothing: a file of some kilobytes may claim terabytes, or voxels as large as a house.
+    Some programs write a volume with a fourth axis of length 1, which says nothing and is left out.
 
     Raises: DataError saying what is wrong with the file.
     """
@@ -68,6 +69,8 @@ def read_volume(path: Path) -> Volume:
         _check_header(path, image, affine)
         voxels = np.asanyarray(image.dataobj)
         _restore_zeros(voxels, image.dataobj)
+        while voxels.ndim > 3 and voxels.shape[-1] == 1:
+            voxels = voxels[..., 0]
         volume = Volume(voxels, affine, is_placed(image.header))
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None

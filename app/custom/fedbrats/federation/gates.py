@@ -33,20 +33,13 @@ REASONS = (
 class Expectation:
     """What every update of a round must look like.
 
-    `shapes` holds the shared parameters (those that a site sends), by name. `dtypes` is None where any floating type
-    will do. `max_cases` holds the number of training cases that each site registered, None where nothing is registered.
+    `shapes` holds the shared parameters (those that a site sends), by name; any floating type will do. `max_cases`
+    holds the number of training cases that each site registered, None where nothing is registered.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     round_number: int
-    dtypes: Mapping[str, np.dtype] | None = None
     max_cases: Mapping[str, int] | None = None
-
-    @classmethod
-    def of(cls, weights: Update, round_number: int, max_cases: Mapping[str, int] | None = None) -> Expectation:
-        """Updates that fit `weights`, the shared part of the global model."""
-        shapes = {name: array.shape for name, array in weights.items()}
-        return cls(shapes, round_number, {name: array.dtype for name, array in weights.items()}, max_cases)
 
 
 @dataclass(frozen=True)
@@ -135,19 +128,12 @@ def _fault_of_form(update: Update, expectation: Expectation) -> Fault | None:
         )
     for name in sorted(update):
         array = update[name]
-        if not isinstance(array, np.ndarray) or not _has_dtype(array, name, expectation):
+        if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.floating):
             found = getattr(array, "dtype", type(array).__name__)
-            expected = "a floating type" if expectation.dtypes is None else expectation.dtypes[name]
-            return "dtype", f"'{name}' holds {found} where {expected} is expected"
+            return "dtype", f"'{name}' holds {found} where a floating type is expected"
         if array.shape != tuple(expectation.shapes[name]):
             return "shape", f"'{name}' has the shape {array.shape}, expected {tuple(expectation.shapes[name])}"
     return None
-
-
-def _has_dtype(array: np.ndarray, name: str, expectation: Expectation) -> bool:
-    if expectation.dtypes is None:
-        return np.issubdtype(array.dtype, np.floating)
-    return array.dtype == expectation.dtypes[name]
 
 
 def _fault_of_values(update: Update) -> Fault | None:

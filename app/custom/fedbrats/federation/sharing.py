@@ -58,14 +58,6 @@ def personal_at_last(personal: str, personal_rounds: int) -> str:
     return EVERYTHING if personal_rounds else personal
 
 
-def keep_shared(
-    weights: Update, personal: Iterable[str], *, allow_nothing_shared: bool = False
-) -> dict[str, np.ndarray]:
-    """The part of `weights` (or of an update) that may leave the site. Raises: as `split_names`."""
-    shared, _ = split_names(weights, personal, allow_nothing_shared=allow_nothing_shared)
-    return {name: weights[name] for name in shared}
-
-
 def keep_personal(weights: Update, personal: Iterable[str]) -> dict[str, np.ndarray]:
     """The part of `weights` that stays at the site. Raises: ConfigurationError for a pattern that matches nothing."""
     _, own = split_names(weights, personal, allow_nothing_shared=True)

@@ -1,4 +1,4 @@
-"""The algebra of updates: named arrays, added, scaled and compared.
+"""The algebra of updates: named arrays, subtracted, scaled, measured and averaged.
 
 Every sum runs in float64 and in the sorted order of the names, so that the same arrays give the same bits whatever
 order a mapping holds them in; results come back in the dtype of the (first) input. A sum over sites follows the order
@@ -8,7 +8,7 @@ in which the sites are given: a caller who sorts them by name gets the same bits
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,12 +20,8 @@ BLOCK = 1 << 14  # numbers that are summed at a time: 128 KiB of float64
 
 def difference(after: Update, before: Update) -> dict[str, np.ndarray]:
     """What training changed: after - before, name by name."""
-    return _combine(after, before, np.subtract)
-
-
-def add(a: Update, b: Update) -> dict[str, np.ndarray]:
-    """a + b, name by name."""
-    return _combine(a, b, np.add)
+    require_same_form(after, before)
+    return {name: (_wide(after[name]) - _wide(before[name])).astype(after[name].dtype) for name in sorted(after)}
 
 
 def scale(a: Update, k: float) -> dict[str, np.ndarray]:
@@ -42,22 +38,6 @@ def dot(a: Update, b: Update) -> float:
 def norm(a: Update) -> float:
     """The Euclidean length over all names."""
     return math.sqrt(dot(a, a))
-
-
-def cosine(a: Update, b: Update) -> float:
-    """The cosine between two updates, in [-1, 1]. Raises: UpdateError where one is zero and has no direction."""
-    product, length = dot(a, b), norm(a) * norm(b)
-    if length == 0.0:
-        raise UpdateError("A zero update has no direction, so its cosine is not defined; refuse it before comparing.")
-    return min(1.0, max(-1.0, product / length))
-
-
-def clip(a: Update, limit: float) -> dict[str, np.ndarray]:
-    """The update, shortened to the length `limit` where it is longer. Raises: UpdateError unless the limit is >= 0."""
-    if not limit >= 0.0:
-        raise UpdateError(f"An update cannot be clipped to the length {limit}; give a limit of zero or more.")
-    length = norm(a)
-    return dict(a) if length <= limit else scale(a, limit / length)
 
 
 def weighted_mean(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, np.ndarray]:
@@ -102,11 +82,6 @@ def require_same_form(a: Update, b: Update) -> None:
     for name in sorted(a):
         if a[name].shape != b[name].shape:
             raise UpdateError(f"Two updates differ in the shape of '{name}': {a[name].shape} and {b[name].shape}.")
-
-
-def _combine(a: Update, b: Update, operation: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
-    require_same_form(a, b)
-    return {name: operation(_wide(a[name]), _wide(b[name])).astype(a[name].dtype) for name in sorted(a)}
 
 
 def _wide(array: np.ndarray) -> np.ndarray:

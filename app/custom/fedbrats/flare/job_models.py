@@ -55,6 +55,7 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
         "volume_shape": list(first.preparation.shape) if first.preparation.shape else None,
         "inference_window": list(first.window) if first.window else None,
         "component_share": first.component_share,
+        "final_flips": first.final_flips,
     }
 
 
@@ -95,6 +96,7 @@ def _require_alike(models: Sequence[SavedModel]) -> None:
             ("preparation", asdict(first.preparation), asdict(model.preparation)),
             ("inference_window", first.window, model.window),
             ("component_share", first.component_share, model.component_share),
+            ("final_flips", first.final_flips, model.final_flips),
         ):
             if one != other:
                 raise ConfigurationError(

@@ -105,8 +105,16 @@ def build_job(
 def job_variables(job: JobSource) -> dict[str, Any]:
     """The variables of a job as it stands, which settings may change."""
     with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
-        _lay_out(job, Path(folder))
-        return read_variables(Path(folder))
+        return read_variables(outline_job(job, Path(folder)))
+
+
+def outline_job(job: JobSource, folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+    """Write a job's configuration into an empty folder and return it: no models, as none are needed to judge settings.
+
+    Raises: ConfigurationError as `build_job`, for settings.
+    """
+    set_variables(_lay_out(job, folder) / "config", settings or {}, source="--set")
+    return folder
 
 
 def _lay_out(job: JobSource, building: Path) -> Path:
@@ -142,7 +150,7 @@ def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str,
             raise ConfigurationError(f"{source}: there is no variable {name!r}; there are: {', '.join(names)}")
         for document in owners:
             _check_type(name, document[name], value, source)
-            document[name] = value
+            document[name] = _as_fraction(value) if isinstance(document[name], float) else value
     for path, document in documents.items():
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -184,17 +192,20 @@ def _finite(text: str) -> float:
 
 
 def _check_type(name: str, default: Any, value: Any, source: str) -> None:
-    """A number stays a number and a text a text; null is everything's neighbour, for it means `not set`."""
+    """A number stays a number and a text a text; null is everything's neighbour, for it means `not set`.
+
+    A default that is written as a whole number, 25, takes whole numbers only; one that is written 3600.0 takes both.
+    """
     if default is None or value is None:
         return
-    number = (int, float)
-    same = (
-        isinstance(default, bool) == isinstance(value, bool)
-        and (isinstance(value, type(default)) or (isinstance(default, number) and isinstance(value, number)))
-        and not (isinstance(default, int) and isinstance(value, float) and not value.is_integer() and default > 1)
-    )
-    if not same:
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    if isinstance(default, bool) != isinstance(value, bool) or not isinstance(value, kinds):
         raise ConfigurationError(f"{source}: {name} is {json.dumps(default)} by default and cannot be {value!r}")
+
+
+def _as_fraction(value: Any) -> Any:
+    """A whole number as one with a fraction: FLARE refuses 1 where it takes 1.0 (poll_interval_s; seen in 2.9.0)."""
+    return float(value) if isinstance(value, int) and abs(value) < 2**53 else value
 
 
 def _files_of(folder: Path) -> list[Path]:

@@ -30,7 +30,6 @@ class LocalSite:
 
     name: str
     facts: SiteFacts
-    validation: Sequence[CachedCase]
     unprepared: Sequence[RejectedCase]
     trainer: Trainer
     manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
@@ -178,7 +177,7 @@ def open_local_site(
     manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
     spacing_mm = common_spacing(training_cases)
     seconds = time.perf_counter() - began
-    return LocalSite(name, facts, validation_cases, rejected, trainer, manifest, spacing_mm, seconds)
+    return LocalSite(name, facts, rejected, trainer, manifest, spacing_mm, seconds)
 
 
 def seed_of_site(seed: int, site: str) -> int:

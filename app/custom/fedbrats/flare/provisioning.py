@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,23 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
     return Path(ctx[CtxKey.CURRENT_PROD_DIR])
 
 
-def add_participant(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append a participant to a project.yml, whose comments stay as they are.
+@contextlib.contextmanager
+def participant_added(path: Path, entry: Mapping[str, Any]) -> Iterator[None]:
+    """A project.yml with one more participant, which stays where the block, its first build, does not fail.
+
+    An entry that no build accepts would hinder every later one, and the corrected one by its name.
+    Raises: as `add_participant`.
+    """
+    before = add_participant(path, entry)
+    try:
+        yield
+    except BaseException:  # a person's Ctrl-C too
+        write_text_atomic(path, before)
+        raise
+
+
+def add_participant(path: Path, entry: Mapping[str, Any]) -> str:
+    """Append a participant to a project.yml, whose comments stay as they are; returns the text it had before.
 
     Raises: ConfigurationError where one of that name is there, or `participants` is not the file's last section.
     """
@@ -76,7 +91,8 @@ def add_participant(path: Path, entry: Mapping[str, Any]) -> None:
     if entry["name"] in [known["name"] for known in before[PARTICIPANTS]]:
         raise ConfigurationError(f"{path} already has a participant named {entry['name']}")
     item = yaml.safe_dump([dict(entry)], sort_keys=False)
-    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in item.splitlines())
+    old = path.read_text(encoding="utf-8")
+    text = old.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in item.splitlines())
     try:
         after = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -84,6 +100,7 @@ def add_participant(path: Path, entry: Mapping[str, Any]) -> None:
     if after != {**before, PARTICIPANTS: [*before[PARTICIPANTS], dict(entry)]}:
         raise ConfigurationError(f"{path}: {PARTICIPANTS} must be the last section, its items indented by two spaces")
     write_text_atomic(path, text)
+    return old
 
 
 def forget_certificates(project: Mapping[str, Any], out_dir: Path, names: Collection[str]) -> None:

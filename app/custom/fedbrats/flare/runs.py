@@ -140,7 +140,7 @@ def _follow(
         if on_progress and progress and progress != last:
             on_progress(progress)
             last = progress
-        if status.startswith("FINISHED") or status == "FAILED_TO_RUN":
+        if status.startswith("FINISHED"):
             return status
         time.sleep(POLL_S)
 

@@ -31,7 +31,7 @@ class SiteFacts:
     personal_dir: where personal weights are kept, in one folder a job; they stay at the site.
     device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
     threads: CPU threads of training; None lets PyTorch decide.
-    workers: processes that prepare cases at the start of a job.
+    workers: threads that prepare cases at the start of a job.
     min_cases: metrics that describe fewer cases than this are not sent.
     round_validation_cases: on how many validation cases a model is tried in every round; None for all. The last model
         is always tried on all. For a site with hundreds, whose validation would hold up every round.

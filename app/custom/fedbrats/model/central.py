@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
 from fedbrats.data.datalist import read_datalist
@@ -15,6 +15,7 @@ from fedbrats.model.training import Trainer, TrainingSettings
 from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows
 
 Rows = list[dict[str, Any]]
+Score = TypeVar("Score", bound=CaseScore)
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,14 @@ def train_centrally(
 
     Returns the rows of the final evaluation, by site, and its scores by case, each with the `site` that the case is of.
     """
-    scores = trainer.validate()
+    scores = _by_site(trainer.validate, sites)
     for round_number in range(rounds):
         began = time.perf_counter()
         received = scores
         outcome = trainer.train_round(round_number, rounds)
-        scores = trainer.validate()
-        rows = _metric_rows(round_number, "received", received, sites)
-        rows += _metric_rows(round_number, "trained", scores, sites)
+        scores = _by_site(trainer.validate, sites)
+        rows = _metric_rows(round_number, "received", received)
+        rows += _metric_rows(round_number, "trained", scores)
         rows += [_site_row(round_number, site, outcome.loss, outcome.steps) for site in sites]
         seconds = {
             "total": time.perf_counter() - began,
@@ -91,11 +92,9 @@ def train_centrally(
         }
         rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
         on_round(round_number, rows)
-    final = trainer.validate_finally()
-    by_case = [
-        {"site": site, **row} for site, own in _by_site(final, sites) for row in case_rows(FINAL_ROUND, "final", own)
-    ]
-    return _metric_rows(FINAL_ROUND, "final", final, sites), by_case
+    final = _by_site(trainer.validate_finally, sites)
+    by_case = [{"site": site, **row} for site, own in final for row in case_rows(FINAL_ROUND, "final", own)]
+    return _metric_rows(FINAL_ROUND, "final", final), by_case
 
 
 def _site_row(round_number: int, site: SiteCases, loss: float, steps: int) -> dict[str, Any]:
@@ -112,19 +111,15 @@ def _site_row(round_number: int, site: SiteCases, loss: float, steps: int) -> di
     }
 
 
-def _metric_rows(round_number: int, stage: str, scores: Sequence[CaseScore], sites: Sequence[SiteCases]) -> Rows:
+def _metric_rows(round_number: int, stage: str, scores: Sequence[tuple[str, Sequence[CaseScore]]]) -> Rows:
     """Rows of every site that has validation cases with a score."""
     return [
-        row
-        for site, own in _by_site(scores, sites)
-        if own
-        for row in metric_rows(round_number, site, stage, summarise(own), len(own))
+        row for site, own in scores if own for row in metric_rows(round_number, site, stage, summarise(own), len(own))
     ]
 
 
-def _by_site(scores: Sequence[CaseScore], sites: Sequence[SiteCases]) -> list[tuple[str, list[CaseScore]]]:
-    """The scores of each site; the trainer gave them in the order of sites, and a case that broke has none."""
-    rest = list(scores)
-    return [
-        (site.name, [rest.pop(0) for case in site.validation if rest and rest[0].case == case.name]) for site in sites
-    ]
+def _by_site(
+    score: Callable[[Sequence[CachedCase]], list[Score]], sites: Sequence[SiteCases]
+) -> list[tuple[str, list[Score]]]:
+    """Each site with the scores of its own cases: a case's name is its site's affair, and another may use it too."""
+    return [(site.name, score(site.validation)) for site in sites]

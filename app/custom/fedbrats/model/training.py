@@ -200,7 +200,7 @@ class Trainer:
             keep_freed_memory()
         self.network = SegmentationNetwork(**network_options).to(self.device)
         self._seed = seed
-        self._rejected: dict[str, RejectedCase] = {}
+        self._broken: list[tuple[CachedCase, RejectedCase]] = []  # by the case itself: two sites may use one name
         self._dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
         self._optimiser = self._new_optimiser()
         self._loader = Loader(
@@ -215,7 +215,7 @@ class Trainer:
     @property
     def rejected(self) -> tuple[RejectedCase, ...]:
         """The cases, of training and of validation, that broke since the trainer has them; they are left out."""
-        return (*self._loader.rejected, *self._rejected.values())
+        return (*self._loader.rejected, *(rejected for _, rejected in self._broken))
 
     @property
     def usable_training_cases(self) -> int:
@@ -225,7 +225,7 @@ class Trainer:
     @property
     def usable_validation(self) -> tuple[CachedCase, ...]:
         """The validation cases that can be scored: they have a segmentation and have not broken."""
-        return tuple(case for case in self.validation if case.mask is not None and case.name not in self._rejected)
+        return tuple(case for case in self.validation if case.mask is not None and not self._is_broken(case))
 
     def get_weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of every weight, float32, by name."""
@@ -304,11 +304,11 @@ class Trainer:
         """
         return [score_case(case.name, case.patient, mask, truth) for case, mask, truth in self._masks(cases, False)]
 
-    def validate_finally(self) -> list[DetailedScore]:
-        """All metrics of each validation case, with mirror images where `final_flips` says so."""
+    def validate_finally(self, cases: Sequence[CachedCase] | None = None) -> list[DetailedScore]:
+        """All metrics, with mirror images where `final_flips` says so; of the validation cases by default."""
         return [
             score_in_detail(case.name, case.patient, mask, truth, case.geometry.spacing_mm)
-            for case, mask, truth in self._masks(None, self.settings.final_flips)
+            for case, mask, truth in self._masks(cases, self.settings.final_flips)
         ]
 
     def _masks(
@@ -316,15 +316,18 @@ class Trainer:
     ) -> Iterator[tuple[CachedCase, NDArray[np.uint8], NDArray[np.uint8]]]:
         """The cases that can be scored, each with its predicted and its true mask."""
         for case in self.validation if cases is None else cases:
-            if case.mask is None or case.name in self._rejected:
+            if case.mask is None or self._is_broken(case):
                 continue
             try:
                 check_files(case)
                 check_values(case, case.image, case.mask)
             except BrokenCaseError as error:
-                self._rejected[case.name] = RejectedCase(case.name, str(error))
+                self._broken.append((case, RejectedCase(case.name, str(error))))
                 continue
             yield case, self._predict(case, flips), case.mask
+
+    def _is_broken(self, case: CachedCase) -> bool:
+        return any(case is broken for broken, _ in self._broken)
 
     def save_state(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights: the optimiser's state."""

@@ -1,0 +1,24 @@
+"""Numbers that cannot be are wrong usage, said in a sentence before anything is read."""
+
+import pytest
+
+from fedbrats.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["personalise", "model", "site", "--rounds", "0"], "--rounds: '0' is not a whole number from 1"),
+        (["personalise", "model", "site", "--rounds", "-2"], "--rounds: '-2' is not a whole number from 1"),
+        (["split", "cases", "--out", "sites", "--seed", "-1"], "--seed: '-1' is not a whole number from 0"),
+        (["phantom", "sites", "--seed", "-1"], "--seed: '-1' is not a whole number from 0"),
+        (["phantom", "sites", "--seed", "1.5"], "--seed: '1.5' is not a whole number from 0"),
+        (["train", "sites", "--threads", "0"], "--threads: '0' is not a whole number from 1"),
+        (["predict", "model", "cases", "--out", "out", "--threads", "-1"], "--threads: '-1' is not a whole number"),
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
