@@ -6,7 +6,7 @@
 POC and not the simulator, because POC is what hospitals run: real certificates, one process a site, the policy
 enforced. A run that is done is never done again: it is on record in RESULTS/runs.jsonl (delete its line to repeat it),
 or its folder is under --runs. After every run the summary is written anew from all that is on record. With --corrupted
-only folders under --runs count, and the table is that of those: give --results for one of your own.
+only folders under --runs count; what the table has of other runs of the same command stays in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ METHODS = {
     "equal": (CENTRALISED, "local_only", "fedavg", "fedper", "contribution"),
     "unequal": (CENTRALISED, "local_only", "fedavg", "fine_tuned", "fedper", "contribution"),
 }
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results"
 CASES = Path(__file__).parent / "cases.csv"  # case, site and fold of the split by institution
 FOLDS = 3
 SEED = 0
@@ -165,7 +165,8 @@ def command_for(records: Mapping[Key, Record], args: argparse.Namespace) -> str:
     words = ["--splits", *splits, *(["--methods", *methods] if some else [])]
     words += [word for setting in args.settings for word in ("--set", setting)]
     if args.results != RESULTS:
-        words += ["--results", args.results.name]
+        folder = args.results.resolve()
+        words += ["--results", f"experiments/results/{folder.name}" if folder.parent == RESULTS else folder.name]
     return " ".join(["python experiments/real.py DATA", *words])
 
 

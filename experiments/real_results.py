@@ -175,7 +175,7 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def write_corrupted(trained: Path, runs: Path, target: Path, bad_site: str, command: str) -> None:
     """Write one row for every corruption and method: Dice of the honest sites, and what the bad site weighed."""
-    rows = []
+    rows = {(row["corruption"], row["method"]): row for row in _rows_of(target, command)}
     for summary in sorted(trained.glob("institution/fold-0/*/*/summary.json")):
         folder, corruption = summary.parent, summary.parents[1].name
         scores = final_scores(folder, runs / "institution/fold-0/sites")
@@ -183,19 +183,23 @@ def write_corrupted(trained: Path, runs: Path, target: Path, bad_site: str, comm
         if not honest or folder.name == CENTRALISED:
             continue
         weights = [row for row in read_rows(folder / ROWS_FILE) if row["kind"] == "weight" and row["site"] == bad_site]
-        rows.append(
-            {
-                "corruption": corruption,
-                "method": folder.name,
-                "bad_site": bad_site,
-                "honest_patients": len(honest),
-                "honest_dice_mean": round(sum(honest) / len(honest), 4),
-                "bad_site_prior": weights[0]["prior"] if weights else None,
-                "bad_site_weights": [row["weight"] for row in weights],
-                "bad_site_influence": [row.get("influence") for row in weights],  # its weight after clipping
-            }
-        )
-    write_json_atomic(target, {**provenance(command), "rows": rows})
+        rows[corruption, folder.name] = {
+            "corruption": corruption,
+            "method": folder.name,
+            "bad_site": bad_site,
+            "honest_patients": len(honest),
+            "honest_dice_mean": round(sum(honest) / len(honest), 4),
+            "bad_site_prior": weights[0]["prior"] if weights else None,
+            "bad_site_weights": [row["weight"] for row in weights],
+            "bad_site_influence": [row.get("influence") for row in weights],  # its weight after clipping
+        }
+    write_json_atomic(target, {**provenance(command), "rows": [rows[key] for key in sorted(rows)]})
+
+
+def _rows_of(target: Path, command: str) -> list[dict[str, Any]]:
+    """What a results file has of the same command; its runs' folders may be gone."""
+    document = json.loads(target.read_text()) if target.exists() else {}
+    return list(document["rows"]) if document.get("command") == command else []
 
 
 def provenance(command: str) -> dict[str, Any]:

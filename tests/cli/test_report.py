@@ -89,6 +89,10 @@ def test_what_is_no_run_among_several_is_left_out_and_said(trained_results, tmp_
     personal, demo = tmp_path / "personalise-1", tmp_path / "demo"
     personal.mkdir()
     shutil.copytree(trained_results, demo / "fedavg")
+    (demo / "fedavg" / "server" / "workspace").mkdir(
+        parents=True
+    )  # as FLARE's jobs have it, which keep their rows twice
+    shutil.copy(demo / "fedavg" / "rows.jsonl", demo / "fedavg" / "server" / "workspace")
     out = tmp_path / "page.html"
     assert main(["report", str(trained_results), str(personal), str(demo), "--out", str(out), "--json"]) == 0
     said = capsys.readouterr()

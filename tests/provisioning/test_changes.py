@@ -50,6 +50,13 @@ def test_a_hospital_without_a_case_is_wrong_usage(tmp_path, capsys):
     assert "--cases: '0' is not a whole number from 1" in capsys.readouterr().err
 
 
+def test_a_consortium_that_registers_no_cases_registers_none_of_a_new_hospital(consortium):
+    path = consortium.folder / "project.yml"
+    path.write_text("".join(line for line in path.open() if "registered_cases:" not in line))
+    consortium(*NEW_SITE)
+    assert "registered_cases" not in yaml.safe_load(path.read_text())["participants"][-1]
+
+
 def test_a_person_comes_later(consortium):
     consortium("add-user", "reader@sixth.example", "--org", "sixth", "--role", "member")
     kit = open_kit(consortium.folder / "provisioned" / "brain_consortium" / "prod_01" / "reader@sixth.example")

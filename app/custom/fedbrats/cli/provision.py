@@ -91,12 +91,19 @@ def _build(args: argparse.Namespace) -> Path:
 def _entry(args: argparse.Namespace) -> dict[str, Any] | None:
     if args.action == "add-site":
         facts = {"data_dir": args.data, "cache_dir": "cache", "personal_dir": "personal", "min_cases": args.min_cases}
-        return {
-            "name": args.name, "type": "client", "org": args.org, "registered_cases": args.cases, "fedbrats": facts,
-        }  # fmt: skip
+        registered = {"registered_cases": args.cases} if _keeps_register(args.project) else {}
+        return {"name": args.name, "type": "client", "org": args.org, **registered, "fedbrats": facts}
     if args.action == "add-user":
         return {"name": args.name, "type": "admin", "org": args.org, "role": args.role}
     return None
+
+
+def _keeps_register(project: Path) -> bool:
+    """Whether the consortium registers cases, which it does for all its sites or for none."""
+    from fedbrats.flare.provisioning import read_project
+
+    sites = [known for known in read_project(project)["participants"] if known.get("type") == "client"]
+    return not sites or any(site.get("registered_cases") is not None for site in sites)
 
 
 def _show(folder: Path, *, as_json: bool) -> None:

@@ -183,7 +183,12 @@ def share_settings(names: Sequence[str], settings: Mapping[str, Any]) -> dict[st
         )
     shared = {name: {key: settings[key] for key in settings if key in own} for name, own in variables.items()}
     for name, own_settings in shared.items():
-        check_settings(name, own_settings)
+        try:
+            check_settings(name, own_settings)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"project.yml, settings of FedbratsBuilder, job {name}: {error}; `jobs` there says which jobs to build"
+            ) from None
     return shared
 
 

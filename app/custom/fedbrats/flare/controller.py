@@ -76,6 +76,7 @@ class PatientScatterAndGather(ScatterAndGather):
         self._lock = threading.Lock()  # answers come in threads of their own
         self._open = False
         self._began: dict[int, float] = {}
+        self._paused_s = 0.0  # of the round's seconds, which no site took
         self._closed: dict[int, float] = {}
         self._counted: set[str] = set()
         self._selecting: set[str] = set()  # who has been heard by the selector of the best model
@@ -181,6 +182,7 @@ class PatientScatterAndGather(ScatterAndGather):
         with self._lock:
             self._counted, self._selecting, self._failed, self._scores = set(), set(), {}, {}
             self._began[number], self._open = time.monotonic(), True
+            self._paused_s = 0.0
         standing: dict[str, Task] = {}
         lack: str | None = None
         for attempt in range(1, self._rule.attempts + 1):
@@ -200,6 +202,8 @@ class PatientScatterAndGather(ScatterAndGather):
                 break
             if early and attempt < self._rule.attempts:
                 self._pause(self._rule.pause_s(attempt), sites, fl_ctx, abort_signal)
+                if abort_signal and abort_signal.triggered:
+                    break
         with self._lock:
             self._open, self._closed[number] = False, time.monotonic()
         for each in standing.values():
@@ -243,6 +247,8 @@ class PatientScatterAndGather(ScatterAndGather):
                 break
             time.sleep(min(self._task_check_period, pause_s))
             self._meet(fl_ctx)
+        with self._lock:
+            self._paused_s += time.monotonic() - began
 
     def _all_have_answered(self, sites: set[str], standing: Mapping[str, Task]) -> bool:
         """Whether waiting longer is of no use; while too few sites are there, others may come back."""
@@ -254,7 +260,7 @@ class PatientScatterAndGather(ScatterAndGather):
         return self._rule.shortfall(self.aggregator.counted_cases(), self._known_cases())
 
     def _known_cases(self) -> dict[str, int]:
-        known = self.aggregator.registered_cases() or self._declared
+        known = self.aggregator.registered_cases() or dict(self._declared)  # answers may come in meanwhile
         return {site: cases for site, cases in known.items() if self._named is None or site in self._named}
 
     def _measured(self) -> dict[str, list[float]]:
@@ -364,7 +370,7 @@ class PatientScatterAndGather(ScatterAndGather):
             return False
         report = _report_of(result)
         self._settle_selection(site, result, report, fl_ctx)
-        self._seconds[site].append(time.monotonic() - self._began[number])
+        self._seconds[site].append(time.monotonic() - self._began[number] - self._paused_s)
         if not super()._accept_train_result(site, result, fl_ctx, is_unknown_task):
             if site not in self._counted:  # a second answer does not undo the first
                 self._failed[site] = "refused"

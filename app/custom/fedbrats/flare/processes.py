@@ -33,11 +33,12 @@ def find_processes(*folders: Path) -> list[psutil.Process]:
     A folder is a kit, or one that holds kits. FLARE starts a job's processes in sessions of their own, so neither
     parent nor process group finds them all.
     """
-    markers = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
+    roots = {str(folder.resolve()) for folder in folders}  # of a kit itself: FLARE says `-m KIT` and no more
+    markers = tuple(f"{root}{os.sep}" for root in roots)
     daemons, others = [], []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if not any(word.startswith(markers) for word in words):
+        if not any(word in roots or word.startswith(markers) for word in words):
             continue
         if any(word.endswith(DAEMON) for word in words):
             daemons.append(process)

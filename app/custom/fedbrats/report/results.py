@@ -194,8 +194,14 @@ def find_rows(folder: Path) -> Path | None:
     path = folder / ROWS_FILE
     if path.exists():
         return path
-    deeper = [found for found in folder.rglob(ROWS_FILE) if not (found.parent / SUMMARY_FILE).exists()]
+    deeper = [found for found in folder.rglob(ROWS_FILE) if not _is_of_another(found, folder)]
     return max(deeper, key=lambda found: found.stat().st_mtime, default=None)
+
+
+def _is_of_another(rows: Path, folder: Path) -> bool:
+    """Whether rows below a folder are those of a finished run that has a folder of its own there."""
+    between = rows.relative_to(folder).parents[:-1]
+    return any((folder / each / SUMMARY_FILE).exists() for each in between)
 
 
 def _read_cases(folder: Path) -> dict[str, list[Row]]:
