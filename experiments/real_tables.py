@@ -31,7 +31,7 @@ def main() -> None:
     longer_path = args.results / "longer" / "summary.json"
     if longer_path.exists():
         longer = json.loads(longer_path.read_text())
-        parts += [LONGER.format(**longer), *summary_parts(longer, "Longer: split")]
+        parts += [LONGER.format(**longer), *longer_parts(longer, summary)]
     corrupted_path = args.results / "corrupted.json"
     if corrupted_path.exists():
         corrupted = json.loads(corrupted_path.read_text())
@@ -60,37 +60,12 @@ so. All methods share them, so that comparisons are fair, but every Dice is opti
 """
 
 
-LONGER = """## Trained for longer
-
-The same patients, folds and methods with more rounds: what the budget decides. Command: `{command}`.
-"""
-
-
-def summary_parts(summary: dict[str, Any], heading: str = "Split") -> Iterable[str]:
+def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
     """Tables of every split: all methods, every site, and what serves each site best."""
     for split in sorted({row["split"] for row in summary["rows"]}):
         rows = sorted((r for r in summary["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
-        sites = sorted({site for row in rows for site in row["per_site"]})
-        yield f"## {heading} by {split}\n" if split == "institution" else f"## {heading} into {split} parts\n"
-        yield table(
-            ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "worst site", "of centralised"),
-            [
-                (
-                    row["method"],
-                    row["patients"],
-                    row["dice_mean"],
-                    f"{row['dice_low']:.3f} to {row['dice_high']:.3f}",
-                    *(row[f"dice_{region}"] for region in ("WT", "TC", "ET")),
-                    row["iou_mean"],
-                    f"{row['hd95_median']:.1f}" if "hd95_median" in row else None,
-                    row["worst_site_dice"],
-                    row["ratio_to_centralised"],
-                )
-                for row in rows
-            ],
-        )
-        yield "Dice at each site:\n"
-        yield table(("trained by", *sites), [(row["method"], *map(row["per_site"].get, sites)) for row in rows])
+        yield f"## Split by {split}\n" if split == "institution" else f"## Split into {split} parts\n"
+        yield from method_tables(rows)
         yield "Differences on the same patients, with a paired bootstrap interval:\n"
         yield table(
             ("trained by", *(word for other in OTHERS.values() for word in (f"to {other}", "95 %", "tie"))),
@@ -103,6 +78,54 @@ def summary_parts(summary: dict[str, Any], heading: str = "Split") -> Iterable[s
             [(site, each["serves_best"], *(choice(each, k) for k in ("local", "federated", "personal")))
              for site, each in best.items()],
         )  # fmt: skip
+
+
+def method_tables(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """The methods of a split in a row each, over all patients and at each site."""
+    sites = sorted({site for row in rows for site in row["per_site"]})
+    yield table(
+        ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "worst site", "of centralised"),
+        [
+            (
+                row["method"],
+                row["patients"],
+                row["dice_mean"],
+                f"{row['dice_low']:.3f} to {row['dice_high']:.3f}",
+                *(row[f"dice_{region}"] for region in ("WT", "TC", "ET")),
+                row["iou_mean"],
+                f"{row['hd95_median']:.1f}" if "hd95_median" in row else None,
+                row["worst_site_dice"],
+                row["ratio_to_centralised"],
+            )
+            for row in rows
+        ],
+    )
+    yield "Dice at each site:\n"
+    yield table(("trained by", *sites), [(row["method"], *map(row["per_site"].get, sites)) for row in rows])
+
+
+LONGER = """## Trained for longer
+
+The same patients, folds and seed with more rounds, for what the budget decides. Command: `{command}`.
+"""
+
+
+def longer_parts(longer: dict[str, Any], summary: dict[str, Any]) -> Iterable[str]:
+    """Methods with more rounds, and with those of the other tables."""
+    before = {(row["split"], row["method"]): row for row in summary["rows"]}
+    for split in sorted({row["split"] for row in longer["rows"]}):
+        rows = sorted((r for r in longer["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
+        yield f"The {split} split:\n"
+        yield from method_tables(rows)
+        yield "Beside the shorter trainings:\n"
+        yield table(
+            ("trained by", "Dice before", "Dice", "of centralised before", "of centralised"),
+            [
+                (row["method"], *(each[key] for key in ("dice_mean", "ratio_to_centralised") for each in (old, row)))
+                for row in rows
+                if (old := before.get((split, row["method"])))
+            ],
+        )
 
 
 def corrupted_parts(corrupted: dict[str, Any]) -> Iterable[str]:
