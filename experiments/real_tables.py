@@ -49,9 +49,9 @@ Command: `{command}`.
 Every one of them is tested once, by the model of the fold that did not train on it; a method with fewer patients has
 folds still to run, and is not compared. Intervals are 95 % bootstrap intervals over patients; there is one seed, so
 they say nothing of training's own chance; two are a tie where the interval of their difference holds 0 or a permutation
-test does not reject. HD95 is the median over patients in mm of the mean over regions, where a
-region that is missed counts 373 mm; a dash where the runs were made before it was measured. The scores of every patient
-are in `experiments/results/runs.jsonl`.
+test does not reject. HD95 is the median over patients in mm of the mean over regions, where a region that is missed
+counts 373 mm (of the oldest runs it was measured afterwards, from their kept models, whose Dice came out the same to
+six digits). The scores of every patient are in `experiments/results/runs.jsonl`.
 
 The defaults were chosen on these same patients ([tuning](tuning.md)): folds 1 and 2, and fold 0 where that page says
 so. All methods share them, so that comparisons are fair, but every Dice is optimistic: there is no untouched test set.
