@@ -82,7 +82,14 @@ def _measure(case: Case, convention: LabelConvention, model: SavedModel, args: a
     prepared = prepare(case, convention, model.preparation)
     assert prepared.mask is not None
     cached = CachedCase(case.name, case.patient, prepared.image, prepared.mask, prepared.geometry)
-    mask = predict_mask(model.network, cached, device=choose_device("cpu"), window=model.window, flips=args.flips)
+    mask = predict_mask(
+        model.network,
+        cached,
+        device=choose_device("cpu"),
+        window=model.window,
+        flips=args.flips,
+        component_share=model.component_share,  # as the command does
+    )
     trained = score_case(case.name, case.patient, mask, prepared.mask)
     return {
         "shape": "x".join(map(str, truth.shape[1:])),
