@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.real_results import RUNS_FILE, read_records, record_run, write_records, write_summary
+from experiments.real_results import (
+    RUNS_FILE,
+    read_records,
+    record_run,
+    write_corrupted,
+    write_records,
+    write_summary,
+)
 from fedbrats.data.datalist import find_sites, read_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.rows import CASES_FILE, read_rows
@@ -67,6 +74,15 @@ def test_what_is_on_record_is_not_done_again_and_other_settings_are_refused(tmp_
     refused = compare_methods(tmp_path, "--set", "num_rounds=3")
     assert refused.returncode == 1
     assert "equal, fold 0, fedavg is on record" in refused.stderr
+
+
+def test_rows_of_bad_sites_outlive_their_runs_folders_and_no_other_command(tmp_path):
+    committed = json.loads((RESULTS / "corrupted.json").read_text())
+    target = Path(shutil.copy(RESULTS / "corrupted.json", tmp_path))
+    write_corrupted(tmp_path, tmp_path, target, "cbica-2", committed["command"])
+    assert json.loads(target.read_text())["rows"] == committed["rows"]
+    write_corrupted(tmp_path, tmp_path, target, "cbica-2", "another command")
+    assert json.loads(target.read_text())["rows"] == []
 
 
 def compare_methods(results, *words):

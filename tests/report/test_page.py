@@ -19,6 +19,7 @@ from fedbrats.report.pictures import longest_parts
 from fedbrats.report.results import ALL_SITES, read_results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 MEASURE = """<script>
 addEventListener("load", () => { document.body.dataset.seen = JSON.stringify({
   overflow: document.documentElement.scrollWidth - innerWidth,
@@ -261,15 +262,7 @@ def browse(page, browser, tmp_path_factory):
     (folder / "page.html").write_text(page.replace("</body>", MEASURE))
 
     def look(width: int, *flags: str) -> tuple[dict, str, object]:
-        start = [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--enable-logging=stderr",
-            *flags,
-        ]
+        start = [browser, *HEADLESS, "--enable-logging=stderr", *flags]
         start += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
         url = (folder / "page.html").as_uri()
         shown = subprocess.run([*start, "--dump-dom", url], capture_output=True, text=True, timeout=600, check=True)
@@ -321,14 +314,7 @@ def test_a_browser_follows_a_live_page_by_itself(browser, federated, tmp_path):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        start = [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={tmp_path / 'profile'}",
-        ]
+        start = [browser, *HEADLESS, f"--user-data-dir={tmp_path / 'profile'}"]
         start += ["--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/"]
         shown = subprocess.run(start, capture_output=True, text=True, timeout=600, check=True).stdout
         server.shutdown()

@@ -23,6 +23,7 @@ from typing import Any
 
 from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import say
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
 DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
@@ -91,7 +92,10 @@ def _build(args: argparse.Namespace) -> Path:
 def _entry(args: argparse.Namespace) -> dict[str, Any] | None:
     if args.action == "add-site":
         facts = {"data_dir": args.data, "cache_dir": "cache", "personal_dir": "personal", "min_cases": args.min_cases}
-        registered = {"registered_cases": args.cases} if _keeps_register(args.project) else {}
+        registered = {"registered_cases": args.cases}
+        if not _keeps_register(args.project):
+            say(f"provision: {args.project} registers no site's cases, so --cases {args.cases} is left out")
+            registered = {}
         return {"name": args.name, "type": "client", "org": args.org, **registered, "fedbrats": facts}
     if args.action == "add-user":
         return {"name": args.name, "type": "admin", "org": args.org, "role": args.role}

@@ -56,7 +56,7 @@ class Results:
         """The sites that any row names."""
         return sorted({row["site"] for row in self.rows if "site" in row})
 
-    def answers_counted(self) -> list[Row]:
+    def counted_answers(self) -> list[Row]:
         """The `site` rows of answers that were accepted: what a refused one says of itself is nobody's number."""
         return [row for row in counted_rows(self.rows) if row["kind"] == "site"]
 
@@ -73,7 +73,7 @@ class Results:
     def site_sizes(self) -> dict[str, int]:
         """Training and validation cases of each site together, which no fold changes."""
         training: dict[str, int] = defaultdict(int)
-        for row in self.answers_counted():
+        for row in self.counted_answers():
             training[row["site"]] = max(training[row["site"]], row.get("training_cases") or 0)
         known = Counter(row.get("site") or site for site, own in self.cases.items() for row in own)
         known.pop(ALL_SITES, None)
@@ -121,7 +121,7 @@ class Results:
         return dict(cases)
 
     def _manifests(self) -> set[tuple[str, str | None]]:
-        return {(row["site"], row.get("manifest")) for row in self.answers_counted()}
+        return {(row["site"], row.get("manifest")) for row in self.counted_answers()}
 
 
 def match_patients(
