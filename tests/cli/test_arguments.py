@@ -1,4 +1,4 @@
-"""Numbers that cannot be are wrong usage, said in a sentence before anything is read."""
+"""Numbers and arguments that cannot be are wrong usage, said in a sentence before anything is read."""
 
 import pytest
 
@@ -22,3 +22,19 @@ def test_a_number_that_cannot_be_is_wrong_usage(words, said, capsys):
         main(words)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "unknown"),
+    [
+        (["phantom", "--out", "sites"], "usage: fedbrats phantom", "--out"),
+        (["poc", "down", "--data", "sites"], "usage: fedbrats poc", "--data sites"),
+    ],
+)
+def test_an_argument_that_a_command_does_not_have_is_answered_with_its_usage(words, usage, unknown, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(usage)
+    assert said.endswith(f"error: unrecognized arguments: {unknown}\n")

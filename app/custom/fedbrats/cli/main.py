@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if not a.startswith("-")), None)
-    module = None
+    module, command = None, parser
     for name, help_line in COMMANDS.items():
         if name == chosen:  # importing only this module keeps `fedbrats --help` and every command quick
             module = importlib.import_module(f"fedbrats.cli.{name.replace('-', '_')}")
@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
         else:
             commands.add_parser(name, help=help_line)
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:  # with the usage of the command, and not that of `fedbrats`
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     assert module is not None
     try:
         with _ended_by_signals():
