@@ -168,7 +168,9 @@ def has_begun(folder: Path) -> bool:
 def _read_folder(folder: Path) -> Results:
     path = find_rows(folder)
     if path is None:
-        raise DataError(f"{folder} holds no {ROWS_FILE}; give the results folder of a job or of `fedbrats train`")
+        runs = next(folder.glob(f"*/{ROWS_FILE}"), None)
+        advice = f"give those in it, {folder}/*" if runs else "give the results folder of a job or of `fedbrats train`"
+        raise DataError(f"{folder} holds no {ROWS_FILE}; {advice}")
     try:
         rows = read_rows(path)
         summary_path = folder / SUMMARY_FILE
