@@ -94,7 +94,8 @@ def test_what_is_no_run_among_several_is_left_out_and_said(trained_results, tmp_
     )  # as FLARE's jobs have it, which keep their rows twice
     shutil.copy(demo / "fedavg" / "rows.jsonl", demo / "fedavg" / "server" / "workspace")
     out = tmp_path / "page.html"
-    assert main(["report", str(trained_results), str(personal), str(demo), "--out", str(out), "--json"]) == 0
+    out.touch()  # a report that lies beside the runs
+    assert main(["report", str(trained_results), str(personal), str(demo), str(out), "--out", str(out), "--json"]) == 0
     said = capsys.readouterr()
     assert len(json.loads(said.out)["runs"]) == 1
     assert f"{personal} holds no rows" in said.err

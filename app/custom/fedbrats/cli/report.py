@@ -68,7 +68,7 @@ def _leave_out_others(folders: list[Path]) -> list[Path]:
     """The runs among several folders, for `results/*` holds other things too; what is left out is said."""
     from fedbrats.report.results import find_rows
 
-    others = [folder for folder in folders if folder.is_dir() and find_rows(folder) is None]
+    others = [folder for folder in folders if folder.exists() and find_rows(folder) is None]
     if len(others) == len(folders):
         return folders  # to be refused with a sentence
     for folder in others:
