@@ -24,7 +24,7 @@ import numpy as np
 from record import RESULTS, Target, write
 
 from fedbrats.cli.progress import say
-from fedbrats.federation.contribution import FactorSettings, Memory, weigh
+from fedbrats.federation.factor.contribution import FactorSettings, Memory, weigh
 from fedbrats.federation.gates import Contribution
 from fedbrats.federation.robust import coordinate_median
 from fedbrats.federation.updates import Update, weighted_mean

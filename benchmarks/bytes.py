@@ -20,8 +20,8 @@ from typing import Any
 from record import RESULTS, Target, write
 
 from fedbrats.cli.call import call
-from fedbrats.report.results import Results, read_results
-from fedbrats.report.statistics import common_values, paired_difference
+from fedbrats.report.numbers.results import Results, read_results
+from fedbrats.report.numbers.statistics import common_values, paired_difference
 
 WAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "float32": ("fedavg", ()),

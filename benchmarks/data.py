@@ -32,12 +32,12 @@ import numpy as np
 from record import RESULTS, Target, write
 
 from fedbrats.cli.progress import say
-from fedbrats.data.augmentation import Augmentation
-from fedbrats.data.cache import CachedCase, CacheSettings, prepare_case
-from fedbrats.data.cases import MODALITIES, Case, find_cases
-from fedbrats.data.checks import examine_case
-from fedbrats.data.loading import Loader
-from fedbrats.data.segmentations import settle_convention
+from fedbrats.data.batches.augmentation import Augmentation
+from fedbrats.data.batches.loading import Loader
+from fedbrats.data.cases.case import MODALITIES, Case, find_cases
+from fedbrats.data.check.checks import examine_case
+from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.model.training import Trainer, TrainingSettings
 
 SPACING_MM = 2.0
@@ -167,7 +167,7 @@ def measure_monai(cases: list[Case], cache: Path, steps: int) -> dict[str, dict[
 
 
 def monai_transforms() -> Any:
-    """What `fedbrats.data.preparation` and `fedbrats.data.loading` do, in MONAI's words."""
+    """What `fedbrats.data.prepare.preparation` and `fedbrats.data.batches.loading` do, in MONAI's words."""
     from monai import transforms as t
 
     patch = TrainingSettings().patch_size

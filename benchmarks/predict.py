@@ -26,13 +26,13 @@ import numpy as np
 from record import RESULTS, Target, write
 
 from fedbrats.cli.output import print_table
-from fedbrats.data.cache import CachedCase
-from fedbrats.data.cases import Case, find_cases
-from fedbrats.data.checks import examine_case
-from fedbrats.data.datalist import find_sites, read_datalist
-from fedbrats.data.preparation import prepare
+from fedbrats.data.cases.case import Case, find_cases
+from fedbrats.data.cases.datalist import find_sites, read_datalist
+from fedbrats.data.check.checks import examine_case
+from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.prepare.cache import CachedCase
+from fedbrats.data.prepare.preparation import prepare
 from fedbrats.data.regions import LabelConvention, labels_to_regions
-from fedbrats.data.segmentations import settle_convention
 from fedbrats.data.volumes import read_volume
 from fedbrats.model.device import choose_device
 from fedbrats.model.inference import predict_mask

@@ -29,10 +29,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedbrats.cli.progress import say
-from fedbrats.data.cache import CachedCase, CacheSettings, prepare_case
-from fedbrats.data.cases import Case, find_cases
-from fedbrats.data.checks import examine_case
-from fedbrats.data.segmentations import settle_convention
+from fedbrats.data.cases.case import Case, find_cases
+from fedbrats.data.check.checks import examine_case
+from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.federation.updates import Update, weighted_mean
 from fedbrats.model.training import Trainer, TrainingSettings
 

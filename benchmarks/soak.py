@@ -23,15 +23,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fedbrats.admin.run import poc as federation
+from fedbrats.admin.run.following import RowsReader
+from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.admin.run.runs import run_job
+from fedbrats.admin.run.sessions import admin_session
 from fedbrats.atomic import write_json_atomic
 from fedbrats.cli.main import main as fedbrats
 from fedbrats.cli.output import print_table
-from fedbrats.flare import poc as federation
-from fedbrats.flare.following import RowsReader
-from fedbrats.flare.jobs import build_job
-from fedbrats.flare.processes import find_processes, stop
-from fedbrats.flare.runs import run_job
-from fedbrats.flare.sessions import admin_session
+from fedbrats.jobs.build import build_job
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER
 
 JOB = "contribution_fedper"

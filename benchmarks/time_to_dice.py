@@ -35,8 +35,8 @@ from torch.nn.functional import pad
 
 from fedbrats.cli.main import main as fedbrats
 from fedbrats.cli.progress import say
-from fedbrats.data.cache import CacheSettings
-from fedbrats.data.datalist import find_sites
+from fedbrats.data.cases.datalist import find_sites
+from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import DataError
 from fedbrats.model.central import SiteCases, read_site
 from fedbrats.model.metrics import summarise

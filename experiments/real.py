@@ -23,7 +23,7 @@ from pathlib import Path
 from real_results import Key, Record, read_records, record_run, write_corrupted, write_records, write_summary
 
 from fedbrats.cli.call import call
-from fedbrats.flare.jobs import parse_settings
+from fedbrats.jobs.build import parse_settings
 
 CENTRALISED = "centralised"
 METHODS = {

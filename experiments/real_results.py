@@ -18,10 +18,15 @@ import torch
 
 from fedbrats import __version__
 from fedbrats.atomic import write_json_atomic, write_text_atomic
-from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.regions import REGIONS
-from fedbrats.report.statistics import bootstrap_interval, paired_difference
-from fedbrats.rows import CASES_FILE, ROWS_FILE, learning_curve, read_rows
+from fedbrats.report.numbers.statistics import bootstrap_interval, paired_difference
+from fedbrats.rows import (
+    CASES_FILE,
+    ROWS_FILE,
+    learning_curve,
+    read_rows,
+)
 
 SEED = 0
 CENTRALISED = "centralised"

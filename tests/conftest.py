@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fedbrats.cli.main import main
-from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
-from fedbrats.data.sites import new_sites_folder, write_record
-from fedbrats.flare.jobs import build_job, find_job
+from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
+from fedbrats.data.split.sites import new_sites_folder, write_record
+from fedbrats.jobs.build import build_job, find_job
 
 # The same inputs everywhere, and no deadline: a busy machine is no fault of the code.
 settings.register_profile(
@@ -46,7 +46,7 @@ def trained_results(phantom_sites: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def build_any_job(trained_results: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Build a job of the house by name; one that evaluates models gets some."""
+    """Build a shipped job by name; one that evaluates models gets some."""
 
     def build(name: str) -> Path:
         return build_job(name, tmp_path / "jobs", models=[trained_results] if find_job(name).needs_models else ())

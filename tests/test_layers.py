@@ -1,4 +1,4 @@
-"""Arrows point down: cli -> report, flare -> federation, model -> data. Read from the imports of every module."""
+"""Arrows point down: cli -> admin -> flare -> jobs, report, site -> model -> federation, data. Read from every import."""
 
 import ast
 from pathlib import Path
@@ -9,30 +9,19 @@ import fedbrats
 
 ROOT = Path(fedbrats.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
-# What a layer must not import, at any depth of its functions.
-FORBIDDEN = {
-    "data": (
-        "nvflare",
-        "fedbrats.model",
-        "fedbrats.federation",
-        "fedbrats.flare",
-        "fedbrats.report",
-        "fedbrats.cli",
-    ),
-    "federation": (
-        "nvflare",
-        "torch",
-        "monai",
-        "fedbrats.data",
-        "fedbrats.model",
-        "fedbrats.flare",
-        "fedbrats.report",
-        "fedbrats.cli",
-    ),
-    "model": ("nvflare", "fedbrats.federation", "fedbrats.flare", "fedbrats.report", "fedbrats.cli"),
-    "report": ("nvflare", "fedbrats.flare", "fedbrats.cli"),
-    "flare": ("fedbrats.report", "fedbrats.cli"),
+# From the top down; a floor imports what is below it, and its neighbours where BESIDE says so.
+FLOORS = (("cli",), ("admin",), ("flare",), ("report", "jobs", "site"), ("model",), ("federation", "data"))
+BESIDE = {("report", "jobs")}
+# Other packages that a floor must not import, at any depth of its functions.
+FOREIGN = {
+    "jobs": ("nvflare",),
+    "site": ("nvflare",),
+    "report": ("nvflare",),
+    "model": ("nvflare",),
+    "federation": ("nvflare", "torch", "monai"),
+    "data": ("nvflare",),
 }
+MOST_FILES = 15
 
 
 def imports_of(path: Path) -> set[str]:
@@ -55,21 +44,36 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+def forbidden_to(room: str) -> set[str]:
+    """What a module of a room must not import."""
+    height = next((number for number, floor in enumerate(FLOORS) if room in floor), None)
+    if height is None:
+        return set()
+    above = {name for floor in FLOORS[:height] for name in floor}
+    beside = {name for name in FLOORS[height] if name != room and (room, name) not in BESIDE}
+    return {f"fedbrats.{name}" for name in above | beside} | set(FOREIGN.get(room, ()))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_arrows_point_down(path):
-    layer = path.relative_to(ROOT).parts[0]
+    room = path.relative_to(ROOT).parts[0]
     wrong = {
         name
         for name in imports_of(path)
-        for forbidden in FORBIDDEN.get(layer, ())
+        for forbidden in forbidden_to(room)
         if name == forbidden or name.startswith(forbidden + ".")
     }
     assert not wrong
 
 
+def test_no_room_has_more_files_than_a_reader_takes_in_at_once():
+    rooms = [folder for folder in [ROOT, *ROOT.rglob("*")] if folder.is_dir() and folder.name != "__pycache__"]
+    assert {room: count for room in rooms if (count := len(list(room.glob("*.py")))) > MOST_FILES} == {}
+
+
 def test_only_regions_and_its_neighbours_know_label_numbers():
     """A label value outside data/ would be silently wrong for another BraTS year."""
-    outside = [path for path in MODULES if path.relative_to(ROOT).parts[0] in ("model", "federation", "flare")]
-    for path in outside:
+    inside = ("model", "federation", "flare", "jobs", "site", "admin")
+    for path in [path for path in MODULES if path.relative_to(ROOT).parts[0] in inside]:
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
         assert "enhancing" not in names, path

@@ -2,7 +2,12 @@
 
 import pytest
 
-from fedbrats.rows import learning_curve, metric_rows, read_rows, summarise_rows
+from fedbrats.rows import (
+    learning_curve,
+    metric_rows,
+    read_rows,
+    summarise_rows,
+)
 
 
 def metrics(value):

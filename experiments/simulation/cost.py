@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fedbrats.federation.contribution import FactorSettings, Memory, weigh
+from fedbrats.federation.factor.contribution import FactorSettings, Memory, weigh
 from fedbrats.federation.gates import Contribution
 
 LAYERS = 20  # tensors in the model; one of them holds half of its numbers

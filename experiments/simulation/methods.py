@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedbrats.federation import gates
-from fedbrats.federation.contribution import FactorSettings, Memory, SiteTrace, weigh
+from fedbrats.federation.factor.contribution import (
+    FactorSettings,
+    Memory,
+    SiteTrace,
+    weigh,
+)
 from fedbrats.federation.gates import Contribution, Expectation
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
 from fedbrats.federation.updates import weighted_mean

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.data.cases import find_cases
-from fedbrats.data.problems import KINDS
+from fedbrats.data.cases.case import find_cases
+from fedbrats.data.check.problems import KINDS
 from tests.data.broken import BREAKAGES, add_noise, break_case, copy_case, write_repeated_cases
 
 

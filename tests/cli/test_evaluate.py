@@ -13,7 +13,7 @@ import nibabel
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.data.datalist import read_datalist, write_datalist
+from fedbrats.data.cases.datalist import read_datalist, write_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS
 from fedbrats.model.prediction import Predictor

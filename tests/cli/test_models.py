@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
-from fedbrats.flare.personal import save_personal
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.site.personal import save_personal
 
 VARIABLES = {"network": "tiny", "seed": 0, "spacing_mm": 8.0, "normalisation": "zscore", "volume_shape": None}
 

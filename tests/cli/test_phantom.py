@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.cases.datalist import find_sites, read_datalist
 
 TINY = ["--sites", "2", "--cases", "2", "--spacing-mm", "6"]
 

@@ -14,7 +14,7 @@ import torch
 from matplotlib.image import imread
 
 from fedbrats.cli.main import main
-from fedbrats.data.cases import find_cases
+from fedbrats.data.cases.case import find_cases
 from fedbrats.data.regions import BRATS_2018, BRATS_2023, labels_to_regions
 from fedbrats.model.network import SegmentationNetwork
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.data.cases import find_cases
-from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.cases.case import find_cases
+from fedbrats.data.cases.datalist import find_sites, read_datalist
 from tests.data.broken import BREAKAGES
 
 

@@ -12,7 +12,7 @@ def no_session(monkeypatch):
     def opened(*_):
         raise AssertionError("a session was opened")
 
-    monkeypatch.setattr("fedbrats.flare.sessions.person_session", opened)
+    monkeypatch.setattr("fedbrats.admin.run.sessions.person_session", opened)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
-from fedbrats.data.cache import CacheSettings
-from fedbrats.flare.plan import read_plan
+from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.jobs.plan import read_plan
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.training import TrainingSettings
 from fedbrats.rows import learning_curve, read_rows, summarise_rows

@@ -13,8 +13,13 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from fedbrats.data.cases import MODALITIES, SEGMENTATION, Case, find_cases
-from fedbrats.data.phantom_cohort import write_nifti
+from fedbrats.data.cases.case import (
+    MODALITIES,
+    SEGMENTATION,
+    Case,
+    find_cases,
+)
+from fedbrats.data.phantom.cohort import write_nifti
 
 Change = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from fedbrats.data.phantom_cohort import write_nifti
+from fedbrats.data.phantom.cohort import write_nifti
 from fedbrats.data.volumes import read_volume
 from fedbrats.errors import DataError
 

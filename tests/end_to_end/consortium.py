@@ -12,12 +12,17 @@ from pathlib import Path
 
 import yaml
 
-from fedbrats.flare.jobs import build_job
-from fedbrats.flare.processes import find_processes, free_port, participant_environment, stop
-from fedbrats.flare.provisioning import build_kits
-from fedbrats.flare.remote import submit, wait_for_end
-from fedbrats.flare.sessions import admin_session
-from fedbrats.house import house_dir
+from fedbrats.admin.provision.consortium import build_kits
+from fedbrats.admin.run.processes import (
+    find_processes,
+    free_port,
+    participant_environment,
+    stop,
+)
+from fedbrats.admin.run.remote import submit, wait_for_end
+from fedbrats.admin.run.sessions import admin_session
+from fedbrats.jobs.build import build_job
+from fedbrats.shipped import shipped_dir
 
 SERVER = "fl.brain-consortium.example"
 ADMIN, LEAD = "admin@university.example", "lead@university.example"
@@ -33,7 +38,7 @@ class Consortium:
 
     def __init__(self, folder: Path, sites_dir: Path, server_host: str = "localhost", sites: int = 5):
         self.folder = folder
-        self.project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+        self.project = yaml.safe_load((shipped_dir() / "provisioning" / "project.yml").read_text())
         clients = [entry for entry in self.project["participants"] if entry["type"] == "client"]
         self.project["participants"] = [entry for entry in self.project["participants"] if entry not in clients[sites:]]
         self.port = free_port()

@@ -20,8 +20,8 @@ from nvflare.lighter.utils import (
     sign_folders,
 )
 
-from fedbrats.flare.kits import read_certificate
-from fedbrats.flare.provisioning import state_dir
+from fedbrats.admin.kits import read_certificate
+from fedbrats.admin.provision.consortium import state_dir
 from tests.end_to_end.consortium import Consortium
 
 SIGNATURE = "signature.json"

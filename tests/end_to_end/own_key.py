@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from fedbrats.flare.kits import fingerprint, open_kit
-from fedbrats.flare.processes import participant_environment
-from fedbrats.flare.provisioning import export_authority
-from fedbrats.house import house_dir
+from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.provision.consortium import export_authority
+from fedbrats.admin.run.processes import participant_environment
+from fedbrats.shipped import shipped_dir
 from tests.end_to_end.consortium import ADMIN, Consortium
 
 NVFLARE = str(Path(sys.executable).parent / "nvflare")
@@ -24,7 +24,7 @@ def make_own_key_kit(consortium: Consortium, folder: Path) -> Path:
     authority, hospital = folder / "authority", folder / "hospital"
     export_authority(consortium.project, consortium.folder / "provisioned", authority)
     hospital.mkdir()
-    form = yaml.safe_load((house_dir() / "provisioning" / "own_key.yml").read_text())
+    form = yaml.safe_load((shipped_dir() / "provisioning" / "own_key.yml").read_text())
     form["participants"][0]["fedbrats"]["cache_dir"] = "cache"
     (hospital / "own_key.yml").write_text(yaml.safe_dump(form))
     nvflare("cert", "request", "-p", "own_key.yml", cwd=hospital)

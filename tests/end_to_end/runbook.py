@@ -9,10 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedbrats.flare.processes import participant_environment
-from fedbrats.house import house_dir
+from fedbrats.admin.run.processes import participant_environment
+from fedbrats.shipped import shipped_dir
 
-TEXT = (house_dir() / "provisioning" / "RUNBOOK.md").read_text()
+TEXT = (shipped_dir() / "provisioning" / "RUNBOOK.md").read_text()
 
 
 def block(page: str) -> list[str]:

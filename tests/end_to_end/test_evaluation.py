@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
-from fedbrats.data.sites import new_sites_folder, write_record
-from fedbrats.flare.processes import find_processes
+from fedbrats.admin.run.processes import find_processes
+from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
+from fedbrats.data.split.sites import new_sites_folder, write_record
 from fedbrats.model.network import SegmentationNetwork
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]

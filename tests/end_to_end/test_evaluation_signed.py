@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fedbrats.flare.jobs import build_job
-from fedbrats.flare.processes import find_processes
-from fedbrats.flare.remote import fetch, submit, wait_for_end
-from fedbrats.flare.sessions import admin_session
+from fedbrats.admin.run.processes import find_processes
+from fedbrats.admin.run.remote import fetch, submit, wait_for_end
+from fedbrats.admin.run.sessions import admin_session
+from fedbrats.jobs.build import build_job
 from tests.end_to_end.consortium import LEAD, Consortium
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]

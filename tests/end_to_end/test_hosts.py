@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from fedbrats.flare.processes import find_processes
+from fedbrats.admin.run.processes import find_processes
 from tests.end_to_end.consortium import ADMIN, LEAD, SERVER, Consortium, start_kit, wait_for
 from tests.end_to_end.network import inside, joined_hosts
 

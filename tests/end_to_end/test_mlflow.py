@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from fedbrats.flare.processes import find_processes, free_port
+from fedbrats.admin.run.processes import find_processes, free_port
 from tests.end_to_end.consortium import wait_for
 
 pytestmark = [

@@ -13,7 +13,7 @@ import pexpect
 import psutil
 import pytest
 
-from fedbrats.flare.processes import find_processes
+from fedbrats.admin.run.processes import find_processes
 from fedbrats.model.network import SegmentationNetwork
 
 pytestmark = pytest.mark.end_to_end
@@ -128,7 +128,7 @@ def test_flares_admin_console_submits_lists_and_downloads(federation):
 
 def test_a_job_with_code_runs_on_a_poc_that_flare_prepared(tmp_path, phantom_sites):
     """Stock sites, no fedbrats in the policy: the job brings the package (BYOC), the sites say where their data is."""
-    from fedbrats.flare.processes import free_port, participant_environment, stop
+    from fedbrats.admin.run.processes import free_port, participant_environment, stop
 
     environment = {
         **participant_environment(),

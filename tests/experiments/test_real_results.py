@@ -18,7 +18,7 @@ from experiments.real_results import (
     write_records,
     write_summary,
 )
-from fedbrats.data.datalist import find_sites, read_datalist
+from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.rows import CASES_FILE, read_rows
 

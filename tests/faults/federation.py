@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import psutil
 
+from fedbrats.admin.run import poc
+from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.admin.run.remote import ENDED, resumed_job, submit
+from fedbrats.admin.run.runs import collect
+from fedbrats.admin.run.sessions import admin_session
 from fedbrats.atomic import write_json_atomic
-from fedbrats.flare import poc
-from fedbrats.flare.jobs import build_job
-from fedbrats.flare.processes import find_processes, stop
-from fedbrats.flare.remote import ENDED, resumed_job, submit
-from fedbrats.flare.runs import collect
-from fedbrats.flare.sessions import admin_session
+from fedbrats.jobs.build import build_job
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 
 PATIENCE_S = 420  # machines are busy; nothing here proves anything by being fast
@@ -66,7 +66,7 @@ class Federation:
     # ---- jobs
 
     def submit(self, job: str = "fedavg", **settings: Any) -> str:
-        """Submit a job of the house with quick settings; returns its id."""
+        """Submit a shipped job with quick settings; returns its id."""
         job_dir = build_job(job, self.folder / "jobs", {**QUICK, **settings})
         with admin_session(self.poc.admin_kit) as session:
             return submit(session, job_dir)

@@ -14,8 +14,8 @@ import pytest
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_constant import ReturnCode
 
-from fedbrats.data.cache import CachedCase
-from fedbrats.flare.recorder import REPORT_KEY
+from fedbrats.data.prepare.cache import CachedCase
+from fedbrats.flare.server.recorder import REPORT_KEY
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.site import Site
 

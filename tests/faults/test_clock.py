@@ -12,10 +12,10 @@ import pytest
 from nvflare.apis.dxo import from_shareable
 
 import fedbrats
-from fedbrats.data.cache import CacheSettings, prepare_cases
-from fedbrats.data.datalist import read_datalist
-from fedbrats.flare.aggregators import WeightedFedAvg
-from fedbrats.flare.recorder import Recorder
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
+from fedbrats.flare.server.aggregators import WeightedFedAvg
+from fedbrats.flare.server.recorder import Recorder
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.site import Site
 from tests.flare.conftest import Federation
@@ -23,8 +23,8 @@ from tests.flare.conftest import Federation
 PACKAGE = Path(fedbrats.__file__).parent
 # Where the wall clock is read, and that it is no deadline there.
 STAMPS = {
-    "data/cache.py": "the age of what killed processes left; a lock protects the living",
-    "flare/recorder.py": "when a job began and a round ended, for people",
+    "data/prepare/cache.py": "the age of what killed processes left; a lock protects the living",
+    "flare/server/recorder.py": "when a job began and a round ended, for people",
 }
 TEN_YEARS_S = 10 * 365 * 86400.0
 

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
+from fedbrats.admin.run.poc import SERVER
+from fedbrats.admin.run.processes import find_processes
 from fedbrats.errors import FedbratsError
-from fedbrats.flare.poc import SERVER
-from fedbrats.flare.processes import find_processes
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.federation import Federation, running, same
 
@@ -57,7 +57,7 @@ def test_two_federations_on_one_machine_do_not_meet(two):
     outcome=f"{ENDED}: everything that was started is stopped",
 )
 def test_a_port_that_somebody_else_has(tmp_path, phantom_sites, monkeypatch):
-    monkeypatch.setattr("fedbrats.flare.poc.START_TIMEOUT_S", 45)
+    monkeypatch.setattr("fedbrats.admin.run.poc.START_TIMEOUT_S", 45)
     federation = Federation(tmp_path, phantom_sites)
     settings = json.loads((federation.poc.kits / SERVER / "startup" / "fed_server.json").read_text())
     port = int(settings["servers"][0]["service"]["target"].rpartition(":")[2])

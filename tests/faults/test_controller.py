@@ -10,8 +10,8 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 from nvflare.app_opt.pt.fedopt import PTFedOptModelShareableGenerator
 
-from fedbrats.flare.aggregators import ContributionFactor, WeightedFedAvg
-from fedbrats.flare.fedce import FedCE
+from fedbrats.flare.server.aggregators import ContributionFactor, WeightedFedAvg
+from fedbrats.flare.server.fedce import FedCE
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.flare.server import Server, answer, honest, train
 
@@ -260,7 +260,7 @@ def test_a_state_that_cannot_be_written_is_said_and_the_job_goes_on(tmp_path, mo
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fedbrats.flare.controller.save_state", full)
+    monkeypatch.setattr("fedbrats.flare.server.workflow.save_state", full)
     server = Server(tmp_path, FIRST, rounds=2).run()
     assert server.room.said == []
     assert [row["round"] for row in server.rows("trouble")] == [0, 1]

@@ -12,12 +12,12 @@ import pytest
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_constant import ReturnCode
 
-from fedbrats.data.cache import CacheSettings, prepare_cases
-from fedbrats.data.datalist import read_datalist
-from fedbrats.flare.aggregators import WeightedFedAvg
-from fedbrats.flare.personal import load_personal
-from fedbrats.flare.recorder import Recorder
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
+from fedbrats.flare.server.aggregators import WeightedFedAvg
+from fedbrats.flare.server.recorder import Recorder
 from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.site.personal import load_personal
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.disks import small_disk
 from tests.faults.site import Site

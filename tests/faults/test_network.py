@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from fedbrats.flare.processes import find_processes
-from fedbrats.flare.remote import ENDED
+from fedbrats.admin.run.processes import find_processes
+from fedbrats.admin.run.remote import ENDED
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from tests.end_to_end.consortium import ADMIN, LEAD, SERVER, Consortium, start_kit, wait_for
 from tests.end_to_end.network import inside, joined_hosts, plug_in, unplug

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from fedbrats.atomic import append_lines, new_folder, write_json_atomic
-from fedbrats.data.cache import CacheSettings, prepare_case
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import CacheSettings, prepare_case
 from fedbrats.data.regions import BRATS_2018
-from fedbrats.flare.personal import load_personal, save_personal
 from fedbrats.rows import read_rows
+from fedbrats.site.personal import load_personal, save_personal
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.power_cut import cut_power_at
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedbrats.flare.processes import find_processes
+from fedbrats.admin.run.processes import find_processes
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.federation import wait_for
 

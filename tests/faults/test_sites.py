@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
-from fedbrats.data.sites import new_sites_folder, write_record
+from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
+from fedbrats.data.split.sites import new_sites_folder, write_record
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.federation import Federation, running, wait_for
 

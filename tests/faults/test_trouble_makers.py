@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
-from fedbrats.data.cases import SEGMENTATION, Case
-from fedbrats.data.checks import check_case
-from fedbrats.data.datalist import read_datalist
-from fedbrats.data.problems import ERROR
+from fedbrats.data.cases.case import SEGMENTATION, Case
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.check.checks import check_case
+from fedbrats.data.check.problems import ERROR
 from fedbrats.data.regions import BRATS_2018
 from fedbrats.rows import ROWS_FILE, Row, read_rows
 from tests.data.broken import copy_case, rewrite

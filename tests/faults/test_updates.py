@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from fedbrats.flare.aggregators import ContributionFactor
-from fedbrats.trouble import ABSURD_CASES, corrupt_update
+from fedbrats.flare.server.aggregators import ContributionFactor
+from fedbrats.misbehaviour import ABSURD_CASES, corrupt_update
 from tests.faults.catalogue import SURVIVED, fault
 from tests.flare.conftest import new_federation  # noqa: F401  a server in one process
 

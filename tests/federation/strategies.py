@@ -10,7 +10,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fedbrats.federation import updates as algebra
-from fedbrats.federation.contribution import FactorSettings, Memory, SiteTrace, weigh
+from fedbrats.federation.factor.contribution import (
+    FactorSettings,
+    Memory,
+    SiteTrace,
+    weigh,
+)
 from fedbrats.federation.gates import Contribution
 
 SHAPES = {"body.weight": (4, 5), "body.bias": (3,), "head.weight": (2, 1, 3)}

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fedbrats.errors import ConfigurationError, UpdateError
-from fedbrats.federation.compression import BLOCK, FLOAT16, INT8, ErrorFeedback, check_kind, pack, unpack
+from fedbrats.federation.compression import (
+    BLOCK,
+    FLOAT16,
+    INT8,
+    ErrorFeedback,
+    check_kind,
+    pack,
+    unpack,
+)
 
 NUMBERS = st.floats(-1e4, 1e4, width=32)
 UPDATES = st.fixed_dictionaries(

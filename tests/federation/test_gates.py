@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbrats.federation import updates as algebra
-from fedbrats.federation.gates import REASONS, Contribution, Expectation, check, clip_to_median
-
-from .strategies import Round, cosine, federations
+from fedbrats.federation.gates import (
+    REASONS,
+    Contribution,
+    Expectation,
+    check,
+    clip_to_median,
+)
+from tests.federation.strategies import Round, cosine, federations
 
 MODEL = {"body.weight": np.zeros((2, 3), np.float32), "head.bias": np.zeros(2, np.float32)}
 UPDATE = {"body.weight": np.ones((2, 3), np.float32), "head.bias": np.ones(2, np.float32)}

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
-
-from .strategies import Update, updates
+from tests.federation.strategies import Update, updates
 
 MANY = st.lists(updates(), min_size=1, max_size=6)
 

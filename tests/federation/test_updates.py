@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation import updates as algebra
-
-from .strategies import NUMBERS, Update, add, updates
+from tests.federation.strategies import NUMBERS, Update, add, updates
 
 POSITIVE = st.floats(0.01, 100.0)
 

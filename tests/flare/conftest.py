@@ -16,8 +16,8 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 
-from fedbrats.flare.gated_aggregator import TOTAL_ROUNDS
-from fedbrats.flare.recorder import REPORT_KEY
+from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
+from fedbrats.flare.server.recorder import REPORT_KEY
 from fedbrats.model.network import SegmentationNetwork
 
 JOB_ID = "job-1"
@@ -128,6 +128,6 @@ class Federation:
 @pytest.fixture
 def new_federation(tmp_path):
     """Make a federation around an aggregator; `again=True` restarts the server in the same run folder."""
-    from fedbrats.flare.recorder import Recorder
+    from fedbrats.flare.server.recorder import Recorder
 
     return lambda aggregator, folder="server": Federation(tmp_path / folder, aggregator, Recorder())

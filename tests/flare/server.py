@@ -27,9 +27,9 @@ from nvflare.app_common.shareablegenerators.full_model_shareable_generator impor
 from nvflare.app_common.widgets.intime_model_selector import IntimeModelSelector
 from nvflare.app_opt.pt.file_model_persistor import PTFileModelPersistor
 
-from fedbrats.flare.aggregators import ContributionFactor
-from fedbrats.flare.controller import PatientScatterAndGather
-from fedbrats.flare.recorder import REPORT_KEY, Recorder
+from fedbrats.flare.server.aggregators import ContributionFactor
+from fedbrats.flare.server.recorder import REPORT_KEY, Recorder
+from fedbrats.flare.server.workflow import PatientScatterAndGather
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from tests.flare.conftest import Room

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.aggregators import ContributionFactor, CoordinateMedian, TrimmedMean, WeightedFedAvg
-from fedbrats.flare.fedce import WEIGHTS_META, FedCE, leave_out, own_weight
+from fedbrats.flare.server.aggregators import (
+    ContributionFactor,
+    CoordinateMedian,
+    TrimmedMean,
+    WeightedFedAvg,
+)
+from fedbrats.flare.server.fedce import (
+    WEIGHTS_META,
+    FedCE,
+    leave_out,
+    own_weight,
+)
 
 AGGREGATORS = [WeightedFedAvg, CoordinateMedian, TrimmedMean, ContributionFactor, FedCE]
 

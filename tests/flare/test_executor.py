@@ -14,9 +14,9 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import ConfigurationError, UpdateError
-from fedbrats.flare.executor import SegmentationExecutor
-from fedbrats.flare.filters import KeepShared
-from fedbrats.flare.recorder import REPORT_KEY
+from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.site.executor import SegmentationExecutor
+from fedbrats.flare.site.filters import KeepShared
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER
 from tests.flare.conftest import JOB_ID, Room
@@ -157,7 +157,7 @@ def test_a_round_that_failed_after_training_is_trained_from_what_the_round_befor
     room, executor = new_site(personal="head")
     execute(room, executor)
     with monkeypatch.context() as patch:
-        patch.setattr("fedbrats.flare.executor.save_round", _full_disk)
+        patch.setattr("fedbrats.flare.site.executor.save_round", _full_disk)
         assert execute(room, executor, round_number=1).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     again = from_shareable(execute(room, executor, round_number=1)).data
     assert all(np.array_equal(again[name], expected[name]) for name in expected)

@@ -10,7 +10,7 @@ from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
-from fedbrats.flare.aggregators import WeightedFedAvg
+from fedbrats.flare.server.aggregators import WeightedFedAvg
 
 
 def test_a_round_says_what_it_moved(new_federation):

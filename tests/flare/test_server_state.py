@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from fedbrats.errors import ConfigurationError, DataError
-from fedbrats.flare.server_state import Model, ServerState, check_job_ids, load_state, save_state
+from fedbrats.flare.server.state import (
+    Model,
+    ServerState,
+    check_job_ids,
+    load_state,
+    save_state,
+)
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbrats.data.datalist import DATALIST_NAME, SECTIONS, read_datalist
+from fedbrats.data.cases.datalist import DATALIST_NAME, SECTIONS, read_datalist
 from fedbrats.errors import ConfigurationError, DataError
-from fedbrats.flare.plan import check_settings
-from fedbrats.flare.site import SITE_FILE, read_site_facts
+from fedbrats.jobs.plan import check_settings
+from fedbrats.site.site_file import SITE_FILE, read_site_facts
 from tests.generated.asking import GENERATED, ask, attempt
 
 LEAVES = st.one_of(

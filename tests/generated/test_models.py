@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
 from tests.generated.asking import GENERATED, ask
 from tests.generated.test_documents import mutate
 

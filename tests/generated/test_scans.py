@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedbrats.data.cache import CacheSettings
-from fedbrats.data.cases import SEGMENTATION, Case, find_cases
-from fedbrats.data.datalist import read_datalist
-from fedbrats.data.preparation import PreparedCase, prepare
+from fedbrats.data.cases.case import SEGMENTATION, Case, find_cases
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.data.prepare.preparation import PreparedCase, prepare
 from fedbrats.data.regions import BRATS_2018
 from fedbrats.errors import DataError
 from tests.data.broken import copy_case

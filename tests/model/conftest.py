@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedbrats.data.cache import CachedCase, CacheSettings, prepare_cases
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_cases
 
 
 @pytest.fixture(scope="session")

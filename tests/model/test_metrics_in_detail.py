@@ -11,7 +11,12 @@ from hypothesis.extra.numpy import arrays
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from scipy.ndimage import shift
 
-from fedbrats.model.metrics import HD95_PENALTY_MM, measure_hd95, score_case, score_in_detail
+from fedbrats.model.metrics import (
+    HD95_PENALTY_MM,
+    measure_hd95,
+    score_case,
+    score_in_detail,
+)
 
 SPACINGS = st.tuples(*[st.sampled_from((0.5, 1.0, 1.25, 3.0, 6.0))] * 3)
 MASKS = arrays(np.bool_, st.tuples(*[st.integers(1, 5)] * 3), elements=st.booleans())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from nibabel import orientations
 
-from fedbrats.data.cases import MODALITIES, Case
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.case import MODALITIES, Case
+from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.regions import BRATS_2018
 from fedbrats.errors import DataError
 from fedbrats.model.prediction import Predictor, read_truth

@@ -9,9 +9,9 @@ import torch
 from nvflare.app_opt.pt.model_persistence_format_manager import PTModelPersistenceFormatManager
 
 from fedbrats.errors import DataError, UpdateError
-from fedbrats.flare.personal import save_personal
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.saved import load_model
+from fedbrats.site.personal import save_personal
 
 VARIABLES = {"network": "tiny", "seed": 3, "spacing_mm": 2.0, "normalisation": "zscore", "volume_shape": None}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fedbrats.house import house_dir
+from fedbrats.shipped import shipped_dir
 
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 
@@ -20,7 +20,7 @@ FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 def provisioned(tmp_path_factory) -> Path:
     """A folder with project.yml and what `fedbrats provision build` made of it. Read only: tests share it."""
     folder = tmp_path_factory.mktemp("consortium")
-    shutil.copyfile(house_dir() / "provisioning" / "project.yml", folder / "project.yml")
+    shutil.copyfile(shipped_dir() / "provisioning" / "project.yml", folder / "project.yml")
     run_provision("build", cwd=folder)
     return folder
 

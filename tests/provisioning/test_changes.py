@@ -5,9 +5,9 @@ import subprocess
 import pytest
 import yaml
 
+from fedbrats.admin.kits import open_kit
+from fedbrats.admin.provision.consortium import add_participant
 from fedbrats.cli.main import main
-from fedbrats.flare.kits import open_kit
-from fedbrats.flare.provisioning import add_participant
 from tests.provisioning.conftest import FEDBRATS
 
 NEW_SITE = ("add-site", "hospital-6", "--org", "sixth", "--data", "/data/brats", "--cases", "50")

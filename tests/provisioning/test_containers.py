@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedbrats.flare.doctor import policy
-from fedbrats.flare.kits import open_kit
-from fedbrats.house import house_dir
+from fedbrats.admin.kits import open_kit
+from fedbrats.admin.operate.doctor import kit_rules
+from fedbrats.shipped import shipped_dir
 from tests.end_to_end.own_key import nvflare
 
-FOLDER = house_dir() / "provisioning"
+FOLDER = shipped_dir() / "provisioning"
 DOCKERFILE = FOLDER / "Dockerfile"
 SERVER, SITE = "fl.brain-consortium.example", "hospital-north"
 
@@ -79,7 +79,7 @@ def test_flares_form_of_a_kit_keeps_the_policy(kits, tmp_path, runtime, name):
     shutil.copy(FOLDER / "deploy" / "study_runtime.yaml", kit / "local")
     config = FOLDER / "deploy" / f"{runtime}.yaml"
     nvflare("deploy", "prepare", kit, "--config", config, "--output", tmp_path / "prepared", cwd=tmp_path)
-    findings = list(policy.check(open_kit(tmp_path / "prepared")))
+    findings = list(kit_rules.check(open_kit(tmp_path / "prepared")))
     assert {finding.state for finding in findings} == {"ok"}
 
 

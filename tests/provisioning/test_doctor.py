@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.operate.doctor import examine
 from fedbrats.cli.main import main
-from fedbrats.flare.doctor import examine
-from fedbrats.flare.kits import fingerprint, open_kit
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
-from fedbrats.flare.job_rules import NoPaths, find_places
-from fedbrats.flare.jobs import CONFIGURATIONS, SIGNING_FILES, list_jobs
-from fedbrats.flare.plan import _resolve
+from fedbrats.flare.kit.job_rules import NoPaths, find_places
+from fedbrats.jobs.build import CONFIGURATIONS, SIGNING_FILES, list_jobs
+from fedbrats.jobs.plan import _resolve
 from tests.flare.conftest import JOB_ID, Room
 
 

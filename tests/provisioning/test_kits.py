@@ -9,14 +9,14 @@ import subprocess
 import pytest
 import yaml
 
+from fedbrats.admin.kits import open_kit
+from fedbrats.admin.provision.builders import REQUESTS_LOGGER, _register_of, share_settings
+from fedbrats.admin.provision.consortium import build_kits
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.builders import REQUESTS_LOGGER, _register_of, share_settings
-from fedbrats.flare.jobs import list_jobs
-from fedbrats.flare.kits import open_kit
-from fedbrats.flare.policy import ALLOWED_CLASSES
-from fedbrats.flare.provisioning import build_kits
-from fedbrats.flare.site import read_registered_cases, read_site_facts
-from fedbrats.house import house_dir
+from fedbrats.flare.kit.policy import ALLOWED_CLASSES
+from fedbrats.jobs.build import list_jobs
+from fedbrats.shipped import shipped_dir
+from fedbrats.site.site_file import read_registered_cases, read_site_facts
 from tests.provisioning.conftest import FEDBRATS
 
 SERVER = "fl.brain-consortium.example"
@@ -39,7 +39,7 @@ def test_every_kit_enforces_the_allow_list_and_the_rules(kits, name):
     assert resources["class_list_enforcement_mode"] == "enforce"
     assert resources["class_allow_list"] == list(ALLOWED_CLASSES)
     assert not [entry for entry in resources["class_allow_list"] if entry.endswith((".", "*"))]
-    assert "fedbrats.flare.job_rules.NoPaths" in [entry["path"] for entry in resources["components"]]
+    assert "fedbrats.flare.kit.job_rules.NoPaths" in [entry["path"] for entry in resources["components"]]
     assert resources["allow_log_streaming"] is False
 
 
@@ -128,7 +128,7 @@ def test_private_keys_are_their_owners_alone(kits, provisioned):
 
 
 def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):
-    from fedbrats.flare.doctor.credentials import check
+    from fedbrats.admin.operate.doctor.credentials import check
 
     copy = shutil.copytree(kits / "hospital-north", tmp_path / "kit")
     assert {finding.state for finding in check(open_kit(copy)) if finding.check == "signature"} == {"ok"}
@@ -139,7 +139,7 @@ def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):
 
 def test_no_site_of_a_consortium_can_be_told_to_misbehave(tmp_path):
     """Trouble-makers are for experiments in POC; production provisioning refuses them and leaves no kits."""
-    project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+    project = yaml.safe_load((shipped_dir() / "provisioning" / "project.yml").read_text())
     site = next(participant for participant in project["participants"] if participant["type"] == "client")
     site["fedbrats"]["misbehaviour"] = {site["name"]: "sign-flip"}
     (tmp_path / "project.yml").write_text(yaml.safe_dump(project))
@@ -152,7 +152,7 @@ def test_no_site_of_a_consortium_can_be_told_to_misbehave(tmp_path):
 
 def a_project(**of_north):
     """provisioning/project.yml, with other properties of its first hospital; None takes one away."""
-    project = yaml.safe_load((house_dir() / "provisioning" / "project.yml").read_text())
+    project = yaml.safe_load((shipped_dir() / "provisioning" / "project.yml").read_text())
     site = next(participant for participant in project["participants"] if participant["type"] == "client")
     site.update(of_north)
     return project

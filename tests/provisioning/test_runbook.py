@@ -8,9 +8,9 @@ import shlex
 import pytest
 
 from fedbrats.cli.main import COMMANDS
-from fedbrats.house import house_dir
+from fedbrats.shipped import shipped_dir
 
-FOLDER = house_dir() / "provisioning"
+FOLDER = shipped_dir() / "provisioning"
 PAGES = [FOLDER / "RUNBOOK.md", *sorted((FOLDER / "readme").glob("*.md"))]
 
 
@@ -26,7 +26,7 @@ def test_its_commands_are_understood(page):
     found = list(commands(page.read_text()))
     assert found
     for name, *words in found:
-        module = importlib.import_module(f"fedbrats.cli.{name}")
+        module = importlib.import_module(f"fedbrats.cli.{COMMANDS[name][0]}.{name}")
         parser = argparse.ArgumentParser(exit_on_error=False)
         module.add_arguments(parser)
         if words:

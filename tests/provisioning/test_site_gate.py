@@ -10,11 +10,11 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.errors import FedbratsError, UpdateError
-from fedbrats.flare.personal import save_personal
-from fedbrats.flare.recorder import REPORT_KEY
-from fedbrats.flare.site_gate import SiteGate, names_in
+from fedbrats.flare.kit.site_gate import SiteGate, names_in
+from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.site.personal import save_personal
 
 JOB = "a-job"
 METRICS = {"dice": {"mean": 0.5}, "iou": {"mean": 0.4}}

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from fedbrats.model.metrics import CaseScore
-from fedbrats.rows import case_rows, evaluation_rows, metric_rows, summarise_rows
+from fedbrats.rows import (
+    case_rows,
+    evaluation_rows,
+    metric_rows,
+    summarise_rows,
+)
 
 SITES = ("north", "south", "west")
 ROUNDS = 3

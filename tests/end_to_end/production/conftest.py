@@ -13,11 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from fedbrats.data.phantom_cohort import CohortSettings, write_cohort
-from fedbrats.data.sites import new_sites_folder, write_record
-from fedbrats.flare.processes import find_processes
-from fedbrats.flare.remote import submit, wait_for_end
-from fedbrats.flare.sessions import admin_session
+from fedbrats.admin.run.processes import find_processes
+from fedbrats.admin.run.remote import submit, wait_for_end
+from fedbrats.admin.run.sessions import admin_session
+from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
+from fedbrats.data.split.sites import new_sites_folder, write_record
 from tests.end_to_end import runbook
 from tests.end_to_end.consortium import EAST, LEAD, SERVER, SETTINGS, Consortium, fedbrats
 from tests.end_to_end.wiretap import tap

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fedbrats.flare.kits import fingerprint, open_kit
-from fedbrats.flare.processes import find_processes, stop
-from fedbrats.flare.remote import submit, wait_for_end
-from fedbrats.flare.sessions import admin_session
-from fedbrats.house import house_dir
+from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.admin.run.remote import submit, wait_for_end
+from fedbrats.admin.run.sessions import admin_session
 from fedbrats.rows import read_rows
+from fedbrats.shipped import shipped_dir
 from tests.end_to_end import runbook
 from tests.end_to_end.consortium import (
     ADMIN,
@@ -41,7 +41,7 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
     new_kits = _provision(consortium, runbook.inline("fedbrats provision add-site"))
     shutil.copy(new_kits / SERVER / "local" / "fedbrats.json", consortium.kit(SERVER) / "local")
     kit = Path(shutil.copytree(new_kits / LATE, tmp_path / LATE))
-    shutil.copy(runbook.wheel_of(house_dir(), tmp_path / "dist"), kit)
+    shutil.copy(runbook.wheel_of(shipped_dir(), tmp_path / "dist"), kit)
     root = fingerprint(open_kit(consortium.kit(ADMIN)).root)
     environment = {"PIP_NO_INDEX": "1", "PYTHONNOUSERSITE": "1"}
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from fedbrats.flare.processes import find_processes
+from fedbrats.admin.run.processes import find_processes
 from tests.end_to_end.consortium import ADMIN, CENTRAL, SERVER, SETTINGS, fedbrats, start_kit, wait_for
 
 pytestmark = pytest.mark.end_to_end

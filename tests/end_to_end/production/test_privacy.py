@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.rows import read_rows
 from tests.end_to_end.consortium import CENTRAL, EAST, LEAD, QUICK, SERVER, SOUTH, WEST, fedbrats
 from tests.end_to_end.intruders import change
@@ -53,7 +53,7 @@ def test_a_hospital_below_its_own_number_of_cases_is_silent_on_them(results):
 def ruled_jobs(consortium):
     """Jobs, side by side, at hospitals whose own rules they meet: name -> (job id, status)."""
     clip = {"path": "nvflare.app_common.filters.percentile_privacy.PercentilePrivacy", "args": {"gamma": 1e-9}}
-    keep = {"path": "fedbrats.flare.site_gate.SiteGate", "args": {"keep": [personal()[0]]}}
+    keep = {"path": "fedbrats.flare.kit.site_gate.SiteGate", "args": {"keep": [personal()[0]]}}
     jobs = {
         "clipped": consortium.job(sites=[CENTRAL], num_rounds=1),
         "unfiltered": change(consortium.job("fedper", sites=[WEST], num_rounds=1), "client", _without_filters),

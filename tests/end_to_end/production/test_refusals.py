@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from fedbrats.flare.processes import stop
-from fedbrats.flare.provisioning import build_kits
-from fedbrats.house import PACKAGE_DIR
+from fedbrats.admin.provision.consortium import build_kits
+from fedbrats.admin.run.processes import stop
+from fedbrats.shipped import PACKAGE_DIR
 from tests.end_to_end.consortium import (
     CENTRAL,
     EAST,
@@ -141,7 +141,7 @@ def jobs(consortium):
     ("name", "site", "at_site", "at_server"),
     [
         ("class", NORTH, "'nvflare.app_common.np.np_trainer.NPTrainer' at config path", "reported failure from {site}"),
-        ("site path", SOUTH, "fedbrats.flare.filters.KeepShared, network does", "reported failure from {site}"),
+        ("site path", SOUTH, "fedbrats.flare.site.filters.KeepShared, network does", "reported failure from {site}"),
         ("server path", EAST, "Launched job {job}", "PTFileModelPersistor, source_ckpt_file_full_name does"),
         ("scope", WEST, None, "{site}: NVFLARE_ERROR: privacy scope 'wide-open' is not allowed"),
     ],

@@ -14,26 +14,26 @@ from contextlib import contextmanager, suppress
 from fedbrats import __version__
 from fedbrats.errors import FedbratsError
 
-# name -> one line of help; the module is fedbrats.cli.<name with _>, with add_arguments(parser) and run(args) -> int
+# name -> its room and one line of help; the module is fedbrats.cli.<room>.<name with _>
 COMMANDS = {
-    "check": "find every BraTS case in a folder and report what is wrong with it",
-    "split": "make one folder a site, with a datalist of training, validation and test cases",
-    "phantom": "make a synthetic multi-site cohort in BraTS layout",
-    "train": "train without federation: the centralised baseline, or one site alone",
-    "evaluate": "score a model on cases with segmentations, site by site",
-    "predict": "predict the tumour regions of cases, in each scan's own grid",
-    "personalise": "fit a trained model to one hospital: only its personal part is trained",
-    "export": "write a model as a MONAI bundle or as ONNX",
-    "report": "write one HTML page about one or several runs",
-    "job": "build and list FLARE jobs",
-    "simulate": "run a job in FLARE's simulator",
-    "site": "write what belongs to a hospital into its startup kit",
-    "poc": "run jobs in a real FLARE POC federation on this machine",
-    "provision": "build the startup kits of a consortium; add hospitals and people; renew certificates",
-    "doctor": "judge a startup kit and this machine before anything starts",
-    "submit": "submit a job to a federation with a person's startup kit",
-    "status": "show the sites and jobs of a federation",
-    "fetch": "bring a finished job's result home",
+    "check": ("cases", "find every BraTS case in a folder and report what is wrong with it"),
+    "split": ("cases", "make one folder a site, with a datalist of training, validation and test cases"),
+    "phantom": ("cases", "make a synthetic multi-site cohort in BraTS layout"),
+    "train": ("models", "train without federation: the centralised baseline, or one site alone"),
+    "evaluate": ("models", "score a model on cases with segmentations, site by site"),
+    "predict": ("models", "predict the tumour regions of cases, in each scan's own grid"),
+    "personalise": ("models", "fit a trained model to one hospital: only its personal part is trained"),
+    "export": ("models", "write a model as a MONAI bundle or as ONNX"),
+    "report": ("studies", "write one HTML page about one or several runs"),
+    "job": ("studies", "build and list FLARE jobs"),
+    "simulate": ("studies", "run a job in FLARE's simulator"),
+    "site": ("kits", "write what belongs to a hospital into its startup kit"),
+    "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
+    "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
+    "doctor": ("kits", "judge a startup kit and this machine before anything starts"),
+    "submit": ("studies", "submit a job to a federation with a person's startup kit"),
+    "status": ("studies", "show the sites and jobs of a federation"),
+    "fetch": ("studies", "bring a finished job's result home"),
 }
 
 
@@ -54,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     module, command = None, parser
-    for name, help_line in COMMANDS.items():
+    for name, (room, help_line) in COMMANDS.items():
         if name == chosen:  # importing only this module keeps `fedbrats --help` and every command quick
-            module = importlib.import_module(f"fedbrats.cli.{name.replace('-', '_')}")
+            module = importlib.import_module(f"fedbrats.cli.{room}.{name.replace('-', '_')}")
             command = commands.add_parser(
                 name,
                 help=help_line,

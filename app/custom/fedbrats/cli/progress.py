@@ -11,7 +11,7 @@ from fedbrats.cli.output import print_table
 from fedbrats.rows import describe_model
 
 if TYPE_CHECKING:
-    from fedbrats.flare.following import Progress
+    from fedbrats.admin.run.following import Progress
 
 
 def say(text: str) -> None:

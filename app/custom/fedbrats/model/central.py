@@ -8,8 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fedbrats.data.cache import CachedCase, CacheSettings, RejectedCase, prepare_cases
-from fedbrats.data.datalist import read_datalist
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.prepare.cache import (
+    CachedCase,
+    CacheSettings,
+    RejectedCase,
+    prepare_cases,
+)
 from fedbrats.model.metrics import CaseScore, summarise
 from fedbrats.model.training import Trainer, TrainingSettings
 from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows

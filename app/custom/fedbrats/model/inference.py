@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from fedbrats.data.cache import CachedCase
+from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.model.network import SegmentationNetwork
 
 WINDOW_OVERLAP = 0.5

@@ -11,15 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedbrats.data.cache import CachedCase
-from fedbrats.data.cases import Case
+from fedbrats.data.cases.case import Case
 from fedbrats.data.placement import Grid, open_placed
-from fedbrats.data.preparation import prepare, read_labels, regions_of, restore_probabilities
+from fedbrats.data.prepare.cache import CachedCase
+from fedbrats.data.prepare.preparation import (
+    prepare,
+    read_labels,
+    regions_of,
+    restore_probabilities,
+)
 from fedbrats.data.regions import BRATS_2018, REGIONS, LabelConvention
 from fedbrats.errors import DataError
 from fedbrats.model.inference import THRESHOLD, keep_main_tumour, predict_probabilities
-from fedbrats.model.memory import is_out_of_memory, release_unused
 from fedbrats.model.metrics import DetailedScore, score_in_detail
+from fedbrats.model.out_of_memory import is_out_of_memory, release_unused
 from fedbrats.model.saved import SavedModel
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedbrats.data.cache import CacheSettings
+from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.training import TrainingSettings

@@ -19,15 +19,20 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedbrats.atomic import write_bytes_atomic
-from fedbrats.data.augmentation import Augmentation
-from fedbrats.data.cache import CachedCase, RejectedCase
-from fedbrats.data.loading import Batch, Loader
-from fedbrats.data.soundness import BrokenCaseError, check_files, check_values
+from fedbrats.data.batches.augmentation import Augmentation
+from fedbrats.data.batches.loading import Batch, Loader
+from fedbrats.data.prepare.cache import CachedCase, RejectedCase
+from fedbrats.data.prepare.soundness import BrokenCaseError, check_files, check_values
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.device import choose_device
 from fedbrats.model.inference import predict_mask
-from fedbrats.model.metrics import CaseScore, DetailedScore, score_case, score_in_detail
+from fedbrats.model.metrics import (
+    CaseScore,
+    DetailedScore,
+    score_case,
+    score_in_detail,
+)
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.settings import read_settings
 
@@ -72,7 +77,7 @@ class TrainingSettings:
     keep_optimiser: keep Adam's moments from round to round rather than begin each with none.
     bce_weight: binary cross-entropy beside the Dice loss, which alone is slow to find enhancing tumour.
     foreground_share: how often a patch is drawn around a voxel of some region; of no effect on whole volumes.
-    flips to modality_dropout: see `fedbrats.data.augmentation.Augmentation`.
+    flips to modality_dropout: see `fedbrats.data.batches.augmentation.Augmentation`.
     proximal_mu: FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights.
     mixed_precision: bfloat16 on CUDA; a CPU always computes in float32.
     inference_window: sides of the sliding window of inference; null takes the whole volume at once.

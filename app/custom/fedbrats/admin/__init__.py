@@ -1,0 +1,1 @@
+"""A person's machine: provision kits, judge and operate them, run jobs. Imports nvflare's admin side."""

@@ -1,0 +1,1 @@
+"""What keeps a federation healthy: the doctor and what an operator needs."""

@@ -1,0 +1,33 @@
+"""Judge a startup kit and the machine that it is on, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.doctor import credentials, kit_rules, machine, network, site_data, software
+from fedbrats.admin.operate.doctor.finding import PROJECT_ADMIN, Finding, failed
+from fedbrats.errors import FedbratsError
+
+__all__ = ["Finding", "examine"]
+
+
+def examine(kit: Kit, *, root: str | None = None, all_cases: bool = False, offline: bool = False) -> Iterator[Finding]:
+    """Every finding about a kit, in the order in which one would mend them.
+
+    root: the fingerprint that the project admin read out. all_cases: read every case and not the first few.
+    offline: leave the server alone.
+    """
+    checks: list[Callable[[Kit], Iterator[Finding]]] = [software.check, partial(credentials.check, root=root)]
+    if kit.kind != "server" and not offline:
+        checks.append(network.check)
+    if kit.kind != "admin":
+        checks += [kit_rules.check, machine.check]
+    if kit.kind == "client":
+        checks.append(partial(site_data.check, all_cases=all_cases))
+    for check in checks:
+        try:
+            yield from check(kit)
+        except FedbratsError as error:
+            yield failed("kit", str(error), "mend the file that it names", PROJECT_ADMIN)

@@ -1,0 +1,87 @@
+"""The rules in a kit's `local` folder, against those that provisioning writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.doctor.finding import (
+    HOSPITAL_IT,
+    Finding,
+    doubtful,
+    failed,
+    good,
+)
+from fedbrats.errors import ConfigurationError
+from fedbrats.flare.kit.policy import ALLOWED_CLASSES, PRIVACY, RULES_COMPONENT
+
+CODE_RIGHTS = ("byoc", "server-predeployed-flwr")
+
+
+def check(kit: Kit) -> Iterator[Finding]:
+    """Findings about the allow-list, who may bring code, and what filters every result."""
+    yield from _check_resources(_read(kit.local_dir, "resources.json"))
+    yield _check_authorization(_read(kit.local_dir, "authorization.json"))
+    if kit.kind == "client":
+        yield _check_privacy(kit.local_dir)
+
+
+def _check_resources(resources: dict[str, Any]) -> Iterator[Finding]:
+    allowed = set(resources.get("class_allow_list", ()))
+    more, fewer = sorted(allowed - set(ALLOWED_CLASSES)), sorted(set(ALLOWED_CLASSES) - allowed)
+    if resources.get("class_list_enforcement_mode") != "enforce":
+        found, remedy = "not enforced", 'set class_list_enforcement_mode to "enforce" in resources.json'
+        yield failed("allow-list", found, remedy, HOSPITAL_IT)
+    elif more:
+        yield doubtful("allow-list", f"also allows {', '.join(more)}", "is that meant?", HOSPITAL_IT)
+    elif fewer:
+        yield doubtful("allow-list", f"lacks {', '.join(fewer)}", "jobs that need them will fail here", HOSPITAL_IT)
+    else:
+        yield good("allow-list", f"enforced, {len(allowed)} classes")
+    if RULES_COMPONENT["path"] in [entry.get("path") for entry in resources.get("components", ())]:
+        yield good("paths", "no argument of a job may name one")
+    else:
+        remedy = f"add {json.dumps(RULES_COMPONENT)} to components in resources.json"
+        yield failed("paths", "a job may name a path on this machine", remedy, HOSPITAL_IT)
+
+
+def _check_authorization(document: dict[str, Any]) -> Finding:
+    bringers = [
+        role
+        for role, rights in document.get("permissions", {}).items()
+        if rights == "any" or (isinstance(rights, dict) and any(rights.get(r, "none") != "none" for r in CODE_RIGHTS))
+    ]
+    if bringers:
+        remedy = "set byoc to none for every role in authorization.json"
+        return failed("code in jobs", f"{', '.join(bringers)} may bring code", remedy, HOSPITAL_IT)
+    return good("code in jobs", "refused, whoever submits")
+
+
+def _check_privacy(local_dir: Path) -> Finding:
+    try:
+        document = json.loads((local_dir / "privacy.json").read_text())
+        scopes = {scope["name"]: scope.get("task_result_filters", []) for scope in document["scopes"]}
+        filters = [entry.get("path") for entry in scopes[document["default_scope"]]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "take privacy.json from the kit again"
+        return failed("privacy", f"no scope for every job: {error!r}", remedy, HOSPITAL_IT)
+    gate = PRIVACY["scopes"][0]["task_result_filters"][0]["path"]  # type: ignore[index]
+    open_scopes = [name for name, entries in scopes.items() if gate not in [entry.get("path") for entry in entries]]
+    if open_scopes:
+        remedy = f"put {gate} first in it"
+        return failed("privacy", f"the scope {', '.join(open_scopes)} lacks the site's gate", remedy, HOSPITAL_IT)
+    return good("privacy", f"{len(filters)} filters that no job can leave out")
+
+
+def _read(local_dir: Path, name: str) -> dict[str, Any]:
+    """The hospital's own file, else the one of the kit, as FLARE chooses."""
+    path = next((path for path in (local_dir / name, local_dir / f"{name}.default") if path.exists()), None)
+    if path is None:
+        raise ConfigurationError(f"{local_dir} has neither {name} nor {name}.default")
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None

@@ -1,0 +1,64 @@
+"""The machine: room on its disks, memory, a device, and the right to write where the kit writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.doctor.finding import (
+    HOSPITAL_IT,
+    Finding,
+    doubtful,
+    failed,
+    good,
+)
+from fedbrats.site.site_file import SiteFacts, read_site_facts
+
+GIB = 2**30
+LEAST_DISK_GIB = 20  # prepared cases take about 0.05 GiB each
+LEAST_MEMORY_GIB = 8
+
+
+def check(kit: Kit) -> Iterator[Finding]:
+    """Findings about the machine on which this runs, for a server or a site."""
+    folders = [kit.folder]
+    if kit.kind == "client":
+        facts = read_site_facts(kit.local_dir, kit.name)
+        folders += [facts.cache_dir, facts.personal_dir]
+        yield _check_device(facts)
+    for folder in folders:
+        yield _check_folder(folder)
+    memory = psutil.virtual_memory().available / GIB
+    if memory < LEAST_MEMORY_GIB:
+        remedy = f"{LEAST_MEMORY_GIB} GiB are advised; close other programs or use another machine"
+        yield doubtful("memory", f"{memory:.0f} GiB free", remedy, HOSPITAL_IT)
+    else:
+        yield good("memory", f"{memory:.0f} GiB free")
+
+
+def _check_folder(folder: Path) -> Finding:
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    name = f"folder {folder.name}"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return failed(name, f"{there} cannot be written to", "let the service account write there", HOSPITAL_IT)
+    free = shutil.disk_usage(there).free / GIB
+    if free < LEAST_DISK_GIB:
+        return doubtful(name, f"{free:.0f} GiB free", f"{LEAST_DISK_GIB} GiB are advised", HOSPITAL_IT)
+    return good(name, f"writable, {free:.0f} GiB free")
+
+
+def _check_device(facts: SiteFacts) -> Finding:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if facts.device.startswith("cuda") and not count:
+        remedy = 'install the driver, or set "device": "cpu" in local/fedbrats.json'
+        return failed("device", f"{facts.device} is asked for, no GPU is seen", remedy, HOSPITAL_IT)
+    if facts.device == "auto" and not count:
+        return doubtful("device", "no GPU: training runs on the CPU", "expect long rounds", HOSPITAL_IT)
+    return good("device", f"{facts.device}, {count} GPUs")

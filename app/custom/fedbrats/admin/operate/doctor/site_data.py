@@ -1,0 +1,60 @@
+"""The hospital's data: a datalist, every file there, cases without errors, and enough of them to speak about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.doctor.finding import (
+    DATA_SCIENTIST,
+    Finding,
+    doubtful,
+    failed,
+    good,
+)
+from fedbrats.data.cases.case import Case
+from fedbrats.data.cases.datalist import Datalist, read_datalist
+from fedbrats.data.check.checks import check_case
+from fedbrats.data.check.problems import ERROR
+from fedbrats.errors import DataError
+from fedbrats.site.site_file import read_site_facts
+
+CASES_READ = 3
+
+
+def check(kit: Kit, all_cases: bool = False) -> Iterator[Finding]:
+    """Findings about the data folder; texts count cases and name none, for reports get mailed."""
+    facts = read_site_facts(kit.local_dir, kit.name)
+    try:
+        datalist = read_datalist(facts.data_dir)
+    except (DataError, OSError) as error:
+        remedy = "`fedbrats split` makes the folder; `fedbrats site KIT --data FOLDER` names it"
+        yield failed("data", str(error), remedy, DATA_SCIENTIST)
+        return
+    yield _check_files(datalist)
+    yield _check_cases(datalist, datalist.cases if all_cases else datalist.cases[:CASES_READ])
+    fewest = min(len(datalist.training), len(datalist.validation))
+    found = f"{len(datalist.training)} training, {len(datalist.validation)} validation, min_cases {facts.min_cases}"
+    if not datalist.training:
+        yield failed("cases", found, "a site needs training cases", DATA_SCIENTIST)
+    elif fewest < facts.min_cases:
+        yield doubtful("cases", found, "metrics of this site will be suppressed", DATA_SCIENTIST)
+    else:
+        yield good("cases", found)
+
+
+def _check_files(datalist: Datalist) -> Finding:
+    missing = [path for case in datalist.cases for path in case.files.values() if not path.is_file()]
+    if missing:
+        return failed("data", f"{len(missing)} listed files are missing", "`fedbrats check` names them", DATA_SCIENTIST)
+    return good("data", f"{len(datalist.cases)} cases, all files there")
+
+
+def _check_cases(datalist: Datalist, cases: tuple[Case, ...]) -> Finding:
+    broken = [
+        case for case in cases if any(problem.severity == ERROR for problem in check_case(case, datalist.convention))
+    ]
+    if broken:
+        found = f"{len(broken)} of {len(cases)} cases read have errors"
+        return failed("case check", found, "`fedbrats check` on the data folder says which", DATA_SCIENTIST)
+    return good("case check", f"{len(cases)} cases read, no error")

@@ -1,0 +1,62 @@
+"""Python and the packages, against what the consortium agreed on (`local/constraints.txt`, `local/consortium.json`)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import fedbrats
+from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.doctor.finding import (
+    HOSPITAL_IT,
+    Finding,
+    doubtful,
+    failed,
+    good,
+)
+
+OLDEST_PYTHON = (3, 11)
+PACKAGES = ("nvflare", "monai", "torch", "numpy", "nibabel")
+
+
+def check(kit: Kit) -> Iterator[Finding]:
+    """Findings about Python, fedbrats and the packages that the numbers depend on."""
+    ours = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= OLDEST_PYTHON:
+        yield good("Python", ours)
+    else:
+        yield failed("Python", ours, "install Python 3.11 or later", HOSPITAL_IT)
+    agreed = _read_agreed(kit)
+    if agreed is None:
+        yield doubtful("packages", "the kit has no consortium.json", "ask which versions are agreed on", HOSPITAL_IT)
+        return
+    yield _compare("fedbrats", fedbrats.__version__, agreed.get("fedbrats"))
+    for name in PACKAGES:
+        if name in agreed:
+            yield _compare(name, _installed(name), agreed[name])
+
+
+def _read_agreed(kit: Kit) -> dict[str, str] | None:
+    try:
+        agreed = {"fedbrats": json.loads((kit.local_dir / "consortium.json").read_text())["fedbrats"]}
+        lines = (kit.local_dir / "constraints.txt").read_text().splitlines()
+    except (OSError, ValueError, KeyError):
+        return None
+    return agreed | dict(line.split("==", 1) for line in lines if "==" in line)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name).partition("+")[0]  # 2.13.0+cpu is 2.13.0
+    except PackageNotFoundError:
+        return None
+
+
+def _compare(name: str, found: str | None, agreed: str | None) -> Finding:
+    if found == agreed:
+        return good(name, str(found))
+    what = f"fedbrats-{agreed}-*.whl" if name == "fedbrats" else f"{name}=={agreed}"
+    remedy = f"pip install -c local/constraints.txt {what}"
+    return failed(name, f"{found or 'not installed'}, agreed on {agreed}", remedy, HOSPITAL_IT)

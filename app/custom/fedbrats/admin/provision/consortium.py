@@ -1,0 +1,187 @@
+"""Provisioning a consortium: from project.yml to one startup kit a participant, and what changes it later.
+
+The state beside the kits holds the root's private key and every certificate: it makes later kits belong to the same
+consortium, and whoever has it can join as anybody. The folder is readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedbrats.admin.kits import fingerprint
+from fedbrats.admin.run.sessions import quiet
+from fedbrats.atomic import write_json_atomic, write_text_atomic
+from fedbrats.errors import ConfigurationError
+
+STATE_FILE = "cert.json"
+PARTICIPANTS = "participants"
+logger = logging.getLogger(__name__)
+
+
+def read_project(path: Path) -> dict[str, Any]:
+    """Read a project.yml. Raises: ConfigurationError where it is none."""
+    try:
+        project = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"cannot read the project {path}: {error}") from None
+    if not isinstance(project, dict) or not isinstance(project.get(PARTICIPANTS), list) or "name" not in project:
+        raise ConfigurationError(f"{path} is no FLARE project: it needs a name, participants and builders")
+    return project
+
+
+def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> Path:
+    """Build a kit for every participant and return the folder that holds them, `out_dir/NAME/prod_NN`.
+
+    Participants known from an earlier build in the same folder keep their certificates.
+
+    Raises: ConfigurationError with what FLARE says of the project.
+    """
+    from nvflare.lighter.constants import CtxKey, ProvisionMode
+    from nvflare.lighter.prov_utils import prepare_builders
+    from nvflare.lighter.provision import prepare_project
+    from nvflare.lighter.provisioner import Provisioner
+
+    project = copy.deepcopy(project)  # FLARE 2.9.0 writes into it
+    out_dir.mkdir(parents=True, exist_ok=True)
+    out_dir.chmod(0o700)
+    mode = ProvisionMode.POC if poc else ProvisionMode.NORMAL
+    # FLARE 2.9.0 prints a traceback for whatever a builder refuses; its text is in the context as well.
+    with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        try:
+            provisioner = Provisioner(str(out_dir), prepare_builders(project))
+            ctx = provisioner.provision(prepare_project(project), mode=mode, logger=logger)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {error}") from error
+    if ctx.get(CtxKey.BUILD_ERROR):
+        raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {'; '.join(ctx.get_errors())}")
+    return Path(ctx[CtxKey.CURRENT_PROD_DIR])
+
+
+@contextlib.contextmanager
+def participant_added(path: Path, entry: Mapping[str, Any]) -> Iterator[None]:
+    """A project.yml with one more participant, which stays where the block, its first build, does not fail.
+
+    An entry that no build accepts would hinder every later one, and the corrected one by its name.
+    Raises: as `add_participant`.
+    """
+    before = add_participant(path, entry)
+    try:
+        yield
+    except BaseException:  # a person's Ctrl-C too
+        write_text_atomic(path, before)
+        raise
+
+
+def add_participant(path: Path, entry: Mapping[str, Any]) -> str:
+    """Append a participant to a project.yml, whose comments stay as they are; returns the text it had before.
+
+    Raises: ConfigurationError where one of that name is there, or `participants` is not the file's last section.
+    """
+    before = read_project(path)
+    if entry["name"] in [known["name"] for known in before[PARTICIPANTS]]:
+        raise ConfigurationError(f"{path} already has a participant named {entry['name']}")
+    item = yaml.safe_dump([dict(entry)], sort_keys=False)
+    old = path.read_text(encoding="utf-8")
+    text = old.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in item.splitlines())
+    try:
+        after = yaml.safe_load(text)
+    except yaml.YAMLError:
+        after = None
+    if after != {**before, PARTICIPANTS: [*before[PARTICIPANTS], dict(entry)]}:
+        raise ConfigurationError(f"{path}: {PARTICIPANTS} must be the last section, its items indented by two spaces")
+    write_text_atomic(path, text)
+    return old
+
+
+def forget_certificates(project: Mapping[str, Any], out_dir: Path, names: Collection[str]) -> None:
+    """Let the next build make new keys and certificates for these participants; the root stays.
+
+    The old certificates stay valid until they expire: FLARE 2.9.0 knows no revocation.
+
+    Raises: ConfigurationError for a participant that has none.
+    """
+    path = state_dir(project, out_dir) / STATE_FILE
+    state = _read_state(path)
+    unknown = sorted(set(names) - set(state))
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)} never had a certificate; see `fedbrats provision show`")
+    write_json_atomic(path, {name: entry for name, entry in state.items() if name not in names})
+    path.chmod(0o600)
+
+
+def retire_root(project: Mapping[str, Any], out_dir: Path) -> Path:
+    """Put the root and every certificate aside, so that the next build makes all of them anew; returns where.
+
+    Raises: ConfigurationError where there is no root yet.
+    """
+    state = state_dir(project, out_dir)
+    _read_state(state / STATE_FILE)
+    retired = state.with_name(f"state-retired-{time.strftime('%Y%m%d-%H%M%S')}")
+    state.rename(retired)
+    return retired
+
+
+def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) -> None:
+    """Write the root as `nvflare cert approve` takes it, for participants that make their own keys.
+
+    `folder` gets rootCA.pem, rootCA.key, ca.json and project_profile.yaml; like the state, it belongs to nobody else.
+
+    Raises: ConfigurationError where there is no root yet.
+    """
+    from cryptography.x509 import load_pem_x509_certificate
+
+    state = _read_state(state_dir(project, out_dir) / STATE_FILE)
+    root = load_pem_x509_certificate(state["root_cert"].encode())
+    server = next(entry for entry in project[PARTICIPANTS] if entry["type"] == "server")
+    port = server.get("fed_learn_port", 8002)
+    profile = {
+        "name": project["name"],
+        "scheme": "grpc",
+        "connection_security": "mtls",
+        "server": {"host": server["name"], "fed_learn_port": port, "admin_port": server.get("admin_port", port)},
+    }
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = folder / "rootCA.key"
+    key.touch(mode=0o600)
+    key.write_text(state["root_pri_key"], encoding="utf-8")
+    write_text_atomic(folder / "rootCA.pem", state["root_cert"])
+    write_text_atomic(folder / "project_profile.yaml", yaml.safe_dump(profile, sort_keys=False))
+    about = {
+        "project": project["name"],
+        "created_at": f"{root.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "provision_version": "00",
+        "rootCA_fingerprint": f"SHA256:{fingerprint(root)}",
+    }
+    write_json_atomic(folder / "ca.json", about)
+
+
+def newest_kits(project: Mapping[str, Any], out_dir: Path) -> Path:
+    """The folder of the latest build. Raises: ConfigurationError where there is none."""
+    builds = sorted((out_dir / str(project["name"])).glob("prod_*"))
+    if not builds:
+        raise ConfigurationError(f"no kits were built in {out_dir} yet; `fedbrats provision build` builds them")
+    return builds[-1]
+
+
+def state_dir(project: Mapping[str, Any], out_dir: Path) -> Path:
+    """Where the root's private key and the certificates are kept."""
+    return out_dir / str(project["name"]) / "state"
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing: nothing was provisioned there yet") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None

@@ -1,0 +1,143 @@
+"""Jobs in a federation elsewhere: submitted, waited for and fetched over FLARE's API, nothing read from its disks."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedbrats.admin.run.runs import finish_results
+from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
+from fedbrats.atomic import write_json_atomic
+from fedbrats.errors import FedbratsError
+from fedbrats.jobs.build import (
+    META,
+    SIGNING_FILES,
+    read_variables,
+    set_variables,
+)
+from fedbrats.rows import ROWS_FILE, counted_rows, read_rows
+
+POLL_S = 2.0
+ENDED = ("FINISHED", "FAILED")
+PROVENANCE_FILE = "provenance.json"
+SITE_FACTS = ("version", "manifest", "training_cases", "validation_cases", "rejected_cases")
+
+
+def submit(session: Any, job_dir: Path) -> str:
+    """Submit a copy of a built job, for signing writes files into it; returns the job's id.
+
+    Raises: FedbratsError with the server's reason where it does not take the job.
+    """
+    from nvflare.fuel.flare_api.api_spec import InternalError, InvalidJobDefinition
+
+    with tempfile.TemporaryDirectory(prefix="fedbrats-submit-") as folder:
+        copy = shutil.copytree(job_dir, Path(folder) / job_dir.name)
+        try:
+            with quiet():
+                return str(session.submit_job(str(copy)))
+        except (InternalError, InvalidJobDefinition) as error:
+            raise FedbratsError(f"the server did not take the job {job_dir.name}: {error}") from error
+
+
+def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, Any]) -> Path:
+    """Write into `folder` a job that goes on from where this one ended, with its own configuration; returns it.
+
+    settings: variables to change, as with --set.
+
+    Raises: FedbratsError where the job still runs, ConfigurationError for a variable that it does not have or a value
+    that cannot be.
+    """
+    from fedbrats.jobs.plan import check_built
+
+    status = str(session.get_job_meta(job_id).get("status", ""))
+    if not status.startswith(ENDED):
+        raise FedbratsError(
+            f"job {job_id} is {status.lower() or 'not there'} still; it can be resumed when it has ended"
+        )
+    with tempfile.TemporaryDirectory(prefix="fedbrats-resume-") as temporary:
+        with quiet():
+            downloaded = Path(session.download_job_result(job_id, temporary))
+        source = next(path.parent for path in sorted((downloaded / "job").glob(f"*/{META}")))
+        job_dir = Path(shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*SIGNING_FILES)))
+    earlier = read_variables(job_dir).get("resume") or []
+    config_dir = job_dir / "app" / "config"
+    set_variables(config_dir, {**settings, "resume": [job_id, *earlier]}, source="--set")
+    if settings:  # as they were, its variables have run
+        check_built(job_dir)
+    return job_dir
+
+
+def wait_for_end(session: Any, job_id: str) -> str:
+    """Wait until a job has ended, however long that takes; returns its status."""
+    began = time.monotonic()
+    while True:
+        status = job_status(session, job_id)
+        if status.startswith(ENDED):
+            return status
+        time.sleep(pause_between_questions(time.monotonic() - began, POLL_S))
+
+
+def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
+    """Download a finished job into `results_dir` and return its summary document.
+
+    Raises: FedbratsError where the job has not ended or did not complete; what there is of it is fetched first.
+    """
+    meta = session.get_job_meta(job_id)
+    status = str(meta.get("status", ""))
+    if not status.startswith(ENDED):
+        raise FedbratsError(f"job {job_id} is {status.lower() or 'not there'} still; fetch it when it has ended")
+    results_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=results_dir) as folder:
+        with quiet():
+            downloaded = Path(session.download_job_result(job_id, folder))
+        shutil.rmtree(results_dir / "server", ignore_errors=True)
+        shutil.move(str(downloaded), str(results_dir / "server"))
+    job_dir = next(path.parent for path in (results_dir / "server" / "job").glob(f"*/{META}"))
+    write_json_atomic(results_dir / PROVENANCE_FILE, provenance(meta, job_dir, results_dir / "server"))
+    return finish_results(
+        results_dir, str(meta["name"]), job_id, status, seconds_of(meta.get("duration")), read_variables(job_dir)
+    )
+
+
+def provenance(meta: dict[str, Any], job_dir: Path, server_dir: Path) -> dict[str, Any]:
+    """Who submitted which job when, its configuration, and which package and data each site ran it with."""
+    rows_path = next(iter(server_dir.rglob(ROWS_FILE)), None)
+    rows = read_rows(rows_path) if rows_path else []
+    started = next((row for row in rows if row["kind"] == "job"), {})
+    names = ("job_id", "name", "submitter_name", "submitter_org", "submitter_role", "submit_time_iso", "status")
+    return {
+        **{name: meta.get(name) for name in names},
+        "deployed": meta.get("job_deploy_detail"),
+        "job_sha256": job_hash(job_dir),
+        "fedbrats": started.get("version"),
+        "config": read_variables(job_dir),
+        "sites": {
+            row["site"]: {name: row.get(name) for name in SITE_FACTS}
+            for row in sorted(counted_rows(rows), key=lambda row: str(row.get("site")))
+            if row["kind"] == "site"
+        },
+    }
+
+
+def job_hash(job_dir: Path) -> str:
+    """SHA-256 over the names and contents of a job's files, signatures left out."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in job_dir.rglob("*") if path.is_file() and path.name not in SIGNING_FILES):
+        for part in (path.relative_to(job_dir).as_posix().encode(), path.read_bytes()):
+            total.update(len(part).to_bytes(8, "big") + part)
+    return total.hexdigest()
+
+
+def seconds_of(duration: str | None) -> float:
+    """Seconds of FLARE's `0:00:33.931212` or `2 days, 1:00:00`, a timedelta as text; none where the job never ran."""
+    found = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+(?:\.\d+)?)", duration or "")
+    if not found:
+        return 0.0
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

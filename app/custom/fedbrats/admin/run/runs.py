@@ -1,0 +1,152 @@
+"""Run one job in a federation on this machine: submit it, follow its rows, bring its results home."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedbrats.admin.run.following import Follower, Progress, RowsReader
+from fedbrats.admin.run.poc import SERVER, Poc, ended
+from fedbrats.admin.run.sessions import job_status, pause_between_questions
+from fedbrats.atomic import write_json_atomic
+from fedbrats.errors import FedbratsError
+from fedbrats.jobs.build import read_variables
+from fedbrats.rows import (
+    CASES_FILE,
+    ROWS_FILE,
+    ROWS_FOLDER,
+    Row,
+    read_rows,
+    summarise_evaluation,
+    summarise_rows,
+)
+
+POLL_S = 0.5
+MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
+COMPLETED = "FINISHED:COMPLETED"
+ERROR_MARK = " - ERROR - "
+
+
+def run_job(
+    poc: Poc,
+    session: Any,
+    job_dir: Path,
+    results_dir: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Submit a built job, wait for its end, collect its results and return the summary document.
+
+    Raises: FedbratsError where the job did not complete or left no result; what can be collected is collected first.
+    """
+    began = time.monotonic()
+    variables = read_variables(job_dir)
+    job_id = session.submit_job(str(job_dir.resolve()))
+    try:
+        rounds = int(variables.get("num_rounds", 0))
+        status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the reason why we leave is what must be told
+            session.abort_job(job_id)
+        raise
+    seconds = time.monotonic() - began
+    collect(poc, session, job_id, results_dir)
+    return finish_results(results_dir, job_dir.name, job_id, status, seconds, variables)
+
+
+def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
+    """Download a job's result from the server, and copy every site's own scores: in POC all of it is one person's."""
+    results_dir.mkdir(parents=True, exist_ok=True)
+    downloaded = Path(session.download_job_result(job_id, str(results_dir)))
+    target = results_dir / SERVER
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.move(str(downloaded), str(target))
+    for site in poc.sites:
+        scores = poc.run_dir(site, job_id) / ROWS_FOLDER / CASES_FILE
+        if scores.exists():
+            (results_dir / "sites" / site).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(scores, results_dir / "sites" / site / CASES_FILE)
+
+
+def finish_results(
+    results_dir: Path, job: str, job_id: str, status: str, seconds: float, variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put rows and models at the top of a results folder, write `summary.json` and return it.
+
+    Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
+    """
+    server = results_dir / SERVER
+    rows_path = next(iter(server.rglob(ROWS_FILE)), None)
+    rows: list[Row] = []
+    if rows_path:
+        shutil.copyfile(rows_path, results_dir / ROWS_FILE)
+        rows = read_rows(rows_path)
+    for stored, name in MODEL_FILES.items():
+        path = next(iter(server.rglob(stored)), None)
+        if path:
+            shutil.copyfile(path, results_dir / name)
+    document = {
+        "job": job,
+        "job_id": job_id,
+        "status": status,
+        **summarise_rows(rows),
+        "seconds": round(seconds, 2),
+        "results": str(results_dir),
+        "variables": dict(variables),
+    }
+    if matrix := summarise_evaluation(rows):
+        document["evaluation"] = matrix
+    write_json_atomic(results_dir / "summary.json", document)
+    # Its values are None where every site has too few cases to speak of: that is no failure.
+    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
+    if status != COMPLETED or not evaluated:
+        why = _last_error(results_dir)
+        raise FedbratsError(
+            f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
+            + (f": {why}" if why else f"; see the logs in {results_dir}")
+        )
+    return document
+
+
+def _follow(
+    poc: Poc,
+    session: Any,
+    job: str,
+    job_id: str,
+    rounds: int,
+    results_dir: Path,
+    on_progress: Callable[[Progress], None] | None,
+) -> str:
+    """Wait for the job's end; meanwhile the rows so far stand in its results folder, where a live report finds them."""
+    rows = RowsReader(poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE, mirror=results_dir / ROWS_FILE)
+    follower = Follower(job, rounds, len(poc.sites), rows)
+    last: Progress | None = None
+    began = next_question = time.monotonic()
+    while True:
+        now = time.monotonic()
+        if SERVER in ended(poc):
+            raise FedbratsError(
+                f"the server's process has ended in the middle of job {job_id}: start it again with `fedbrats poc "
+                f"restart`, then go on from the last finished round with `fedbrats poc submit --resume {job_id}`"
+            )
+        if now >= next_question:
+            status = job_status(session, job_id)
+            next_question = now + pause_between_questions(now - began, POLL_S)
+        progress = follower.progress()
+        if on_progress and progress and progress != last:
+            on_progress(progress)
+            last = progress
+        if status.startswith("FINISHED"):
+            return status
+        time.sleep(POLL_S)
+
+
+def _last_error(results_dir: Path) -> str | None:
+    """The last error line of the server's or the simulator's log, without its time stamp."""
+    logs = [*results_dir.rglob("log.txt"), *results_dir.glob("simulator.log")]
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if ERROR_MARK in line]
+    return lines[-1].split(ERROR_MARK, 1)[1] if lines else None

@@ -1,0 +1,130 @@
+"""Run a job in FLARE's simulator: the same job folder, the same rows, no certificates and no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedbrats.admin.run.following import Follower, Progress, RowsReader
+from fedbrats.admin.run.poc import (
+    PERSONAL_FOLDER,
+    SERVER,
+    register_of,
+    shared_facts,
+)
+from fedbrats.admin.run.processes import participant_environment, stop
+from fedbrats.admin.run.runs import COMPLETED, finish_results
+from fedbrats.atomic import write_json_atomic
+from fedbrats.data.cases.datalist import find_sites
+from fedbrats.flare.kit.policy import ALLOWED_CLASSES
+from fedbrats.jobs.build import read_variables
+from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
+from fedbrats.site.personal import PERSONAL_FILE
+from fedbrats.site.site_file import REGISTER, SITE_FILE
+
+POLL_S = 0.5
+SIMULATED = "simulate_job"  # the id that FLARE's simulator gives to every job
+
+
+def simulate_job(
+    job_dir: Path,
+    sites_dir: Path,
+    results_dir: Path,
+    *,
+    cache_dir: Path,
+    site_facts: Mapping[str, Any] | None = None,
+    models: Sequence[Path] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Run a built job with every site of a data folder, and return the summary document.
+
+    models: what the job evaluates; sites get their personal parts back from there.
+
+    Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
+    2.9.0: it exits with 0 when a job is aborted).
+    """
+    sites = find_sites(sites_dir)
+    results_dir.mkdir(parents=True, exist_ok=True)
+    workspace = results_dir / "simulator"
+    personal_dir = results_dir / PERSONAL_FOLDER  # the simulator empties its workspace when it starts
+    facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
+    facts |= {"personal_dir": str(personal_dir.resolve()), **(site_facts or {})}
+    register = register_of(sites)
+    # The simulator copies this folder into the workspace of the server and of every site.
+    write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
+    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}
+    write_json_atomic(workspace / "local" / "resources.json", policy)
+    variables = read_variables(job_dir)
+    for model in models:
+        _give_back_personal(model, personal_dir)
+    began = time.monotonic()
+    names = [site.name for site in sites]
+    try:
+        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress)
+    finally:
+        stop(workspace)
+    seconds = time.monotonic() - began
+    for name in names:
+        scores = next(iter((workspace / name).rglob(CASES_FILE)), None)
+        personal = personal_dir / SIMULATED / name / PERSONAL_FILE
+        for path in (scores, personal):
+            if path and path.exists():
+                (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, results_dir / "sites" / name / path.name)
+    if (workspace / SERVER).exists():
+        shutil.rmtree(results_dir / SERVER, ignore_errors=True)
+        shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
+    shutil.rmtree(workspace)
+    shutil.rmtree(personal_dir, ignore_errors=True)
+    return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
+
+
+def _give_back_personal(model: Path, personal_dir: Path) -> None:
+    """Lay the personal weights of a simulated job where its sites look for them."""
+    results = model if model.is_dir() else model.parent
+    summary = results / "summary.json"
+    for path in results.glob(f"sites/*/{PERSONAL_FILE}"):
+        job_id = json.loads(summary.read_text(encoding="utf-8"))["job_id"]
+        target = personal_dir / job_id / path.parent.name / PERSONAL_FILE
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _run(
+    job_dir: Path, workspace: Path, sites: list[str], rounds: int, on_progress: Callable[[Progress], None] | None
+) -> None:
+    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(job_dir.resolve())]
+    command += ["-w", str(workspace.resolve()), "-c", ",".join(sites), "-t", str(len(sites))]
+    with (workspace.parent / "simulator.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**participant_environment(), "PYTHONUNBUFFERED": "1"},
+            cwd=os.getcwd(),
+        )
+        try:
+            last: Progress | None = None
+            follower: Follower | None = None
+            while process.poll() is None:
+                time.sleep(POLL_S)
+                rows = next(iter(workspace.glob(f"{SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
+                if rows and not follower:
+                    follower = Follower(job_dir.name, rounds, len(sites), RowsReader(rows))
+                progress = follower.progress() if follower else None
+                if on_progress and progress and progress != last:
+                    on_progress(progress)
+                    last = progress
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(timeout=10)

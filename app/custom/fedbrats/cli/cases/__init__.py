@@ -1,0 +1,1 @@
+"""Commands about cases: check, split, phantom."""

@@ -1,0 +1,95 @@
+"""Find every BraTS case in a folder and report what is wrong with it.
+
+Any naming from BraTS 2017 to 2024 is found, in any depth of subfolders. Which label value means enhancing tumour is
+told from all segmentations together and stated; where they do not tell, --convention must.
+
+Exit status: 0 nothing is wrong, 1 there are problems. An error stops a case (`fedbrats split` leaves it out), a warning
+asks for a look.
+
+--json prints: folder, cases, patients, convention (null: not settled), convention_reason, seconds, errors, warnings and
+problems, a list of {case, file, kind, severity, message}; case is empty where a problem is the whole data set's.
+
+example: fedbrats check ~/BraTS2021_Training_Data --json > problems.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.data.check.problems import (
+    ERROR,
+    KINDS,
+    WARNING,
+    Problem,
+)
+from fedbrats.data.regions import CONVENTIONS, get_convention
+
+if TYPE_CHECKING:
+    from fedbrats.data.check.checks import Examination
+    from fedbrats.data.check.segmentations import SettledConvention
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `fedbrats check`."""
+    parser.add_argument("folder", type=Path, help="a folder with BraTS cases somewhere below it")
+    add_case_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    width = max(map(len, KINDS))
+    kinds = "\n".join(f"  {name:{width}}  {kind.severity:7}  {kind.meaning}" for name, kind in KINDS.items())
+    parser.epilog = f"kinds of problems:\n{kinds}"
+
+
+def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command that reads whole data sets takes."""
+    parser.add_argument(
+        "--convention", choices=sorted(CONVENTIONS), help="what label values mean, where the data set does not tell"
+    )
+    parser.add_argument("--workers", type=int, help="processes that read cases (default: one a core)")
+
+
+def examine_cases(folder: Path, workers: int | None) -> list[Examination]:
+    """Read every case below `folder`, with progress on standard error."""
+    from fedbrats.data.cases.case import find_cases
+    from fedbrats.data.check.checks import examine_case
+    from fedbrats.data.parallel import map_in_processes
+
+    cases = find_cases(folder)
+    return list(follow(map_in_processes(examine_case, cases, workers), len(cases), "checking cases"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check every case below the folder; returns 1 if anything is wrong."""
+    from fedbrats.data.check.survey import judge_cases
+
+    start = time.monotonic()
+    examinations = examine_cases(args.folder, args.workers)
+    settled, problems = judge_cases(examinations, get_convention(args.convention) if args.convention else None)
+    summary = {
+        "folder": str(args.folder),
+        "cases": len(examinations),
+        "patients": len({examination.case.patient for examination in examinations}),
+        "convention": settled.convention.name if settled else None,
+        "convention_reason": settled.reason if settled else None,
+        "seconds": round(time.monotonic() - start, 2),
+        "errors": sum(problem.severity == ERROR for problem in problems),
+        "warnings": sum(problem.severity == WARNING for problem in problems),
+    }
+    if args.json:
+        print_json({**summary, "problems": [asdict(problem) for problem in problems]})
+    else:
+        _print_report(problems, settled, summary)
+    return 1 if problems else 0
+
+
+def _print_report(problems: list[Problem], settled: SettledConvention | None, summary: dict[str, object]) -> None:
+    if problems:
+        rows = [(p.case or "(data set)", Path(p.file).name, f"{p.severity}: {p.kind}", p.message) for p in problems]
+        print_table(("case", "file", "problem", "what is wrong"), rows)
+    print(f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled")
+    counts = "{cases} case(s) of {patients} patient(s) in {seconds} s: {errors} error(s), {warnings} warning(s)"
+    print(counts.format(**summary))

@@ -1,0 +1,119 @@
+"""Make one folder a site out of one data set, each with a datalist of training, validation and test cases.
+
+Cases are checked first as `fedbrats check` does; those with errors or without a segmentation are left out, each with
+its reason. A patient, told by name or by identical images, is in one section of one site only. DIR/split.json records
+how the sites were made; the same arguments make the same sites.
+
+--json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
+tumour_ml, grades) and dropped (case -> reason).
+
+examples: fedbrats split BraTS2020 --sites 5 --by unequal --out sites
+          fedbrats split BraTS2020 --by name_mapping.csv:Grade --fold 0 --folds 5 --out sites-fold-0
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.cases.check import add_case_arguments, examine_cases
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.data.regions import get_convention
+from fedbrats.data.split import schemes
+
+if TYPE_CHECKING:
+    from fedbrats.data.split.plan import SplitPlan, SplitSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `fedbrats split`."""
+    parser.add_argument("folder", type=Path, help="a folder with BraTS cases somewhere below it")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the sites folder to make")
+    parser.add_argument(
+        "--by", default="equal", metavar="SCHEME", help="how cases go to sites, see below (default: equal)"
+    )
+    parser.add_argument(
+        "--sites", type=int, help="how many; institution, grade and tables join the smallest as `others`"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of everything drawn by chance (default: 0)")
+    parser.add_argument("--fold", type=int, metavar="K", help="hold out fold K of each site as its validation cases")
+    parser.add_argument("--folds", type=int, default=3, metavar="N", help="made of each site's patients (default: 3)")
+    parser.add_argument("--validation-share", type=float, default=0.2, help="without --fold (default: 0.2)")
+    parser.add_argument(
+        "--test-share", type=float, default=0.0, help="kept for testing, in every fold the same (default: 0)"
+    )
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--link", action="store_true", help="link to the cases' files (the default)")
+    files.add_argument("--copy", action="store_true", help="copy the cases' files")
+    parser.add_argument("--force", action="store_true", help="replace a sites folder that is there")
+    add_case_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    parser.epilog = schemes.__doc__
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan the sites, write them, print what went where."""
+    from fedbrats.data.split.plan import SplitSettings, plan_split
+    from fedbrats.data.split.sites import new_sites_folder, write_record, write_site
+
+    settings = SplitSettings(
+        args.by, args.sites, args.seed, args.fold, args.folds, args.validation_share, args.test_share
+    )
+    with new_sites_folder(args.out, args.force) as folder:
+        examinations = examine_cases(args.folder, args.workers)
+        plan = plan_split(examinations, settings, get_convention(args.convention) if args.convention else None)
+        for datalist in plan.sites:
+            write_site(folder, datalist, args.copy)
+        write_record(folder, plan.sites, _describe_origin(args, settings, plan))
+    summary = _summarise(plan)
+    if args.json:
+        print_json({"out": str(args.out), **summary})
+    else:
+        _print_report(args.out, plan, summary)
+    return 0
+
+
+def _describe_origin(args: argparse.Namespace, settings: SplitSettings, plan: SplitPlan) -> dict[str, Any]:
+    return {
+        "made_by": "split",
+        "source": str(args.folder.resolve()),
+        "files": "copies" if args.copy else "links",
+        "settings": asdict(settings),
+        "label_convention": plan.sites[0].convention.name,
+        "dropped": dict(plan.dropped),
+    }
+
+
+def _summarise(plan: SplitPlan) -> dict[str, Any]:
+    from fedbrats.data.check.segmentations import tumour_ml
+    from fedbrats.data.split.sites import count_cases
+
+    sites = {}
+    for datalist in plan.sites:
+        volumes = [tumour_ml(plan.labels[case.name], datalist.convention) for case in datalist.cases]
+        grades = sorted({grade for case in datalist.cases if (grade := schemes.grade_of(case))})
+        means = {"tumour_ml": round(sum(volumes) / len(volumes), 1), "grades": grades}
+        sites[datalist.site] = count_cases(datalist) | means
+    convention = plan.sites[0].convention.name
+    return {
+        "convention": convention,
+        "convention_reason": plan.convention_reason,
+        "sites": sites,
+        "dropped": dict(plan.dropped),
+    }
+
+
+def _print_report(out: Path, plan: SplitPlan, summary: dict[str, Any]) -> None:
+    columns = ("site", "cases", "patients", "training", "validation", "test", "tumour mL", "grades")
+    rows = [
+        (name, *(site[key] for key in columns[1:6]), site["tumour_ml"], "+".join(site["grades"]) or None)
+        for name, site in summary["sites"].items()
+    ]
+    print_table(columns, rows)
+    for case, reason in plan.dropped.items():
+        print(f"left out: {case}: {reason}")
+    print(f"label convention: {plan.sites[0].convention}, {plan.convention_reason}")
+    print(f"wrote {out}")

@@ -1,0 +1,139 @@
+"""Build the startup kits of a consortium, and change the consortium later.
+
+`build` makes one kit a participant of project.yml: certificates, policy, site facts, jobs, a README for the person who
+receives it. Building again keeps the certificates there are. The output folder holds the root's private key: keep it on
+one machine of the project admin, back it up, and never send anything but single kits.
+
+example:
+  fedbrats provision build
+  fedbrats provision add-site hospital-6 --org sixth --data /data/brats --cases 50
+  fedbrats provision add-user reader@sixth.example --org sixth --role member
+  fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
+  fedbrats provision renew --root                  # everything anew: every kit must be replaced
+  fedbrats provision authority ca                  # for `nvflare cert approve`: a hospital made its own key
+  fedbrats provision show
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import say
+
+ROLES = ("project_admin", "org_admin", "lead", "member")
+DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare build, add-site, add-user, renew, authority and show."""
+    choices = "build|add-site|add-user|renew|authority|show"
+    actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
+    build = actions.add_parser("build", help="build a kit for every participant")
+    site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
+    user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
+    renew = actions.add_parser("renew", help="make new keys and certificates")
+    authority = actions.add_parser("authority", help="write the root's folder for `nvflare cert approve`")
+    show = actions.add_parser("show", help="show the participants and when their certificates expire")
+    site.add_argument("name")
+    site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
+    site.add_argument("--cases", type=whole_number(1), required=True, help="training cases that the hospital registers")
+    site.add_argument(
+        "--min-cases", type=whole_number(1), default=5, help="never send metrics of fewer cases (default: 5)"
+    )
+    user.add_argument("name", metavar="EMAIL")
+    user.add_argument("--role", choices=ROLES, required=True)
+    for action in (site, user):
+        action.add_argument("--org", required=True, help="organisation, as in project.yml")
+    renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
+    renew.add_argument("--root", action="store_true", help="the root too, and so every certificate")
+    authority.add_argument("folder", type=Path, help="to write; it holds the root's private key")
+    for action in (build, site, user, renew, authority, show):
+        action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
+        action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Change the project or its state where asked, build, and show the kits."""
+    from fedbrats.admin.provision import consortium
+
+    entry = _entry(args)
+    with consortium.participant_added(args.project, entry) if entry else nullcontext():
+        kits = _build(args)
+    _show(kits, as_json=args.json)
+    return 0
+
+
+def _build(args: argparse.Namespace) -> Path:
+    """The folder of the kits as the action leaves them."""
+    from fedbrats.admin.provision import consortium
+    from fedbrats.errors import ConfigurationError
+
+    project = consortium.read_project(args.project)
+    if args.action == "renew":
+        if bool(args.names) == args.root:
+            raise ConfigurationError("say whose certificates to renew, or --root for all of them")
+        if args.root:
+            consortium.retire_root(project, args.out)
+        else:
+            consortium.forget_certificates(project, args.out, args.names)
+    if args.action == "authority":
+        consortium.export_authority(project, args.out, args.folder)
+    if args.action in ("authority", "show"):
+        return consortium.newest_kits(project, args.out)
+    return consortium.build_kits(project, args.out)
+
+
+def _entry(args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.action == "add-site":
+        facts = {"data_dir": args.data, "cache_dir": "cache", "personal_dir": "personal", "min_cases": args.min_cases}
+        registered = {"registered_cases": args.cases}
+        if not _keeps_register(args.project):
+            say(f"provision: {args.project} registers no site's cases, so --cases {args.cases} is left out")
+            registered = {}
+        return {"name": args.name, "type": "client", "org": args.org, **registered, "fedbrats": facts}
+    if args.action == "add-user":
+        return {"name": args.name, "type": "admin", "org": args.org, "role": args.role}
+    return None
+
+
+def _keeps_register(project: Path) -> bool:
+    """Whether the consortium registers cases, which it does for all its sites or for none."""
+    from fedbrats.admin.provision.consortium import read_project
+
+    sites = [known for known in read_project(project)["participants"] if known.get("type") == "client"]
+    return not sites or any(site.get("registered_cases") is not None for site in sites)
+
+
+def _show(folder: Path, *, as_json: bool) -> None:
+    from fedbrats.admin.kits import fingerprint, open_kit
+
+    kits = [open_kit(path) for path in sorted(folder.iterdir()) if (path / "startup").is_dir()]
+    root = kits[0].root
+    if as_json:
+        print_json(
+            {
+                "kits": str(folder),
+                "root_fingerprint": fingerprint(root),
+                "root_expires": root.not_valid_after_utc.isoformat(),
+                "participants": {
+                    kit.name: {
+                        "kind": kit.kind,
+                        "organisation": kit.organisation,
+                        "role": kit.role,
+                        "fingerprint": fingerprint(kit.certificate),
+                        "expires": kit.expires.isoformat(),
+                    }
+                    for kit in kits
+                },
+            }
+        )
+        return
+    rows = [(kit.name, kit.kind, kit.organisation, kit.role or None, f"{kit.expires:%Y-%m-%d}") for kit in kits]
+    print_table(("name", "kind", "organisation", "role", "certificate ends"), rows, title=f"Kits in {folder}")
+    print(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")

@@ -1,0 +1,63 @@
+"""Write a kit's `local/fedbrats.json`: where this site's data is, and how it may be used.
+
+fedbrats' own provisioning writes the file; this command is for kits made without it, such as `nvflare poc prepare`,
+and for a hospital that moves its data. What is not named keeps the value that the file has.
+
+example:
+  fedbrats site poc/example_project/prod_00/site-1 --data sites/site-1
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+NEW_KIT = {"cache_dir": "cache", "personal_dir": "personal", "device": "auto", "min_cases": 1}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("kit", type=Path, help="the site's startup kit (the folder that holds startup/ and local/)")
+    parser.add_argument("--data", type=Path, help="the site's folder with its datalist.json; a new kit needs it")
+    parser.add_argument("--cache", type=Path, help="folder of prepared cases (of a new kit: cache in the kit)")
+    parser.add_argument("--personal", type=Path, help="folder of personal weights (of a new kit: personal in the kit)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (of a new kit: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads of training (of a new kit: PyTorch's own choice)")
+    parser.add_argument(
+        "--round-validation-cases", type=int, help="try a model on so many validation cases a round (of a new kit: all)"
+    )
+    parser.add_argument("--min-cases", type=int, help="never send metrics of fewer cases (of a new kit: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the facts as a job would, then write them."""
+    from fedbrats.data.cases.datalist import read_datalist
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.site.site_file import (
+        SITE_FILE,
+        parse_site_facts,
+        read_site_document,
+        write_site_facts,
+    )
+
+    local_dir = args.kit / "local"
+    if not (args.kit / "startup" / "fed_client.json").is_file():
+        raise ConfigurationError(f"{args.kit} is not the startup kit of a site: it has no startup/fed_client.json")
+    known = read_site_document(local_dir, args.kit.name)
+    if known is not None and not isinstance(known, dict):
+        raise ConfigurationError(f"{local_dir / SITE_FILE} holds no JSON object; move it away and say everything anew")
+    facts = {**NEW_KIT, **(known or {})}
+    folders = {"data_dir": args.data, "cache_dir": args.cache, "personal_dir": args.personal}
+    facts |= {name: str(folder.resolve()) for name, folder in folders.items() if folder}
+    numbers = ("device", "threads", "round_validation_cases", "min_cases")
+    facts |= {name: getattr(args, name) for name in numbers if getattr(args, name) is not None}
+    if "data_dir" not in facts:
+        raise ConfigurationError(f"{args.kit} does not know yet where its data is: add --data FOLDER")
+    found = parse_site_facts(facts, args.kit.name, base=args.kit, source="the command line")
+    datalist = read_datalist(found.data_dir)
+    path = write_site_facts(local_dir, facts)
+    print(
+        f"{path}: {len(datalist.training)} training and {len(datalist.validation)} validation cases; metrics of fewer "
+        f"than {found.min_cases} cases are not sent"
+    )
+    return 0

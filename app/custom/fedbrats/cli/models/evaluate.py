@@ -1,0 +1,202 @@
+"""Score a model on cases with segmentations, on each scan's own grid.
+
+Gives Dice, IoU, HD95 (mm), sensitivity, specificity and volume difference (mL) per region and case, and over patients
+the mean with its 95 % bootstrap interval, the median, the worst site and the gap between the best and the worst site.
+A region that neither truth nor prediction has scores Dice 1 and HD95 0; one that only one of them has, Dice 0 and HD95
+373.13 mm.
+
+MODEL is a results folder (its final model), or a file such as RESULTS/best_model.pt; a model of a method with personal
+weights needs a site's own part with --personal, and is then that site's. DATA is a sites folder, site folders, or a
+folder of BraTS cases, which then counts as one site.
+
+--json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
+median, patients, sites, worst_site, gap), scores (one a case), rejected, and unreached, the number of cases that the
+command ended before. --out writes it as evaluation.json, and evaluation.csv with a row a case and region; written into
+a results folder, `fedbrats report` shows it. What was scored is written too when something ends the command.
+
+Exit status: 0 every case was scored, 1 some were not (standard error says why).
+
+example:
+  fedbrats evaluate results/fedavg sites --section test --out results/fedavg
+  fedbrats evaluate results/fedper sites/north --personal build/poc/personal/JOB_ID/north/personal.npz --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
+from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.progress import say
+from fedbrats.data.regions import CONVENTIONS, get_convention
+from fedbrats.errors import DataError
+
+if TYPE_CHECKING:
+    from fedbrats.data.cases.case import Case
+    from fedbrats.data.cases.datalist import Datalist
+    from fedbrats.model.metrics import DetailedScore
+    from fedbrats.model.prediction import Predictor
+
+SECTIONS = ("training", "validation", "test", "all")
+
+UNFINISHED = "partial"  # in --out: what there is of an evaluation, while a whole earlier one is in --out itself
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_model_arguments(parser)
+    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, site folders, or cases")
+    parser.add_argument("--section", choices=SECTIONS, default="validation", help="of datalists (default: validation)")
+    parser.add_argument("--convention", choices=sorted(CONVENTIONS), help="of cases without datalist, if unclear")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.csv there")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every case, save, print."""
+    sites = _read_sites(args.data, args.section, args.convention)
+    predictor = open_predictor(args)
+    tally = _Tally(_choose_cases(sites, args.section))
+    about = {
+        "model": str(predictor.model.path),
+        "sha256": predictor.model.sha256,
+        "personal": predictor.model.is_personal,
+        "section": args.section,
+        "flips": args.flips,
+    }
+    unfinished = args.out / UNFINISHED if args.out and _holds_whole(args.out) else args.out
+    try:
+        _score_cases(predictor, tally, unfinished)
+    except BaseException:  # a person's Ctrl-C too: what was scored may have taken hours
+        if unfinished and tally.scores:
+            _save(tally, about, unfinished)
+            say(f"evaluate: ended before {tally.unreached} of the cases; the others are in {unfinished}")
+        raise
+    document = _save(tally, about, args.out)
+    _save_table(tally, args.out)
+    if unfinished and unfinished != args.out:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if args.json:
+        print_json(document)
+    else:
+        _print_metrics(document)
+    return 1 if tally.rejected else 0
+
+
+def _holds_whole(out: Path) -> bool:
+    """Whether a folder has an evaluation of all its cases, which one that may not come to its end must not replace."""
+    from fedbrats.report.numbers.evaluation import EVALUATION_FILE
+
+    try:
+        return not json.loads((out / EVALUATION_FILE).read_text(encoding="utf-8")).get("unreached")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+@dataclass
+class _Tally:
+    """The cases to score, each with its site, and how far things are: scores by site, and why a case has none."""
+
+    wanted: list[tuple[Datalist, Case]]
+    scores: dict[str, list[DetailedScore]] = field(default_factory=dict)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def unreached(self) -> int:
+        """How many cases are still to come."""
+        return len(self.wanted) - len(self.rejected) - sum(map(len, self.scores.values()))
+
+
+def _read_sites(folders: Sequence[Path], section: str, convention: str | None) -> list[Datalist]:
+    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
+
+    sites: list[Datalist] = []
+    for folder in folders:
+        if (folder / DATALIST_NAME).exists():
+            sites.append(read_datalist(folder))
+        elif any(folder.glob(f"*/{DATALIST_NAME}")):
+            sites += [read_datalist(site) for site in find_sites(folder)]
+        else:
+            sites.append(_read_cases(folder, section, convention))
+    names = [site.site for site in sites]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"site {twice} is given twice; its cases would count double")
+    return sites
+
+
+def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
+    """A folder of BraTS cases as one site, all of it to evaluate."""
+    from fedbrats.data.cases.case import find_cases
+    from fedbrats.data.cases.datalist import Datalist
+    from fedbrats.data.check.checks import examine_case
+    from fedbrats.data.check.segmentations import settle_convention
+
+    cases = tuple(case for case in find_cases(folder) if case.label)
+    if convention:
+        settled = get_convention(convention)
+    else:
+        labels = {case.name: examine_case(case).labels or {} for case in cases}
+        settled = settle_convention(labels).convention
+    return Datalist(folder.resolve().name, settled, **{"test" if section == "all" else section: cases})
+
+
+def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:
+    wanted = [(site, case) for site in sites for case in _section_of(site, section)]
+    if not wanted:
+        raise DataError(f"there is no {section} case to evaluate; choose another --section")
+    return wanted
+
+
+def _score_cases(predictor: Predictor, tally: _Tally, out: Path | None) -> None:
+    """Score case after case; one that cannot be scored is said, and the others go on."""
+    for site, case in follow(tally.wanted, len(tally.wanted), "scoring cases"):
+        try:
+            score = predictor.score(case, site.convention)
+            tally.scores.setdefault(site.site, []).append(score)
+        except DataError as error:
+            tally.rejected.append({"site": site.site, "case": case.name, "reason": str(error)})
+            say(f"evaluate: {error}")
+        _save_table(tally, out)
+
+
+def _save(tally: _Tally, about: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """The document of what was scored, also written where there is a folder for it."""
+    from fedbrats.atomic import write_json_atomic
+    from fedbrats.report.numbers.evaluation import EVALUATION_FILE, evaluation_document
+
+    counts = {"rejected": tally.rejected, "unreached": tally.unreached}
+    document = {**evaluation_document(tally.scores, about), **counts}
+    if out:
+        write_json_atomic(out / EVALUATION_FILE, document)
+    return document
+
+
+def _save_table(tally: _Tally, out: Path | None) -> None:
+    """After each case: a process that the system kills for its memory writes nothing at its end."""
+    from fedbrats.atomic import write_text_atomic
+    from fedbrats.report.numbers.evaluation import TABLE_FILE, evaluation_table
+
+    if out:
+        write_text_atomic(out / TABLE_FILE, evaluation_table(tally.scores))
+
+
+def _section_of(site: Datalist, section: str) -> tuple[Case, ...]:
+    return site.cases if section == "all" else getattr(site, section)
+
+
+def _print_metrics(document: dict[str, Any]) -> None:
+    rows = []
+    for metric, regions in document["metrics"].items():
+        for region, found in regions.items():
+            if found:
+                interval = f"{found['low']:.3f} to {found['high']:.3f}"
+                gap = found["gap"]
+                rows.append((metric, region, found["mean"], interval, found["median"], found["worst_site"], gap))
+    print_table(("metric", "region", "mean", "95 % interval", "median", "worst site", "gap"), rows)
+    print(f"{document['cases']} case(s) of {document['patients']} patient(s); {document['empty_region_rule']}")

@@ -1,0 +1,125 @@
+"""Fit a trained model to one hospital: the shared body stays, only its personal part is trained on the site's cases.
+
+For a hospital that joins after a federated training, with few cases of its own. Trains with the settings that the model
+was trained with, where it says them; --set changes them. Writes `personal.npz`, which `fedbrats evaluate` and `fedbrats
+predict` lay over the model, and says whether it helped.
+
+example:
+  fedbrats personalise results/fedper-20260101-120000 sites/new-hospital --personal head --rounds 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import say
+from fedbrats.cli.studies.job import add_set_argument
+from fedbrats.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from fedbrats.jobs.plan import TrainingPlan
+    from fedbrats.model.saved import SavedModel
+    from fedbrats.model.training import TrainingSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model file or a results folder")
+    parser.add_argument("site", type=Path, metavar="SITE_DIR", help="the hospital's folder with its datalist.json")
+    parser.add_argument("--personal", default="head", help="head, decoder, norm, or prefixes ending at a dot")
+    parser.add_argument(
+        "--rounds", type=whole_number(1), default=10, help="passes in the job's sense of a round (default: 10)"
+    )
+    parser.add_argument("--out", type=Path, help="results folder (default: results/personalise-<time>)")
+    parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_set_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train the personal part, evaluate before and after, save."""
+    from fedbrats.atomic import write_json_atomic
+    from fedbrats.jobs.build import parse_settings
+    from fedbrats.jobs.plan import read_plan
+    from fedbrats.model.central import read_site
+    from fedbrats.model.metrics import summarise
+    from fedbrats.model.personalisation import train_personal_part
+    from fedbrats.model.saved import load_model
+    from fedbrats.model.training import Trainer
+    from fedbrats.site.personal import PERSONAL_FILE, save_personal
+
+    out = args.out or Path("results") / f"personalise-{time.strftime('%Y%m%d-%H%M%S')}"
+    model = load_model(args.model)
+    names = _personal_names(model, args.personal)
+    changes = parse_settings(args.settings)
+    plan = read_plan("fedavg", changes)
+    training = _settings_of(model, plan, changes)
+    site = read_site(args.site, args.cache, model.preparation)
+    if not site.training:
+        raise DataError(f"{args.site} has no training case, so there is nothing to fit the model to")
+    trainer = Trainer(
+        model.network_options, training, site.training, site.validation, seed=plan.seed, device=args.device
+    )
+    trainer.set_weights({name: value.numpy() for name, value in model.network.state_dict().items()})
+    before = [] if model.untrained else trainer.validate()  # what was never trained is nothing to compare with
+    personal = train_personal_part(
+        trainer,
+        names,
+        args.rounds,
+        lambda number, outcome: say(f"personalise: round {number + 1}/{args.rounds}, loss {outcome.loss:.3f}"),
+    )
+    after = trainer.validate()
+    save_personal(out, personal)
+    document = {
+        "model": str(args.model),
+        "site": site.name,
+        "personal": args.personal,
+        "names": len(personal),
+        "training_cases": len(site.training),
+        "validation_cases": len(after),
+        "before": summarise(before) if before else None,
+        "after": summarise(after) if after else None,
+        "weights": str(out / PERSONAL_FILE),
+    }
+    write_json_atomic(out / "summary.json", document)
+    if args.json:
+        print_json(document)
+        return 0
+    if after:
+        stages = (("as it came", before), ("personal", after))
+        rows = [(name, *summarise(scores)["dice"].values()) for name, scores in stages if scores]
+        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(after)} validation cases")
+    print(f"the personal weights are in {out / PERSONAL_FILE}")
+    return 0
+
+
+def _personal_names(model: SavedModel, personal: str) -> tuple[str, ...]:
+    """The names to train. Raises: ConfigurationError where others are untrained too and would stay so."""
+    names = model.network.personal_names(personal)
+    if names and (left := sorted(set(model.untrained) - set(names))):
+        raise ConfigurationError(
+            f"{left[0]!r} of {model.path} is untrained, as the sites of its job never shared it, and --personal "
+            f"{personal} would leave it so; give --personal {model.personal}"
+        )
+    return names
+
+
+def _settings_of(model: SavedModel, plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingSettings:
+    """The settings that the model was trained with, where it says them, with `changes` over them."""
+    from fedbrats.model.training import TrainingSettings
+
+    own = {
+        **asdict(plan.training),
+        **model.settings,
+        "inference_window": model.window,
+        "component_share": model.component_share,
+    }
+    return TrainingSettings.from_json({**own, **{name: value for name, value in changes.items() if name in own}})

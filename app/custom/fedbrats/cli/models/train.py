@@ -1,0 +1,161 @@
+"""Train without federation: the centralised baseline on pooled sites, or one site alone.
+
+Trains what a federated job of the same settings trains, with the same number of steps a round as its sites take
+together, and writes the same metric rows. DATA is a sites folder, or one or more site folders.
+
+example:
+  fedbrats train sites
+  fedbrats train sites/cbica sites/tcia --rounds 25 --set learning_rate=0.001
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedbrats import __version__
+from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
+from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.progress import print_documents, say
+from fedbrats.cli.studies.job import add_set_argument
+from fedbrats.errors import ConfigurationError
+from fedbrats.rows import (
+    CASES_FILE,
+    ROWS_FILE,
+    learning_curve,
+    summarise_rows,
+)
+
+if TYPE_CHECKING:
+    from fedbrats.jobs.plan import TrainingPlan
+    from fedbrats.model.central import Rows, SiteCases
+    from fedbrats.model.training import Trainer
+
+COMPLETED = "FINISHED:COMPLETED"
+FEDERATED_ONLY = ("personal", "personal_rounds")  # where all cases are in one place, nothing of a model is personal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, or site folders")
+    parser.add_argument("--like", default="fedavg", metavar="JOB", help="train as this job does (default: fedavg)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (default: as many as the job)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
+    parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
+    )
+    add_set_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, train, evaluate, save."""
+    from fedbrats.data.parallel import count_cores
+    from fedbrats.data.prepare.cache import common_spacing
+    from fedbrats.jobs.build import parse_settings
+    from fedbrats.jobs.plan import read_plan
+    from fedbrats.model.central import pooled_trainer, train_centrally
+
+    began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
+    out = args.out or Path("results") / job_id
+    settings = parse_settings(args.settings)
+    if args.rounds is not None:
+        settings["num_rounds"] = args.rounds
+    plan = read_plan(args.like, settings)
+    threads = args.threads or count_cores()
+    sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
+    trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
+    variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
+    rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
+
+    def keep(round_number: int, added: Rows) -> None:
+        rows.extend(added)
+        _write_rows(out / ROWS_FILE, rows)
+        _show_round(round_number, plan.rounds, rows)
+
+    final, by_case = train_centrally(trainer, sites, plan.rounds, keep)
+    seconds = round(time.perf_counter() - began, 2)
+    rows += [*final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
+    _write_rows(out / ROWS_FILE, rows)
+    _write_rows(out / CASES_FILE, by_case)
+    spacing_mm = common_spacing(case for site in sites for case in site.training)
+    _write_model(out / "model.pt", trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
+    document = {
+        "job": "train",
+        "like": args.like,
+        "job_id": job_id,
+        "status": COMPLETED,
+        **summarise_rows(rows),
+        "seconds": seconds,
+        "results": str(out),
+        "variables": variables,
+    }
+    write_json_atomic(out / "summary.json", document)
+    print_documents([document], as_json=args.json)
+    return 0
+
+
+def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan, workers: int) -> list[SiteCases]:
+    """Prepare the cases of every site.
+
+    Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
+    """
+    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
+    from fedbrats.model.central import read_site
+
+    site_dirs = [
+        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
+    ]
+    _require_own_names(site_dirs)
+    sites: list[SiteCases] = []
+    for site_dir in site_dirs:
+        site = read_site(site_dir, cache_dir, plan.preparation, workers=workers)
+        say(f"train: {site.name}: {len(site.training)} training and {len(site.validation)} validation cases")
+        for case in site.rejected:
+            say(f"train: {site.name}: {case.name} is left out: {case.reason}")
+        sites.append(site)
+    return sites
+
+
+def _require_own_names(site_dirs: Sequence[Path]) -> None:
+    """A site is told by its folder's name, in rows and in results."""
+    seen: dict[str, Path] = {}
+    for folder in (site_dir.resolve() for site_dir in site_dirs):
+        if (earlier := seen.setdefault(folder.name, folder)) is folder:
+            continue
+        if earlier == folder:
+            raise ConfigurationError(f"site {folder.name} is given twice; its cases would count double")
+        raise ConfigurationError(
+            f"site {folder.name} is both {earlier} and {folder}, and results tell sites by name; rename one of them"
+        )
+
+
+def _show_round(round_number: int, rounds: int, rows: Rows) -> None:
+    dice = learning_curve(rows, stage="trained").get(round_number)
+    loss = next(row["loss"] for row in reversed(rows) if row["kind"] == "site")
+    said = "" if dice is None else f", Dice {dice:.3f}"
+    say(f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}")
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    write_text_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def _write_model(path: Path, trainer: Trainer, plan: TrainingPlan) -> None:
+    """Save what inference needs; torch.load(..., weights_only=True) reads it."""
+    import torch
+
+    document = {
+        "model": {name: value.cpu() for name, value in trainer.network.state_dict().items()},
+        "network": plan.network,
+        "settings": asdict(plan.training),
+        "preparation": asdict(plan.preparation),
+    }
+    write_bytes_atomic(path, lambda stream: torch.save(document, stream))

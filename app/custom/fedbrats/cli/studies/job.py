@@ -1,0 +1,175 @@
+"""Build and list FLARE jobs, and say which timeouts fit them.
+
+A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin
+console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
+
+example:
+  fedbrats job list
+  fedbrats job list fedavg                     # its variables, for --set
+  fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
+  fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
+  fedbrats job build evaluate --models results/fedavg results/fedper
+  fedbrats job timeouts fedavg --mbit 20 --results results/fedavg-20260101-120000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from fedbrats.jobs.build import JobSource
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `job build`, `job list` and `job timeouts`."""
+    actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts", required=True)
+    build = actions.add_parser("build", help="write job folders, ready to be submitted")
+    build.add_argument("names", nargs="*", metavar="JOB", help="names as `fedbrats job list` shows them; none for all")
+    build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
+    build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
+    add_set_argument(build)
+    add_models_argument(build)
+    build.add_argument("--json", action="store_true", help="print one JSON document")
+    listing = actions.add_parser("list", help="show the jobs there are, or one job's variables")
+    listing.add_argument("name", nargs="?", metavar="JOB", help="show what --set can change of this job")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+    timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
+    timeouts.add_argument("name", metavar="JOB")
+    timeouts.add_argument("--mbit", type=float, required=True, help="Mbit/s of the slowest hospital's line")
+    round_time = timeouts.add_mutually_exclusive_group(required=True)
+    round_time.add_argument("--results", type=Path, help="results of a job whose slowest round counts")
+    round_time.add_argument("--round-seconds", type=float, help="the slowest hospital's round, where it is known")
+    add_set_argument(timeouts)
+    timeouts.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --set, which every command that builds a job understands alike."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a variable at the top of the job's configuration; repeatable; an unknown name is refused",
+    )
+
+
+def add_models_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --models, for the job that evaluates them."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="RESULTS",
+        help="of the job evaluate: results folders, or model files in them, that every site scores",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, list or advise."""
+    from fedbrats.jobs.build import build_job, list_jobs, parse_settings
+
+    if args.action == "list":
+        return _list_variables(args) if args.name else _list_jobs(list_jobs(), args.json)
+    settings = parse_settings(args.settings)
+    if args.action == "timeouts":
+        return _advise(args, settings)
+    names = args.names or [job.name for job in list_jobs() if not job.needs_models]
+    check_jobs(names, settings)
+    folders = {
+        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models) for name in names
+    }
+    if args.json:
+        print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
+    else:
+        for folder in folders.values():
+            print(folder)
+    return 0
+
+
+def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:
+    """Show every job."""
+    if as_json:
+        print_json({"jobs": [{"name": job.name, "description": job.description} for job in jobs]})
+    else:
+        print_table(("job", "what it is"), [(job.name, job.description) for job in jobs])
+    return 0
+
+
+def _list_variables(args: argparse.Namespace) -> int:
+    """Show what --set can change of one job."""
+    from fedbrats.jobs.build import find_job, job_variables
+
+    variables = job_variables(find_job(args.name))
+    if args.json:
+        print_json({"job": args.name, "variables": variables})
+    else:
+        rows = [(name, json.dumps(value)) for name, value in sorted(variables.items())]
+        print_table(("variable", "value"), rows, title=f"{args.name}: what --set NAME=VALUE changes")
+    return 0
+
+
+def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse, before anything starts, what --set cannot mean. Raises: ConfigurationError."""
+    if settings:
+        from fedbrats.jobs.plan import check_settings
+
+        for name in names:
+            check_settings(name, settings)
+
+
+def _advise(args: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Print the table of timeouts for a job."""
+    from fedbrats.jobs.plan import read_plan
+    from fedbrats.jobs.timeouts import advise, measured_round
+    from fedbrats.model.network import SegmentationNetwork
+
+    plan = read_plan(args.name, settings)
+    model_bytes = sum(value.nbytes for value in SegmentationNetwork(**plan.network).state_dict().values())
+    round_s = measured_round(args.results) if args.results else args.round_seconds
+    table = list(advise(plan.variables, model_bytes, args.mbit, round_s))
+    if args.json:
+        print_json({"model_bytes": model_bytes, "round_s": round_s, "timeouts": [asdict(row) for row in table]})
+        return 0
+    now = [None if row.now is None else f"{row.now:g}" for row in table]
+    rows = [(row.setting, row.where, at, row.advised, row.waits) for row, at in zip(table, now, strict=True)]
+    title = f"{args.name}: {model_bytes / 1e6:.1f} MB at {args.mbit:g} Mbit/s, slowest round {round_s:.0f} s"
+    print_table(("setting", "where", "now, s", "advised, s", "waits for"), rows, title=title)
+    return 0
+
+
+def add_trouble_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --misbehave, for commands that run a federation of their own."""
+    parser.add_argument(
+        "--misbehave",
+        action="append",
+        default=[],
+        metavar="SITE=KIND",
+        help="for experiments: let a site do harm (noise, zero, sign-flip, scaled, nan, absurd-cases, copy:SITE, "
+        "shuffled-labels, swapped-labels, missing-modality, exchanged-modalities, flipped-anatomy); repeatable",
+    )
+
+
+def read_misbehaviour(words: list[str], sites_dir: Path) -> dict[str, dict[str, str]]:
+    """Site facts for --misbehave; raises ConfigurationError for a site or a kind that does not exist."""
+    from fedbrats.data.cases.datalist import find_sites
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.misbehaviour import check_misbehaviour
+
+    kinds = {site: kind for site, _, kind in (word.partition("=") for word in words)}
+    names = [site.name for site in find_sites(sites_dir)]
+    for site, kind in kinds.items():
+        if site not in names:
+            raise ConfigurationError(f"--misbehave: there is no site {site!r}; there are: {', '.join(names)}")
+        check_misbehaviour(kind, site)
+    return {"misbehaviour": kinds} if kinds else {}

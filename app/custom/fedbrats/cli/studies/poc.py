@@ -1,0 +1,216 @@
+"""Run jobs in a real FLARE POC federation on this machine: one server and one process a site, with real certificates.
+
+`run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after
+the other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `restart`,
+`down` go step by step; between them the federation is FLARE's own, open to its admin console.
+
+example:
+  fedbrats phantom sites --sites 3 --cases 6
+  fedbrats poc run fedavg --data sites --set num_rounds=3
+  fedbrats poc up --data sites && fedbrats poc submit fedavg && fedbrats poc down
+  fedbrats poc run evaluate --data sites --models results/fedavg results/fedper
+  fedbrats poc restart && fedbrats poc submit --resume 0a1b2c3d-4e5f-6789-abcd-ef0123456789
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.progress import print_documents, say, show_progress
+from fedbrats.cli.studies.job import (
+    add_models_argument,
+    add_set_argument,
+    add_trouble_argument,
+    check_jobs,
+    read_misbehaviour,
+)
+
+if TYPE_CHECKING:
+    from fedbrats.admin.run.poc import Poc
+
+DEFAULT_WORKSPACE = Path("build/poc")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare run, up, submit, status, restart and down."""
+    actions = parser.add_subparsers(dest="action", metavar="run|up|submit|status|restart|down", required=True)
+    run = actions.add_parser("run", help="prepare, start, run jobs, collect, stop")
+    up = actions.add_parser("up", help="prepare and start a federation, and leave it running")
+    submit = actions.add_parser("submit", help="run jobs in the federation that is up")
+    status = actions.add_parser("status", help="show the sites and jobs of the federation that is up")
+    restart = actions.add_parser("restart", help="start again whoever has died, with its jobs and certificates")
+    down = actions.add_parser("down", help="stop every process of the federation")
+    for action in (run, submit):
+        many = "+" if action is run else "*"
+        action.add_argument("jobs", nargs=many, metavar="JOB", help="names as `fedbrats job list` shows them")
+        action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
+        add_set_argument(action)
+        add_models_argument(action)
+    submit.add_argument("--resume", metavar="JOB_ID", help="go on with this job, from its last finished round")
+    for action in (run, up):
+        action.add_argument(
+            "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
+        )
+        action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
+        add_trouble_argument(action)
+        action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
+        action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
+    for action in (run, up, submit, status, restart, down):
+        action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
+        action.add_argument("--json", action="store_true", help="end with one JSON document a job, a line each")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Dispatch to the action."""
+    actions = {"run": _run, "up": _up, "submit": _submit, "status": _status, "restart": _restart, "down": _down}
+    return actions[args.action](args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from fedbrats.admin.run.processes import stop
+
+    with _jobs_folder() as folder:
+        jobs = _build_jobs(args, folder)  # a wrong name or variable is found before anything is started
+        poc = _prepare_and_start(args)
+        try:
+            documents = _run_jobs(args, poc, jobs)
+        finally:
+            stop(args.workspace)
+    print_documents(documents, as_json=args.json)
+    return 0
+
+
+def _up(args: argparse.Namespace) -> int:
+    poc = _prepare_and_start(args)
+    if args.json:
+        print_json({"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)})
+    else:
+        print(
+            f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh"
+        )
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from fedbrats.errors import ConfigurationError
+
+    if bool(args.jobs) == bool(args.resume):
+        raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
+    poc = _open_running(args.workspace)
+    with _jobs_folder() as folder:
+        jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)
+        documents = _run_jobs(args, poc, jobs)
+    print_documents(documents, as_json=args.json)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from fedbrats.admin.run.sessions import admin_session
+
+    poc = _open_running(args.workspace)
+    with admin_session(poc.admin_kit) as session:
+        connected = {client.name for client in session.get_system_info().client_info}
+        jobs = session.list_jobs()
+    if args.json:
+        print_json({"sites": {name: name in connected for name in poc.sites}, "jobs": jobs})
+        return 0
+    print_table(("site", "connected"), [(name, "yes" if name in connected else "no") for name in poc.sites])
+    print_table(("job", "id", "status"), [(job["job_name"], job["job_id"], job["status"]) for job in jobs])
+    return 0
+
+
+def _restart(args: argparse.Namespace) -> int:
+    from fedbrats.admin.run.poc import open_poc, restart
+
+    names = restart(open_poc(args.workspace))
+    if args.json:
+        print_json({"started": names})
+    else:
+        print(f"started again: {', '.join(names)}" if names else "every process is running")
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from fedbrats.admin.run.processes import stop
+
+    count = stop(args.workspace)
+    if args.json:
+        print_json({"stopped": count})
+    else:
+        print(f"{count} processes stopped" if count else "no process was running")
+    return 0
+
+
+def _open_running(workspace: Path) -> Poc:
+    """The POC of a workspace. Raises: FedbratsError where it is down; FLARE would try for a while and say less."""
+    from fedbrats.admin.run.poc import open_poc
+    from fedbrats.admin.run.processes import find_processes
+    from fedbrats.errors import FedbratsError
+
+    poc = open_poc(workspace)
+    if not find_processes(workspace):
+        raise FedbratsError(
+            f"the POC in {workspace} is not running; start it again with `fedbrats poc restart`, or a new one, without "
+            f"its jobs, with `fedbrats poc up`"
+        )
+    return poc
+
+
+def _prepare_and_start(args: argparse.Namespace) -> Poc:
+    from fedbrats.admin.run import poc as federation
+
+    facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
+    facts |= read_misbehaviour(args.misbehave, args.data)
+    say("preparing the federation")
+    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache, mlflow_uri=args.mlflow)
+    say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
+    federation.start(poc)
+    return poc
+
+
+@contextlib.contextmanager
+def _jobs_folder() -> Iterator[Path]:
+    """A folder for the jobs of this command alone.
+
+    They wait there while the jobs before them run, and nobody else may build into it meanwhile. The workspace will not
+    do: it is cleared after the jobs were built.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedbrats-jobs-") as folder:
+        yield Path(folder)
+
+
+def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
+    from fedbrats.jobs.build import build_job, parse_settings
+
+    settings = parse_settings(args.settings)
+    check_jobs(args.jobs, settings)
+    return [build_job(name, folder, settings, models=args.models) for name in args.jobs]
+
+
+def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
+    from fedbrats.admin.run.remote import resumed_job
+    from fedbrats.admin.run.sessions import person_session
+    from fedbrats.jobs.build import parse_settings
+
+    with person_session(poc.admin_kit) as session:
+        return resumed_job(session, args.resume, folder, parse_settings(args.settings))
+
+
+def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
+    from fedbrats.admin.run.runs import run_job
+    from fedbrats.admin.run.sessions import admin_session
+
+    documents = []
+    with admin_session(poc.admin_kit) as session:
+        for job_dir in jobs:
+            results = args.results / f"{job_dir.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
+            documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
+    return documents

@@ -1,0 +1,146 @@
+"""Write one HTML page about one or several runs: results, curves, sites, weights, rounds, provenance.
+
+RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page needs nothing but
+itself: no network, no script; it is light or dark as its reader's device, and prints.
+
+With --data, a sites folder, it also shows the best, the median and the worst validation case of the first run whose
+sites ended with one model; a run with personal weights at its sites is passed over, and the page says so. That is done
+for phantoms only, unless --pictures says that whoever will see the page may see these scans.
+
+--live writes the page anew while a job runs, and the browser follows; it ends with the job. `fedbrats poc run` and
+`fedbrats simulate` say the results folder of each job as it starts.
+
+example:
+  fedbrats report results/fedavg results/fedper results/train --out report.html
+  fedbrats report results/fedavg --data sites --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedbrats.cli.output import print_json
+from fedbrats.cli.pictures import require_matplotlib
+from fedbrats.cli.progress import say
+from fedbrats.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from fedbrats.report.numbers.results import Results
+    from fedbrats.report.page.gallery import GalleryItem
+
+POLL_S = 2.0
+PATIENCE = 5  # polls in which nothing could be read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="results folders")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
+    parser.add_argument("--title", default="Federated brain-tumour segmentation", help="of the page")
+    parser.add_argument("--data", type=Path, metavar="SITES_DIR", help="show pictures of cases of this sites folder")
+    parser.add_argument("--pictures", action="store_true", help="show them although they are no phantoms")
+    parser.add_argument("--live", action="store_true", help="follow a running job")
+    parser.add_argument("--json", action="store_true", help="print {report, runs, pictures}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, draw, write; with --live again and again."""
+    require_matplotlib("the report")
+    from fedbrats.report.numbers.results import read_results
+
+    if args.live:
+        _follow(args)
+    runs = read_results(_leave_out_others(args.results))
+    gallery, undrawn = _draw_gallery(args, runs) if args.data else ([], [])
+    _write(args, runs, gallery, undrawn)
+    if args.json:
+        print_json({"report": str(args.out), "runs": [results.name for results in runs], "pictures": len(gallery)})
+    else:
+        print(f"wrote {args.out}")
+    return 0
+
+
+def _leave_out_others(folders: list[Path]) -> list[Path]:
+    """The runs among several folders, for `results/*` holds other things too; what is left out is said."""
+    from fedbrats.report.numbers.results import find_rows
+
+    others = [folder for folder in folders if folder.exists() and find_rows(folder) is None]
+    if len(others) == len(folders):
+        return folders  # to be refused with a sentence
+    for folder in others:
+        say(f"report: {folder} holds no rows of a run and is left out")
+    return [folder for folder in folders if folder not in others]
+
+
+def _follow(args: argparse.Namespace) -> None:
+    """Write the page anew until every run has ended."""
+    said, failures = "", 0
+    while True:
+        try:
+            runs = _read_begun(args.results)
+            failures = 0
+        except (OSError, DataError):  # a job that ends packs its folder up, for which a second poll waits
+            failures += 1
+            if failures == PATIENCE:
+                raise
+            time.sleep(POLL_S)
+            continue
+        if runs and not any(results.is_running for results in runs):
+            return
+        if runs:
+            _write(args, runs)
+            saying = f"report: {args.out} shows {max(len(results.of_kind('round')) for results in runs)} rounds"
+        else:
+            saying = f"report: waiting for {', '.join(map(str, args.results))} to begin"
+        if saying != said:
+            say(saying)
+            said = saying
+        time.sleep(POLL_S)
+
+
+def _read_begun(folders: list[Path]) -> list[Results]:
+    """The runs, once all of them have begun; until then none."""
+    from fedbrats.report.numbers.results import has_begun, read_results
+
+    return read_results(folders) if all(map(has_begun, folders)) else []
+
+
+def _write(
+    args: argparse.Namespace, runs: list[Results], gallery: Sequence[GalleryItem] = (), undrawn: Sequence[str] = ()
+) -> None:
+    from fedbrats.atomic import write_text_atomic
+    from fedbrats.report.page.page import write_page
+
+    is_live = args.live and any(results.is_running for results in runs)
+    write_text_atomic(args.out, write_page(runs, args.title, gallery=gallery, undrawn=undrawn, is_live=is_live))
+
+
+def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[GalleryItem], list[str]]:
+    """Pictures of the first run that has one model for all sites, and why the runs before it have none.
+
+    Raises: ConfigurationError for scans of patients without --pictures.
+    """
+    from fedbrats.model.device import choose_device
+    from fedbrats.model.prediction import Predictor
+    from fedbrats.model.saved import load_model
+    from fedbrats.report.page.gallery import draw_gallery, holds_phantoms_only, why_no_pictures
+
+    if not (args.pictures or holds_phantoms_only(args.data)):
+        raise ConfigurationError(
+            f"{args.data} holds scans that are no phantoms; add --pictures if everyone who will see {args.out} may see "
+            f"them"
+        )
+    undrawn: list[str] = []
+    for results in runs:
+        if results.is_running or not results.is_training:
+            continue  # it has no model yet, or none of its own
+        model = load_model(results.folder)
+        if not (why := why_no_pictures(results, model)):
+            predictor = Predictor(model, choose_device("auto"), flips=model.final_flips)
+            return draw_gallery(results, args.data, predictor), undrawn
+        undrawn.append(why)
+    return [], undrawn

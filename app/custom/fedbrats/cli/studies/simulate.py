@@ -1,0 +1,59 @@
+"""Run a job in FLARE's simulator: for experiments and quick tests.
+
+Rows and results are the same as those of `fedbrats poc run`.
+
+example:
+  fedbrats phantom sites --sites 3 --cases 6
+  fedbrats simulate fedavg --data sites --set num_rounds=3
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from fedbrats.cli.progress import print_documents, say, show_progress
+from fedbrats.cli.studies.job import (
+    add_models_argument,
+    add_set_argument,
+    add_trouble_argument,
+    check_jobs,
+    read_misbehaviour,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("job", metavar="JOB", help="a name as `fedbrats job list` shows it")
+    parser.add_argument("--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
+    parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
+    add_set_argument(parser)
+    add_models_argument(parser)
+    add_trouble_argument(parser)
+    parser.add_argument("--json", action="store_true", help="end with one JSON document on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the job, simulate it, report."""
+    from fedbrats.admin.run.simulator import simulate_job
+    from fedbrats.jobs.build import build_job, parse_settings
+
+    results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
+    settings = parse_settings(args.settings)
+    check_jobs([args.job], settings)
+    facts = read_misbehaviour(args.misbehave, args.data)
+    job_dir = build_job(args.job, results / "job", settings, models=args.models)
+    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
+    document = simulate_job(
+        job_dir,
+        args.data,
+        results,
+        cache_dir=args.cache,
+        site_facts=facts,
+        models=args.models,
+        on_progress=show_progress,
+    )
+    print_documents([document], as_json=args.json)
+    return 0

@@ -1,0 +1,65 @@
+"""Submit a job to a federation with a person's startup kit, as FLARE's console or `nvflare job submit` would.
+
+The job is built, signed with the kit's key and sent; sites run it as soon as the server has scheduled it. With --wait,
+the command ends when the job has, and its status is that of the job. Prints the job's id.
+
+With --resume a job that has ended before its last round goes on from its last finished one: the same model, memory and
+best model, and its rounds count on. What the server kept of it lies in `state` of its `storage_dir`, or of its kit.
+
+example:
+  fedbrats submit fedavg --kit lead@university.example --set num_rounds=50
+  fedbrats submit evaluate --kit lead@university.example --models results/fedavg results/fedper
+  fedbrats submit --resume 0a1b2c3d-4e5f-6789-abcd-ef0123456789 --kit lead@university.example
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from fedbrats.cli.output import print_json
+from fedbrats.cli.progress import say
+from fedbrats.cli.studies.job import add_models_argument, add_set_argument, check_jobs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("job", nargs="?", help="a name as `fedbrats job list` shows it, or the folder of a built job")
+    parser.add_argument("--resume", metavar="JOB_ID", help="go on with this job instead, from its last finished round")
+    parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a project admin or lead")
+    parser.add_argument("--wait", action="store_true", help="wait for the job's end")
+    add_set_argument(parser)
+    add_models_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document: job_id, status")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, submit, and wait where asked."""
+    from fedbrats.admin.run.remote import resumed_job, submit, wait_for_end
+    from fedbrats.admin.run.runs import COMPLETED
+    from fedbrats.admin.run.sessions import person_session
+    from fedbrats.errors import ConfigurationError
+    from fedbrats.jobs.build import META, build_job, parse_settings
+
+    settings = parse_settings(args.settings)
+    if bool(args.job) == bool(args.resume):
+        raise ConfigurationError("name one job to submit, or with --resume the id of one to go on with")
+    built = Path(args.job) if args.job and (Path(args.job) / META).is_file() else None
+    if built and (settings or args.models):
+        raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")
+    with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
+        job_dir = built
+        if args.job and not built:  # what cannot be is refused before anybody logs in
+            check_jobs([args.job], settings)
+            job_dir = build_job(args.job, Path(folder), settings, models=args.models)
+        with person_session(args.kit) as session:
+            job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
+            job_id = submit(session, job_dir)
+            say(f"submitted {job_dir.name} as {job_id}")
+            status = wait_for_end(session, job_id) if args.wait else "SUBMITTED"
+    if args.json:
+        print_json({"job_id": job_id, "status": status})
+    else:
+        print(job_id)
+    return 0 if status in ("SUBMITTED", COMPLETED) else 1

@@ -1,0 +1,1 @@
+"""Patches: drawn, changed, batched."""

@@ -1,0 +1,1 @@
+"""Case folders, tables and datalists: names and layouts."""

@@ -1,0 +1,136 @@
+"""A site's datalist.json: which cases it trains, validates and tests on, in the Medical Segmentation Decathlon form.
+
+MONAI's `load_decathlon_datalist` reads it as it is. On top of the Decathlon's keys, each item names its case and
+patient, and `label_convention` says what the label values mean.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+from fedbrats.atomic import write_json_atomic
+from fedbrats.data.cases.case import MODALITIES, Case
+from fedbrats.data.regions import LabelConvention, get_convention
+from fedbrats.errors import DataError
+
+DATALIST_NAME = "datalist.json"
+SECTIONS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """The cases of one site, by what they are used for."""
+
+    site: str
+    convention: LabelConvention
+    training: tuple[Case, ...] = ()
+    validation: tuple[Case, ...] = ()
+    test: tuple[Case, ...] = ()
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Every case of the site: training, then validation, then test."""
+        return self.training + self.validation + self.test
+
+
+def read_datalist(site_dir: Path) -> Datalist:
+    """The datalist of a site's folder, its paths made absolute from that folder; no image is opened.
+
+    Raises: DataError if there is none, if it is not what it should be, or if a patient is in two sections.
+    """
+    path = site_dir / DATALIST_NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{site_dir} holds no {DATALIST_NAME}; `fedbrats split` or `fedbrats phantom` writes one"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}") from None
+    try:
+        sections = {s: tuple(_read_item(item, site_dir) for item in document.get(s, [])) for s in SECTIONS}
+        datalist = Datalist(str(document["name"]), get_convention(document["label_convention"]), **sections)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not a datalist of fedbrats: {error!r}") from None
+    _refuse_doubled_cases(datalist, path)
+    _refuse_shared_patients(datalist, path)
+    return datalist
+
+
+def write_datalist(site_dir: Path, datalist: Datalist) -> None:
+    """Atomically write `datalist` into a site's folder, paths relative to it."""
+    document = {
+        "name": datalist.site,
+        "description": "BraTS cases of one site",
+        "tensorImageSize": "4D",
+        "modality": {str(i): modality for i, modality in enumerate(MODALITIES)},
+        "labels": {str(value): name for value, name in sorted(datalist.convention.names.items())},
+        "label_convention": datalist.convention.name,
+        "numTraining": len(datalist.training),
+        "numTest": len(datalist.test),
+    }
+    for section in SECTIONS:
+        document[section] = [_write_item(case, site_dir) for case in getattr(datalist, section)]
+    write_json_atomic(site_dir / DATALIST_NAME, document)
+
+
+def find_sites(sites_dir: Path) -> tuple[Path, ...]:
+    """The site folders, those with a datalist, of a sites folder, by name. Raises: DataError if there is none."""
+    sites = tuple(sorted(path.parent for path in sites_dir.glob(f"*/{DATALIST_NAME}")))
+    if not sites:
+        raise DataError(
+            f"{sites_dir} holds no site: expected folders with a {DATALIST_NAME}, as `fedbrats split` makes"
+        )
+    return sites
+
+
+def _read_item(item: dict[str, Any], site_dir: Path) -> Case:
+    words = (item["case"], item["patient"], *item["image"], item.get("label") or "-")
+    if not isinstance(item["image"], list) or not all(isinstance(word, str) and word for word in words):
+        raise TypeError(f"an item needs texts under case, patient, image (a list) and label, not {words!r:.200}")
+    if "\0" in "".join(words) or not "".join(words).isprintable():
+        raise TypeError(f"an item has characters that cannot be in a file name: {words!r:.200}")
+    images = [site_dir / path for path in item["image"]]
+    if len(images) != len(MODALITIES):
+        raise DataError(f"case {item['case']} in {site_dir / DATALIST_NAME} has {len(images)} images, not {MODALITIES}")
+    label = item.get("label")
+    return Case(
+        name=item["case"],
+        patient=item["patient"],
+        images=dict(zip(MODALITIES, images, strict=True)),
+        label=site_dir / label if label else None,
+    )
+
+
+def _write_item(case: Case, site_dir: Path) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "case": case.name,
+        "patient": case.patient,
+        "image": [relpath(path, site_dir) for path in case.image_paths],
+    }
+    if case.label is not None:
+        item["label"] = relpath(case.label, site_dir)
+    return item
+
+
+def _refuse_doubled_cases(datalist: Datalist, path: Path) -> None:
+    """Two cases of one name would be taken for each other."""
+    seen: set[str] = set()
+    for case in datalist.cases:
+        if case.name in seen:
+            raise DataError(f"{path} lists case {case.name} twice; a name stands for one case")
+        seen.add(case.name)
+
+
+def _refuse_shared_patients(datalist: Datalist, path: Path) -> None:
+    """A patient whose scans were trained on says nothing in a validation; a hand-written datalist may mix them."""
+    section_of: dict[str, str] = {}
+    for section in SECTIONS:
+        for case in getattr(datalist, section):
+            first = section_of.setdefault(case.patient, section)
+            if first != section:
+                raise DataError(f"{path} has patient {case.patient} in {first} and in {section}; keep them together")

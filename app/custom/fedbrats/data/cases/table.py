@@ -1,0 +1,62 @@
+"""A CSV table with a row a case, or several that agree, such as BraTS's own name_mapping.csv."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedbrats.data.cases.case import Case
+from fedbrats.errors import DataError
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """What a table says of each case, by case name and column."""
+
+    path: Path
+    rows: dict[str, list[dict[str, str]]]
+
+    def value(self, case: Case, column: str) -> str:
+        """The text in `column` for `case`. Raises: DataError if there is none, or if two rows about it contradict."""
+        texts = sorted({text for row in self.rows.get(case.name, ()) if (text := row.get(column, "").strip())})
+        if not texts:
+            raise DataError(f"{self.path} says nothing in column {column} about case {case.name}")
+        if len(texts) > 1:
+            raise DataError(
+                f"{self.path} says both {texts[0]} and {texts[1]} in column {column} about case {case.name}; "
+                f"leave the row that is right"
+            )
+        return texts[0]
+
+    def has_column(self, column: str) -> bool:
+        """Whether any row has this column."""
+        return any(column in row for rows in self.rows.values() for row in rows)
+
+
+def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
+    """The rows of `path` that are about `cases`, found by whichever column holds the case names.
+
+    A row that is shorter than the header says nothing in its last columns; values beyond the header are left out.
+    Raises: DataError if the file is not there, has no `column`, or names none of the cases.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, restval="")
+            rows = [{name: row[name] for name in reader.fieldnames or ()} for row in reader]
+    except FileNotFoundError:
+        raise DataError(f"the table {path} is not there") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a CSV table: {error}") from None
+    columns = list(rows[0]) if rows else []
+    if column not in columns:
+        raise DataError(f"{path} has no column {column!r}; it has {', '.join(columns) or 'no rows'}")
+    names = {case.name for case in cases}
+    best = max(columns, key=lambda c: sum(row[c] in names for row in rows))
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if row[best] in names:
+            found.setdefault(row[best], []).append(row)
+    if not found:
+        raise DataError(f"no column of {path} holds the name of a case, such as {min(names)}")
+    return CaseTable(path, found)

@@ -1,0 +1,63 @@
+"""What only a whole data set tells of its cases: the label convention, and the patients that are there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fedbrats.data.cases.case import Case
+from fedbrats.data.check.checks import Examination, judge_labels
+from fedbrats.data.check.problems import Problem, make_problem
+from fedbrats.data.check.segmentations import SettledConvention, settle_convention
+from fedbrats.data.regions import LabelConvention
+from fedbrats.errors import DataError
+
+
+def judge_cases(
+    examinations: Sequence[Examination], chosen: LabelConvention | None = None
+) -> tuple[SettledConvention | None, list[Problem]]:
+    """The data set's label convention (None: it could not be settled) and all problems, ordered by case."""
+    problems = [problem for examination in examinations for problem in examination.problems]
+    labels = {e.case.name: e.labels for e in examinations if e.labels is not None}
+    settled = None
+    try:
+        settled = settle_convention(labels, chosen) if labels else None
+    except DataError as error:
+        problems.append(make_problem("", None, "unsettled-convention", str(error)))
+    if settled:
+        problems += [p for examination in examinations for p in judge_labels(examination, settled.convention)]
+        if settled.is_assumed:
+            text = f"label convention {settled.convention} is assumed: {settled.reason}"
+            problems.append(make_problem("", None, "assumed-convention", text))
+    problems += _find_repetitions(examinations)
+    return settled, sorted(problems, key=lambda problem: problem.case)
+
+
+def _find_repetitions(examinations: Sequence[Examination]) -> Iterator[Problem]:
+    """Cases of one name, of one patient, or with one image: training on one and testing on the other would cheat."""
+    cases = [examination.case for examination in examinations]
+    for case, first in _repeats(cases, lambda case: [case.name]):
+        text = f"this case is also in {_folder_of(first)}; keep one"
+        yield make_problem(case.name, _folder_of(case), "doubled-case", text)
+    for case, first in _repeats(cases, lambda case: [case.patient]):
+        if case.name != first.name:
+            text = f"of the same patient ({case.patient}) as {first.name}; they must stay together"
+            yield make_problem(case.name, None, "same-patient", text)
+    prints = {id(e.case): sorted(e.fingerprints.values()) for e in examinations}
+    for case, first in _repeats(cases, lambda case: prints[id(case)]):
+        yield make_problem(case.name, None, "same-images", f"holds an image that {first.name} holds too")
+
+
+def _repeats(cases: Sequence[Case], keys_of: Callable[[Case], Sequence[str]]) -> Iterator[tuple[Case, Case]]:
+    """Each case that shares a key with an earlier one, with the earliest of those."""
+    owner: dict[str, Case] = {}
+    for case in cases:
+        earlier = [owner[key] for key in keys_of(case) if key in owner and owner[key] is not case]
+        if earlier:
+            yield case, earlier[0]
+        for key in keys_of(case):
+            owner.setdefault(key, case)
+
+
+def _folder_of(case: Case) -> Path:
+    return next(iter(case.files.values())).parent

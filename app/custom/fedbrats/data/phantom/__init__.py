@@ -1,0 +1,1 @@
+"""Synthetic multi-modal brains with tumours."""

@@ -1,0 +1,1 @@
+"""Share cases out to sites and folds."""

@@ -1,0 +1,114 @@
+"""The schemes of `--by`, which share a data set out to sites:
+
+equal          the same number of cases everywhere, at random
+unequal        sizes that fall geometrically, each site 0.6 of the one before it, at random
+tumour-size    the smallest tumours at the first site, the largest at the last
+dirichlet:A    tumour sizes mixed by chance: with A below 1 sites differ much, with 100 hardly
+institution    as the case names tell (BraTS 2017-2019)
+grade          as the folders HGG and LGG tell (BraTS 2017-2019)
+FILE.csv:COL   by a column of a table in which another column names the cases; a column `fold`, if there is one,
+               gives the folds that --fold asks for
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedbrats.data.cases.case import Case
+from fedbrats.data.cases.table import CaseTable, read_case_table
+from fedbrats.data.split import partitions
+from fedbrats.data.split.partitions import Patient, Sites
+from fedbrats.errors import ConfigurationError, DataError
+
+_NUMBERED = ("equal", "unequal", "tumour-size", "dirichlet")  # these make as many sites as asked for
+_NAMED = ("institution", "grade")  # these find their sites in the data
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way to share out, read from the words of `--by`."""
+
+    kind: str
+    alpha: float = float("nan")  # of dirichlet
+    table: CaseTable | None = None  # of FILE.csv:COL
+    column: str = ""
+
+
+def read_scheme(by: str, cases: list[Case]) -> Scheme:
+    """The scheme that `by` names; a table is read here, for `cases`.
+
+    Raises: ConfigurationError if `by` means nothing; DataError if the table cannot be used.
+    """
+    kind, _, argument = by.rpartition(":")
+    if kind.lower().endswith(".csv"):
+        return Scheme("table", table=read_case_table(Path(kind), cases, argument), column=argument)
+    if kind == "dirichlet":
+        return Scheme(kind, alpha=_read_alpha(argument))
+    if by in _NUMBERED + _NAMED and by != "dirichlet":
+        return Scheme(by)
+    raise ConfigurationError(
+        f"--by {by} is not known; choose equal, unequal, tumour-size, dirichlet:ALPHA, institution, grade "
+        "or FILE.csv:COLUMN"
+    )
+
+
+def share_out(patients: Sequence[Patient], scheme: Scheme, sites: int | None, rng: np.random.Generator) -> Sites:
+    """The patients of each site.
+
+    Raises: ConfigurationError if the scheme needs `sites`; DataError if the patients cannot be shared out so.
+    """
+    if scheme.kind not in _NUMBERED:
+        return partitions.partition_by_group(patients, _grouping_of(scheme), sites)
+    if sites is None:
+        raise ConfigurationError(f"--by {scheme.kind} needs --sites N")
+    if len(patients) < sites:
+        raise DataError(f"{len(patients)} patient(s) cannot be shared out to {sites} sites")
+    if scheme.kind == "equal":
+        return partitions.partition_equal(patients, sites, rng)
+    if scheme.kind == "unequal":
+        return partitions.partition_unequal(patients, sites, rng)
+    if scheme.kind == "tumour-size":
+        return partitions.partition_by_tumour_size(patients, sites)
+    return partitions.partition_dirichlet(patients, sites, scheme.alpha, rng)
+
+
+def institution_of(case: Case) -> str:
+    """The institution in the name of a BraTS 2017-2019 case. Raises: DataError for other names."""
+    if match := re.match(r"brats_?(?:20)?(?:17|18|19)_(?P<institution>[a-z0-9]+)_", case.name, re.IGNORECASE):
+        return match["institution"]
+    raise DataError(f"the name of case {case.name} tells no institution; use --by FILE.csv:COLUMN instead")
+
+
+def grade_of(case: Case) -> str | None:
+    """HGG or LGG if one of the folders around the case is called so."""
+    parts = {part.upper() for path in case.files.values() for part in path.parts}
+    return next((grade for grade in ("HGG", "LGG") if grade in parts), None)
+
+
+def _grouping_of(scheme: Scheme) -> Callable[[Case], str]:
+    if table := scheme.table:
+        return lambda case: table.value(case, scheme.column)
+    return institution_of if scheme.kind == "institution" else _need_grade
+
+
+def _need_grade(case: Case) -> str:
+    if grade := grade_of(case):
+        return grade
+    raise DataError(f"no folder of case {case.name} is called HGG or LGG; use --by FILE.csv:COLUMN instead")
+
+
+def _read_alpha(text: str) -> float:
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = float("nan")
+    if not 0 < alpha < float("inf"):
+        raise ConfigurationError(
+            f"--by dirichlet:{text} is not dirichlet:ALPHA with ALPHA above 0, such as dirichlet:0.5"
+        )
+    return alpha

@@ -1,0 +1,66 @@
+"""Write a sites folder: one folder a site with its cases and datalist, and split.json that says how it came about."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fedbrats import __version__
+from fedbrats.atomic import new_folder, write_json_atomic
+from fedbrats.data.cases.case import Case
+from fedbrats.data.cases.datalist import SECTIONS, Datalist, write_datalist
+from fedbrats.errors import DataError
+
+RECORD_NAME = "split.json"
+
+
+@contextmanager
+def new_sites_folder(folder: Path, force: bool = False) -> Iterator[Path]:
+    """A folder to fill with sites, which becomes `folder` when the block ends well; nothing half-written stays.
+
+    Raises: DataError if `folder` holds anything, unless `force` is given and it is a sites folder itself.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if not force:
+            raise DataError(f"{folder} exists already; choose another folder or replace it with --force")
+        if not (folder / RECORD_NAME).is_file():
+            raise DataError(f"{folder} holds no {RECORD_NAME} and so is no sites folder; --force will not replace it")
+    with new_folder(folder) as temporary:
+        yield temporary
+
+
+def write_site(sites_dir: Path, datalist: Datalist, copy: bool) -> None:
+    """Bring the cases of a site into its folder, as links or copies, and write its datalist."""
+    site_dir = sites_dir / datalist.site
+    site_dir.mkdir()
+    sections = {s: tuple(_bring_case(case, site_dir, copy) for case in getattr(datalist, s)) for s in SECTIONS}
+    write_datalist(site_dir, Datalist(datalist.site, datalist.convention, **sections))
+
+
+def write_record(sites_dir: Path, datalists: Iterable[Datalist], origin: Mapping[str, Any]) -> None:
+    """Write split.json: `origin`, what made the folder with which settings, and the counts of every site."""
+    record = {"fedbrats": __version__, **origin, "sites": {one.site: count_cases(one) for one in datalists}}
+    write_json_atomic(sites_dir / RECORD_NAME, record)
+
+
+def count_cases(datalist: Datalist) -> dict[str, int]:
+    """Cases, patients, and cases of each section."""
+    sections = {section: len(getattr(datalist, section)) for section in SECTIONS}
+    patients = {case.patient for case in datalist.cases}
+    return {"cases": len(datalist.cases), "patients": len(patients), **sections}
+
+
+def _bring_case(case: Case, site_dir: Path, copy: bool) -> Case:
+    folder = site_dir / case.name
+    folder.mkdir()
+    for path in case.files.values():
+        if copy:
+            shutil.copyfile(path, folder / path.name)
+        else:
+            (folder / path.name).symlink_to(path.resolve())
+    images = {modality: folder / path.name for modality, path in case.images.items()}
+    return replace(case, images=images, label=folder / case.label.name if case.label else None)

@@ -1,0 +1,1 @@
+"""The Contribution Factor: how much each site's update counts."""

@@ -1,0 +1,1 @@
+"""What a startup kit enforces, whatever a job says."""

@@ -1,0 +1,82 @@
+"""What a consortium's kits allow: which classes a job may name, and which role may do what.
+
+FLARE checks each component of a job without code against the list of classes at every site. Ours stand one by one and
+not as the prefix `fedbrats.`: a prefix would let a job call any function of the package, with arguments of the job's
+choice.
+"""
+
+FLARE_CLASSES = (
+    "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
+    "nvflare.app_common.widgets.convert_to_fed_event.ConvertToFedEvent",
+    "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
+    "nvflare.app_common.workflows.cross_site_model_eval.CrossSiteModelEval",
+    "nvflare.app_common.workflows.global_model_eval.GlobalModelEval",
+    "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
+    "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
+    # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
+    "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor",
+    "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",
+    "torch.optim.SGD",  # FedOpt's server optimiser
+)
+OUR_CLASSES = (
+    "fedbrats.flare.server.aggregators.ContributionFactor",
+    "fedbrats.flare.server.aggregators.CoordinateMedian",
+    "fedbrats.flare.server.aggregators.TrimmedMean",
+    "fedbrats.flare.server.aggregators.WeightedFedAvg",
+    "fedbrats.flare.packing.Compress",
+    "fedbrats.flare.packing.Decompress",
+    "fedbrats.flare.site.cross_site.CrossSiteExecutor",
+    "fedbrats.flare.site.cross_site.JobModels",
+    "fedbrats.flare.server.workflow.PatientScatterAndGather",
+    "fedbrats.flare.site.executor.SegmentationExecutor",
+    "fedbrats.flare.server.fedce.FedCE",
+    "fedbrats.flare.site.filters.KeepShared",
+    "fedbrats.flare.server.recorder.Recorder",
+    "fedbrats.flare.server.tracking.MLflowTracking",
+    "fedbrats.model.network.SegmentationNetwork",
+)
+ALLOWED_CLASSES = (*FLARE_CLASSES, *OUR_CLASSES)
+
+# A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
+# Nobody brings code (byoc), and only people of a site's own organisation read files of its kit (shell_commands).
+_CODE = {"byoc": "none", "server-predeployed-flwr": "none"}
+AUTHORIZATION = {
+    "format_version": "1.0",
+    "permissions": {
+        "project_admin": {
+            **dict.fromkeys(("submit_job", "clone_job", "manage_job", "download_job", "view", "operate"), "any"),
+            "shell_commands": "o:site",
+            **_CODE,
+        },
+        "org_admin": {
+            **dict.fromkeys(("submit_job", "clone_job", "download_job"), "none"),
+            "manage_job": "o:submitter",
+            "view": "any",
+            "operate": "o:site",
+            "shell_commands": "o:site",
+            **_CODE,
+        },
+        "lead": {
+            "submit_job": "any",
+            **dict.fromkeys(("clone_job", "manage_job", "download_job"), "n:submitter"),
+            "view": "any",
+            **dict.fromkeys(("operate", "shell_commands"), "none"),
+            **_CODE,
+        },
+        "member": {"view": "any"},
+    },
+}
+
+# The scope of every job that names none; a job that names another is refused by the site.
+PRIVACY = {
+    "scopes": [
+        {
+            "name": "hospital",
+            "properties": {},
+            "task_result_filters": [{"path": "fedbrats.flare.kit.site_gate.SiteGate", "args": {"keep": []}}],
+        }
+    ],
+    "default_scope": "hospital",
+}
+REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.kit.rejoin.Rejoin", "args": {}}
+RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.kit.job_rules.NoPaths", "args": {}}

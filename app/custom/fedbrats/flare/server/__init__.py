@@ -1,0 +1,1 @@
+"""FLARE components of the server's job process."""

@@ -1,0 +1,75 @@
+"""FLARE's own FedCE (Jiang 2023, arXiv:2303.16520) behind our gates and with our executor, to compare with.
+
+FLARE 2.9.0 ships FedCE for its FedAvg controller and Client API scripts. Its aggregator needs three things of the
+others, and gets them here: the site's name and the error of a leave-one-out ("minus") model with each difference, and
+the weights of the last round with each task. By its design every site learns every site's weight; our factor never
+tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from nvflare.apis.fl_context import FLContext
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_opt.pt.fedce import FedCEConstants, FedCEModelAggregator
+
+from fedbrats.federation.gates import Contribution
+from fedbrats.federation.updates import Update
+from fedbrats.flare.server.aggregators import shares_of_cases
+from fedbrats.flare.server.gated_aggregator import Combined, GatedAggregator
+
+WEIGHTS_META = FedCEConstants.CONTRIBUTION_WEIGHTS
+MEMORY = ("_contribution_weights", "_cosine_means", "_cosine_counts")
+NEUTRAL_SCORE = 0.5  # before a site has a model of its own there is nothing to leave out
+
+
+class FedCE(GatedAggregator):
+    """FLARE's FedCEModelAggregator as an aggregator of ScatterAndGather; needs executors with `measure_minus_model`.
+
+    Args:
+        mode: `plus` or `times`, how FedCE combines its two signals.
+    """
+
+    def __init__(self, mode: str = "plus", **gated: Any):
+        super().__init__(**gated)
+        self._fedce = FedCEModelAggregator(mode=mode)
+
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """The mean update weighted by FedCE, whose weights go out with the next task."""
+        self._fedce.reset_stats()
+        for each in contributions:
+            score = NEUTRAL_SCORE if each.minus_score is None else each.minus_score
+            meta = {"client_name": each.site, FedCEConstants.MINUS_MODEL_SCORE: score}
+            self._fedce.accept_model(FLModel(params_type=ParamsType.DIFF, params=dict(each.update), meta=meta))
+        model = self._fedce.aggregate_model()
+        weights = {site: float(weight) for site, weight in model.meta[WEIGHTS_META].items()}
+        priors = shares_of_cases(contributions)
+        rows = [{"site": site, "prior": prior, "weight": weights[site]} for site, prior in priors.items()]
+        update = {name: np.asarray(value, dtype=np.float32) for name, value in model.params.items()}
+        return Combined(update, rows, {WEIGHTS_META: weights})
+
+    def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
+        """FLARE's hook: what FedCE remembers of every site, which FLARE 2.9.0 keeps in private attributes."""
+        return {name: dict(getattr(self._fedce, name)) for name in MEMORY}
+
+    def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
+        """FLARE's hook: FedCE as it was."""
+        for name in MEMORY:
+            setattr(self._fedce, name, dict(state_data[name]))
+
+
+def leave_out(received: Update, own: Update, weight: float) -> dict[str, np.ndarray]:
+    """The minus model: the received model without this site's share of it, (global - w * own) / (1 - w).
+
+    `own` holds the site's weights after the previous round and `weight` what they counted for in it.
+    """
+    return {name: (value - weight * own[name]) / (1.0 - weight) for name, value in received.items()}
+
+
+def own_weight(meta: Mapping[str, Any] | None, site: str) -> float | None:
+    """This site's weight in the received model; None before FedCE has weighed it, and where it weighs everything."""
+    weight = (meta or {}).get(site)
+    return float(weight) if weight is not None and 0.0 <= float(weight) < 1.0 else None

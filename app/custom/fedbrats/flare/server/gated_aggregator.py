@@ -1,0 +1,223 @@
+"""The part every aggregator shares: each contribution passes the gates, or is refused aloud."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.dxo import DXO, DataKind, from_shareable
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.aggregator import Aggregator
+from nvflare.app_common.abstract.model import ModelLearnableKey
+from nvflare.app_common.app_constant import AppConstants
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.federation import gates
+from fedbrats.federation.gates import Contribution, Expectation, Refusal
+from fedbrats.federation.sharing import personal_in_round, split_names
+from fedbrats.federation.spool import Spool
+from fedbrats.federation.updates import Update
+from fedbrats.flare.protocol import read_count, read_report
+from fedbrats.flare.server.recorder import REPORT_KEY, fire_rows
+from fedbrats.site.site_file import read_registered_cases
+
+TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What a round comes to: the update, a row a site for the recorder, and what the next task tells the sites."""
+
+    update: Update
+    rows: list[dict[str, Any]]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class GatedAggregator(Aggregator):
+    """Collects gated contributions of a round; a subclass says what becomes of them in `combine`.
+
+    Args:
+        network_id: the component that knows the network's names.
+        personal, personal_rounds: which names must not arrive, and when none may, as in SegmentationExecutor.
+        memory_mb: updates of a round that do not fit into so many MiB wait on the server's disk.
+        clip_multiple: no update counts for longer than this many times the median length; 0 leaves them as they are.
+    """
+
+    def __init__(
+        self,
+        network_id: str = "network",
+        personal: str = "none",
+        personal_rounds: int = 0,
+        memory_mb: float = 1024,
+        clip_multiple: float = 0.0,
+    ):
+        super().__init__()
+        self._clip_multiple = clip_multiple
+        self._network_id = network_id
+        self._personal = personal
+        self._personal_rounds = personal_rounds
+        self._registered: Mapping[str, int] | None = {}  # nobody, until the register has been read
+        self._register_fault: ConfigurationError | None = None
+        self._contributions: dict[str, Contribution] = {}
+        self._memory_mb = memory_mb
+        self._spool: Spool | None = None
+        self._heard: set[str] = set()
+
+    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
+        """Return the update of the global model and a row a site, from at least one contribution, ordered by site."""
+        raise NotImplementedError
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Read the consortium's register of cases when a run starts; where it cannot be read, nobody is registered."""
+        if event_type == EventType.START_RUN:
+            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
+            try:
+                self._registered = read_registered_cases(local_dir)
+            except ConfigurationError as error:  # FLARE 2.9.0 logs what leaves this method and goes on
+                self._registered, self._register_fault = {}, error
+                self.log_error(fl_ctx, str(error))
+            if self._registered is None:
+                self.log_warning(
+                    fl_ctx, "no register of cases on this server: sites weigh by what they say of themselves"
+                )
+
+    def accept(self, shareable: Shareable, fl_ctx: FLContext) -> bool:
+        """Gate one answer; a refused one is a log line and a row, and leaves the round as if it had not come."""
+        site = fl_ctx.get_peer_context().get_identity_name()
+        expectation = self._expect(fl_ctx)
+        try:
+            contribution = read_contribution(site, shareable)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
+            refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
+        else:
+            contribution = replace(contribution, update=_as_the_model(contribution.update, fl_ctx))
+            refusal = gates.check(contribution, expectation, self._heard)
+        if refusal:
+            self.log_warning(fl_ctx, f"{refusal.message} reason={refusal.reason}")
+            row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
+            fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
+            return False
+        self._heard.add(site)
+        self._contributions[site] = self._spooled(replace(contribution, cases=int(contribution.cases)), fl_ctx)
+        return True
+
+    def _spooled(self, contribution: Contribution, fl_ctx: FLContext) -> Contribution:
+        """The contribution, its update on the disk where the round is large; in memory where the disk is full."""
+        if self._spool is None:
+            run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+            self._spool = Spool(run_dir, int(self._memory_mb * 2**20))
+        try:
+            return replace(contribution, update=self._spool.keep(contribution.update))
+        except OSError as error:
+            self.log_warning(
+                fl_ctx, f"the update of {contribution.site} stays in memory, for the disk does not take it: {error}"
+            )
+            return contribution
+
+    def aggregate(self, fl_ctx: FLContext) -> Shareable:
+        """Combine the round's contributions, in the order of the sites' names whatever the order they came in."""
+        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+        contributions = [self._contributions[site] for site in sorted(self._contributions)]
+        if not contributions:
+            self.log_error(fl_ctx, f"no update was accepted: the model stays as it is; round={round_number}")
+            return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
+        if not any(each.update for each in contributions):  # all is personal in this round
+            return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
+        if self._clip_multiple:
+            contributions, _, clipped = gates.clip_to_median(contributions, self._clip_multiple)
+            if clipped:
+                self.log_warning(
+                    fl_ctx, f"updates clipped to {self._clip_multiple} median lengths: {', '.join(clipped)}"
+                )
+        combined = self.combine(contributions, round_number)
+        fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
+        return DXO(DataKind.WEIGHT_DIFF, data=dict(combined.update), meta=combined.meta).to_shareable()
+
+    def counted_cases(self) -> dict[str, int]:
+        """The cases of each site that is counted in the present round."""
+        return {site: int(each.cases) for site, each in list(self._contributions.items())}
+
+    def check_register(self) -> None:
+        """Refuse to begin without the limits that the consortium agreed on; for a workflow, which can end the job.
+
+        Raises: ConfigurationError where this server's register is there and cannot be used.
+        """
+        if self._register_fault:
+            raise self._register_fault
+
+    def registered_cases(self) -> dict[str, int]:
+        """The cases of each site of the consortium; empty where this server keeps no register."""
+        return dict(self._registered or {})
+
+    def reset(self, fl_ctx: FLContext) -> None:
+        """Forget the round; FLARE calls it after each."""
+        self._contributions = {}
+        self._heard = set()
+        if self._spool:
+            self._spool.clear()
+
+    def _expect(self, fl_ctx: FLContext) -> Expectation:
+        weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+        network = fl_ctx.get_engine().get_component(self._network_id)
+        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+        total_rounds = fl_ctx.get_prop(TOTAL_ROUNDS, math.inf)
+        personal = personal_in_round(self._personal, self._personal_rounds, round_number, total_rounds)
+        shared, _ = split_names(weights, network.personal_names(personal), allow_nothing_shared=True)
+        return Expectation(
+            shapes={name: tuple(np.shape(weights[name])) for name in shared},
+            round_number=round_number,
+            max_cases=self._registered,
+        )
+
+
+def _as_the_model(update: Update, fl_ctx: FLContext) -> Update:
+    """The update in the global model's kinds of number, before it is judged: no site decides those of the mean."""
+    weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+
+    def cast(name: str, value: Any) -> Any:
+        if name not in weights or not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
+            return value  # the gates refuse it
+        with np.errstate(over="ignore"):
+            return value.astype(np.asarray(weights[name]).dtype, copy=False)
+
+    return {name: cast(name, value) for name, value in update.items()}
+
+
+def read_contribution(site: str, shareable: Shareable) -> Contribution:
+    """Read a site's answer; the gates judge it afterwards.
+
+    Raises: ValueError, TypeError or KeyError where it is not a difference of weights with a report.
+    """
+    dxo = from_shareable(shareable)
+    if dxo.data_kind != DataKind.WEIGHT_DIFF:
+        raise ValueError(f"expected {DataKind.WEIGHT_DIFF}, got {dxo.data_kind}")
+    if not isinstance(dxo.data, dict) or not all(isinstance(name, str) for name in dxo.data):
+        raise ValueError("it is no mapping of names to arrays")
+    report = dxo.get_meta_prop(REPORT_KEY)
+    if not isinstance(report, dict):
+        raise ValueError("it says nothing of its cases and steps")
+    if not all(isinstance(name, str) for name in dxo.data):
+        raise TypeError("it has parameters whose names are no texts")
+    known = read_report(report)
+    return Contribution(
+        site=site,
+        round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
+        cases=report["training_cases"],
+        steps=read_count(report["steps"]) or 0,
+        update=dxo.data,
+        usefulness=usefulness(known),
+        minus_score=known.get("minus_score"),
+    )
+
+
+def usefulness(report: Mapping[str, Any]) -> float | None:
+    """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
+    before, after = report.get("received"), report.get("trained")
+    return float(after["dice"]["mean"] - before["dice"]["mean"]) if before and after else None

@@ -1,0 +1,242 @@
+"""The recorder: what happened in a job, as rows, on the server. Rows carry sites, never patients."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.dxo import DXO, from_shareable
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.model import ModelLearnableKey
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+
+import fedbrats
+from fedbrats.atomic import append_lines
+from fedbrats.flare import garbage
+from fedbrats.flare.packing import TRAVELLED
+from fedbrats.flare.protocol import FRESH, read_evaluation, read_report
+from fedbrats.rows import (
+    FINAL_ROUND,
+    OWN_PERSONAL,
+    ROWS_FILE,
+    ROWS_FOLDER,
+    evaluation_rows,
+    metric_rows,
+)
+
+ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
+REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
+FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
+STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
+FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
+
+
+def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:
+    """Hand rows to whichever recorder listens."""
+    fl_ctx.set_prop(ROWS_EVENT, list(rows), private=True, sticky=False)
+    component.fire_event(ROWS_EVENT, fl_ctx)
+
+
+def rows_path(fl_ctx: FLContext) -> Path:
+    """The recorder's file of the job that runs here."""
+    run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+    return run_dir / ROWS_FOLDER / ROWS_FILE
+
+
+class Recorder(FLComponent):
+    """Appends rows to `fedbrats/rows.jsonl` in the run folder of the server, which the job's download contains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path: Path | None = None
+        self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
+        self._lock = threading.Lock()
+        self._unwritten: list[str] = []
+        self._answered: set[str] = set()
+        self._refused: set[str] = set()
+        self._known: set[str] = set()  # sites that were counted in some round
+        self._bytes_down = 0
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Turn FLARE's events into rows."""
+        handlers = {
+            EventType.START_RUN: self._start,
+            AppEventType.ROUND_STARTED: self._start_round,
+            AppEventType.AFTER_CONTRIBUTION_ACCEPT: self._record_answer,
+            AppEventType.ROUND_DONE: self._end_round,
+            AppEventType.VALIDATION_RESULT_RECEIVED: self._record_evaluation,
+            ROWS_EVENT: self._record_rows,
+            EventType.END_RUN: self._end,
+        }
+        handler = handlers.get(event_type)
+        if handler:
+            handler(fl_ctx)
+
+    def _start(self, fl_ctx: FLContext) -> None:
+        self._path = rows_path(fl_ctx)
+        self._began = time.monotonic()
+        garbage.set_aside()
+        self._write(
+            [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
+        )
+
+    def _start_round(self, fl_ctx: FLContext) -> None:
+        self._round_began = time.monotonic()
+        self._answered, self._refused = set(), set()
+        self._bytes_down = _count_bytes(
+            (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
+        )
+
+    def _record_answer(self, fl_ctx: FLContext) -> None:
+        site = fl_ctx.get_peer_context().get_identity_name()
+        accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
+        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+        answer = read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
+        report = _report_of(answer)
+        if accepted:
+            self._answered.add(site)
+        metrics = report.pop("received", None), report.pop("trained", None)
+        late = time.monotonic() - self._round_began
+        traffic = {
+            # As it travelled, where that was compressed: then it is less than the arrays, whatever a site says.
+            "down": min(_as_count(report.pop("bytes_down", None)) or self._bytes_down, self._bytes_down),
+            "up": _count_sent(answer),
+        }
+        row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late}
+        row |= {**report, "bytes": traffic}
+        cases = report.get("validation_cases", 0)
+        rows = [row]
+        if accepted:  # what is refused says nothing of the model
+            for stage, values in zip(("received", "trained"), metrics, strict=True):
+                rows += metric_rows(round_number, site, stage, values, cases)
+        if accepted and report.get("begins") == FRESH and site in self._known:
+            message = (
+                f"{site} has lost what it kept of earlier rounds: its optimiser and its personal weights begin anew"
+            )
+            self.log_warning(fl_ctx, message)
+            rows.append({"kind": "lost", "round": round_number, "site": site, "message": message})
+        if accepted:
+            self._known.add(site)
+        self._write(rows)
+
+    def _end_round(self, fl_ctx: FLContext) -> None:
+        clients = {client.name for client in fl_ctx.get_engine().get_clients()}
+        row = {
+            "kind": "round",
+            "round": fl_ctx.get_prop(AppConstants.CURRENT_ROUND),
+            "answered": sorted(self._answered),
+            "silent": sorted(clients - self._answered - self._refused),
+            "seconds": time.monotonic() - self._round_began,
+            "ended_at": time.time(),
+        }
+        if row["silent"]:
+            self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
+        self._write([row])
+        garbage.collect()
+        garbage.give_back()
+
+    def _record_evaluation(self, fl_ctx: FLContext) -> None:
+        owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
+        site = fl_ctx.get_prop(AppConstants.DATA_CLIENT)
+        result: Shareable = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
+        if result.get_return_code() not in (None, ReturnCode.OK):
+            said = f"of {owner}; the log of {site} says why"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
+            return
+        answer = read_answer(result)
+        found = read_evaluation(answer.data) if answer else None
+        if answer is None or found is None:
+            said = f"of {owner}: what {site} answered is no evaluation"
+            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
+            return
+        metrics, cases = found
+        if owner in STAGES:
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], metrics, cases))
+            return
+        model, personal_of = _name_evaluated(owner)
+        report = {"metrics": metrics, "validation_cases": cases}
+        own = bool(answer.data.get(OWN_PERSONAL))
+        self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
+
+    def _record_rows(self, fl_ctx: FLContext) -> None:
+        rows = fl_ctx.get_prop(ROWS_EVENT) or []
+        self._refused |= {row["site"] for row in rows if row["kind"] == "refusal"}
+        self._known |= {row["site"] for row in rows if row["kind"] == "site" and row["accepted"]}  # of an earlier job
+        self._write(rows)
+
+    def _end(self, fl_ctx: FLContext) -> None:
+        signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered
+        status = "aborted" if signal is not None and signal.triggered else "ended"
+        self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
+
+    def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append whole lines; what a full disk does not take is kept and written when it takes more."""
+        if self._path is None:
+            return
+        lines = [json.dumps(row, default=_plain) for row in rows]
+        with self._lock:  # a late answer comes in a thread of its own
+            self._unwritten += lines
+            try:
+                append_lines(self._path, self._unwritten)
+            except OSError as error:
+                self.logger.error(
+                    f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free "
+                    f"space there: they are kept until the end of the job"
+                )
+            else:
+                self._unwritten = []
+
+
+def read_answer(result: Shareable) -> DXO | None:
+    """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
+    try:
+        return from_shareable(result)
+    except ValueError:
+        return None
+
+
+def _report_of(answer: DXO | None) -> dict[str, Any]:
+    """What a site says of its round, as far as a row may hold it."""
+    return read_report(answer.get_meta_prop(REPORT_KEY)) if answer else {}
+
+
+def _count_bytes(weights: Any) -> int:
+    """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
+    return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
+
+
+def _count_sent(answer: DXO | None) -> int:
+    """The bytes of an answer as it travelled."""
+    if answer is None:
+        return 0
+    whole = _count_bytes(answer.data)
+    return min(_as_count(answer.get_meta_prop(TRAVELLED)) or whole, whole)
+
+
+def _as_count(said: Any) -> int:
+    """A number of bytes that somebody says; 0 for anything else."""
+    return said if isinstance(said, int) and said > 0 else 0
+
+
+def _name_evaluated(owner: str) -> tuple[str, str | None]:
+    """(model, the site whose personal part is in it) of a name of FLARE's: `SRV_fedavg`, or `site-1.fedper`."""
+    if owner.startswith(FROM_SERVER):
+        return owner.removeprefix(FROM_SERVER), None
+    site, _, model = owner.rpartition(".")  # a host's name has dots, a model's has none
+    return model, site
+
+
+def _plain(value: Any) -> Any:
+    """JSON for numpy's numbers."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a row")

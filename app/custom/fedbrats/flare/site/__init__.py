@@ -1,0 +1,1 @@
+"""FLARE components of a site's job process."""

@@ -1,0 +1,224 @@
+"""Build a FLARE job folder: `app/` with `jobs/<name>/` laid over it, file by file, and variables set by name.
+
+No import is followed and nothing is merged but variables at the top of the two configurations: what a job will run can
+be read in two folders.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.shipped import PACKAGE_DIR, shipped_dir
+
+META = "meta.json"
+VARIABLES = "variables.json"  # the variables in which a job differs; one that is new is added to the server's
+SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")  # FLARE's, in every folder of a job that is submitted
+CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
+# Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
+FLARE_KEYS = frozenset(
+    {"format_version", "server", "client", "components", "workflows", "executors", "task_data_filters"}
+    | {"task_result_filters", "handlers", "default_task_fetch_interval"}
+)
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """A job that is shipped: its folder, what it says of itself, and whether it can only be built around models."""
+
+    name: str
+    folder: Path
+    description: str
+    needs_models: bool
+
+
+def list_jobs() -> list[JobSource]:
+    """Return the jobs that are shipped, by name."""
+    folders = sorted(path.parent for path in (shipped_dir() / "jobs").glob(f"*/{META}"))
+    metas = {folder: _read_json(folder / META) for folder in folders}
+    return [
+        JobSource(folder.name, folder, meta.get("description", ""), meta.get("needs_models", False))
+        for folder, meta in metas.items()
+    ]
+
+
+def find_job(name: str) -> JobSource:
+    """Return one job that is shipped, or raise ConfigurationError with the names that exist."""
+    jobs = {job.name: job for job in list_jobs()}
+    if name not in jobs:
+        raise ConfigurationError(f"there is no job named {name!r}; there are: {', '.join(jobs)}")
+    return jobs[name]
+
+
+def build_job(
+    name: str,
+    out_dir: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    with_code: bool = False,
+    models: Sequence[Path] = (),
+) -> Path:
+    """Write the job folder `out_dir/name`, ready to be submitted, and return it; an older one there is replaced.
+
+    settings: variables to change, by name; one that no configuration of the job has is refused.
+    with_code: ship this package inside the job, for stock sites that accept code with a job (BYOC).
+    models: results folders or model files that travel inside the job; one that evaluates needs some, others take none.
+
+    Raises: ConfigurationError for an unknown job or variable, or a value of another type than the default's.
+    """
+    job = find_job(name)
+    if job.needs_models and not models:
+        raise ConfigurationError(f"the job {name} evaluates given models; name them with --models RESULTS ...")
+    if models and not job.needs_models:
+        raise ConfigurationError(f"the job {name} takes no models; --models belongs to a job that evaluates")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
+    try:
+        app = _lay_out(job, building)
+        if models:
+            from fedbrats.jobs.models import MODELS_FOLDER, pack_models
+
+            set_variables(app / "config", pack_models(models, app / MODELS_FOLDER), source="--models")
+        set_variables(app / "config", settings or {}, source="--set")
+        if with_code:
+            ignored = shutil.ignore_patterns("__pycache__", "shipped")
+            shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
+        target = out_dir / name
+        building.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(building, target)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return target
+
+
+def job_variables(job: JobSource) -> dict[str, Any]:
+    """The variables of a job as it stands, which settings may change."""
+    with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
+        return read_variables(outline_job(job, Path(folder)))
+
+
+def outline_job(job: JobSource, folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+    """Write a job's configuration into an empty folder and return it: no models, as none are needed to judge settings.
+
+    Raises: ConfigurationError as `build_job`, for settings.
+    """
+    set_variables(_lay_out(job, folder) / "config", settings or {}, source="--set")
+    return folder
+
+
+def _lay_out(job: JobSource, building: Path) -> Path:
+    """Copy `app/` with the job's own files and variables laid over it; returns the app's folder."""
+    app = building / "app"
+    shutil.copytree(shipped_dir() / "app" / "config", app / "config")
+    for path in _files_of(job.folder):
+        relative = path.relative_to(job.folder)
+        target = building / relative if relative.name == META else app / relative
+        if relative.name != VARIABLES:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    own = job.folder / VARIABLES
+    if own.exists():
+        set_variables(app / "config", _read_json(own), source=f"jobs/{job.name}/{VARIABLES}", allow_new=True)
+    return app
+
+
+def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str, allow_new: bool = False) -> None:
+    """Set variables in every configuration of a job that has them.
+
+    allow_new: a name that stands in none of them is added to the server's configuration, where aggregators are.
+
+    Raises: ConfigurationError for a name that stands in none of them, or a value of another JSON type.
+    """
+    documents = {path: _read_json(path) for path in (config_dir / name for name in CONFIGURATIONS)}
+    for name, value in settings.items():
+        owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
+        if not owners and allow_new and name not in FLARE_KEYS:
+            documents[config_dir / CONFIGURATIONS[0]][name] = value
+        elif not owners:
+            names = sorted({key for document in documents.values() for key in document} - FLARE_KEYS)
+            raise ConfigurationError(f"{source}: there is no variable {name!r}; there are: {', '.join(names)}")
+        for document in owners:
+            _check_type(name, document[name], value, source)
+            document[name] = _as_fraction(value) if isinstance(document[name], float) else value
+    for path, document in documents.items():
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def read_variables(job_dir: Path) -> dict[str, Any]:
+    """Return the variables of a built job, server's and client's together."""
+    variables: dict[str, Any] = {}
+    for name in CONFIGURATIONS:
+        document = _read_json(job_dir / "app" / "config" / name)
+        variables.update({key: value for key, value in document.items() if key not in FLARE_KEYS})
+    return variables
+
+
+def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
+    """Parse `name=value` words; a value is JSON where it reads as JSON, else a string.
+
+    Raises: ConfigurationError for a word without `=`.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise ConfigurationError(f"--set takes name=value, for example --set num_rounds=5, not {assignment!r}")
+        try:
+            settings[name] = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        except (ValueError, RecursionError):
+            settings[name] = text
+    return settings
+
+
+def _refuse_constant(word: str) -> None:
+    raise ConfigurationError(f"--set: {word} is not a number that can be set")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        _refuse_constant(text)
+    return number
+
+
+def _check_type(name: str, default: Any, value: Any, source: str) -> None:
+    """A number stays a number and a text a text; null is everything's neighbour, for it means `not set`.
+
+    A default that is written as a whole number, 25, takes whole numbers only; one that is written 3600.0 takes both.
+    """
+    if default is None or value is None:
+        return
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    if isinstance(default, bool) != isinstance(value, bool) or not isinstance(value, kinds):
+        raise ConfigurationError(f"{source}: {name} is {json.dumps(default)} by default and cannot be {value!r}")
+
+
+def _as_fraction(value: Any) -> Any:
+    """A whole number as one with a fraction: FLARE refuses 1 where it takes 1.0 (poll_interval_s; seen in 2.9.0)."""
+    return float(value) if isinstance(value, int) and abs(value) < 2**53 else value
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} must be a JSON object, not {type(document).__name__}")
+    return document

@@ -1,0 +1,143 @@
+"""What a job would train, read from its configuration without starting FLARE, so that other commands train alike."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.errors import ConfigurationError
+from fedbrats.federation.compression import NONE, check_kind
+from fedbrats.federation.sharing import personal_at_last
+from fedbrats.jobs.build import find_job, outline_job, read_variables
+from fedbrats.model.training import TrainingSettings
+
+LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
+    "num_rounds": (1, 10**6),
+    "personal_rounds": (0, 10**6),
+    "min_clients": (1, 10**4),
+    "seed": (0, 2**32 - 1),
+    "min_case_share": (0.0, 1.0),
+    "first_deadline_s": (0.001, 1e8),
+    "deadline_factor": (1.0, 1e4),
+    "deadline_floor_s": (0.0, 1e8),
+    "round_attempts": (1, 1000),
+    "memory_mb": (0, 1e9),
+    "evaluation_timeout_s": (1, 10**8),  # FLARE takes whole seconds only
+    "poll_interval_s": (0.001, 60.0),
+}
+CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The training of a job.
+
+    network: the arguments of SegmentationNetwork, its seed among them. personal: of the last models.
+    variables: the job's, server's and client's.
+    """
+
+    rounds: int
+    seed: int
+    network: dict[str, Any]
+    personal: str
+    training: TrainingSettings
+    preparation: CacheSettings
+    variables: dict[str, Any]
+
+
+def read_plan(job: str, settings: Mapping[str, Any]) -> TrainingPlan:
+    """The plan of a job that is shipped with some variables changed.
+
+    Raises: ConfigurationError for an unknown job, variable or setting, and for a job that trains nothing.
+    """
+    source = find_job(job)
+    if source.needs_models:
+        raise ConfigurationError(f"the job {job} evaluates given models and trains nothing; name a job that trains")
+    with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
+        return _plan_of(outline_job(source, Path(folder), settings))
+
+
+def check_settings(job: str, settings: Mapping[str, Any]) -> None:
+    """Find out before anything starts whether a job can be run with these variables.
+
+    Of a job that evaluates given models this is what the job itself says; what the models say is theirs.
+    Raises: ConfigurationError for a variable, setting, network or personal set that cannot be.
+    """
+    from fedbrats.model.network import SegmentationNetwork
+
+    source = find_job(job)
+    if not source.needs_models:
+        _check_plan(read_plan(job, settings))
+        return
+    with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
+        _, args = _read_configuration(outline_job(source, Path(folder), settings))
+    TrainingSettings.from_json(args["training"])
+    CacheSettings.from_json(args["preparation"])
+    SegmentationNetwork(**_network_of(args))
+
+
+def check_built(job_dir: Path) -> None:
+    """The same for a built job that trains, with the variables that it has. Raises: ConfigurationError."""
+    _check_plan(_plan_of(job_dir))
+
+
+def _check_plan(plan: TrainingPlan) -> None:
+    from fedbrats.model.network import SegmentationNetwork
+
+    check_kind(str(plan.variables.get("compression", NONE)))
+    network = SegmentationNetwork(**plan.network)
+    for personal in (plan.personal, str(plan.variables["personal"])):
+        network.personal_names(personal)
+
+
+def _plan_of(job_dir: Path) -> TrainingPlan:
+    """The plan of the configuration of a job that trains."""
+    variables, args = _read_configuration(job_dir)
+    if 0 < variables["num_rounds"] <= variables.get("personal_rounds", 0):
+        raise ConfigurationError(
+            f"personal_rounds is {variables['personal_rounds']} of num_rounds {variables['num_rounds']}, so that no "
+            f"round would be federated; make it smaller, or use the job local_only"
+        )
+    return TrainingPlan(
+        rounds=variables["num_rounds"],
+        seed=args["seed"],
+        network=_network_of(args),
+        personal=personal_at_last(str(args["personal"]), args["personal_rounds"]),
+        training=TrainingSettings.from_json(args["training"]),
+        preparation=CacheSettings.from_json(args["preparation"]),
+        variables=variables,
+    )
+
+
+def _read_configuration(job_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A job's variables, and the arguments of its executor. Raises: ConfigurationError for a variable out of bounds."""
+    variables = read_variables(job_dir)
+    document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
+    for name, (least, most) in LIMITS.items():
+        value = variables.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
+        if isinstance(least, int) and not isinstance(value, int):
+            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    return variables, _resolve(document["executors"][0]["executor"]["args"], variables)
+
+
+def _network_of(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of SegmentationNetwork in those of an executor."""
+    return {"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})}
+
+
+def _resolve(node: Any, variables: Mapping[str, Any]) -> Any:
+    """Replace `"{name}"` by the variable's value, as FLARE does when it loads the configuration."""
+    if isinstance(node, dict):
+        return {key: _resolve(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_resolve(value, variables) for value in node]
+    if isinstance(node, str) and node.startswith("{") and node.endswith("}"):
+        return variables[node[1:-1]]
+    return node

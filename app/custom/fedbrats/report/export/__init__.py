@@ -1,0 +1,1 @@
+"""A model for others: MONAI bundle, ONNX, model card."""

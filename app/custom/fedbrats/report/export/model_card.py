@@ -1,0 +1,90 @@
+"""The model card: what a model is for, what it was trained on in aggregate, how good it is, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedbrats import __version__
+from fedbrats.model.saved import SavedModel
+from fedbrats.report.numbers.measured import Measured
+from fedbrats.rows import REGIONS_AND_MEAN
+
+
+def write_model_card(model: SavedModel, summary: Mapping[str, Any], measured: Measured, checksum: str) -> str:
+    """Markdown from a model, the summary of its job and what that measured with these weights.
+
+    An unknown number is said to be unknown. No site is named.
+    """
+    network = ", ".join(f"{key}={value}" for key, value in model.network_options.items())
+    return f"""# Brain tumour segmentation, trained with fedbrats
+
+Segments the nested glioma regions whole tumour (WT), tumour core (TC) and enhancing tumour (ET) on skull-stripped,
+co-registered T1, T1ce, T2 and FLAIR images in BraTS form.
+
+## Intended use
+
+Research. **Not a medical device**: nothing it gives may guide the care of a patient.
+
+## Training
+
+{_training(model, summary)}
+
+Network: {network}. Voxels: {_voxels(model)}. Normalisation: {model.preparation.normalisation}.
+
+## Performance
+
+{_performance(measured)}
+
+## Limits
+
+- Trained on pre-operative adult gliomas of a few sites; other scanners, ages, diseases and resection cavities are
+  unknown to it, and a number over many patients says little about one.
+- All four modalities are needed, skull-stripped and on one grid.
+- Small enhancing regions are missed more often than large ones.
+
+## Use
+
+Install the wheel fedbrats-{__version__} that your consortium handed out (no public index has it), and fire.
+
+```sh
+python -m monai.bundle run --config_file configs/inference.json --dataset_dir CASES --output_dir OUT
+```
+
+## Licence and citations
+
+The code is under Apache-2.0; the weights carry the terms of the data they were trained on. Cite Menze 2015
+(doi 10.1109/TMI.2014.2377694), Bakas 2017 (doi 10.1038/sdata.2017.117), Bakas 2018 (arXiv:1811.02629), Baid 2021
+(arXiv:2107.02314), Roth 2022 (NVIDIA FLARE, arXiv:2210.13291) and Cardoso 2022 (MONAI, arXiv:2211.02701).
+
+Weights, SHA-256: `{checksum}`
+"""
+
+
+def _training(model: SavedModel, summary: Mapping[str, Any]) -> str:
+    sites = summary.get("per_site") or {}
+    cases = [site.get("training_cases") for site in sites.values()]
+    if not cases or None in cases:
+        return "The number of sites and cases is not known to this file."
+    own = " The personal weights of one site lie over what the sites share." if model.is_personal else ""
+    return (
+        f"Job `{summary['job']}`: {len(cases)} site{'s' * (len(cases) != 1)} with {sum(cases)} training cases in all, "
+        f"{summary['rounds']} rounds.{own}"
+    )
+
+
+def _performance(measured: Measured) -> str:
+    if measured.unknown:
+        return f"Not known for these weights: {measured.unknown}."
+    dice, iou = measured.dice, measured.iou
+    rows = "\n".join(f"| {region} | {dice[region]:.3f} | {iou[region]:.3f} |" for region in REGIONS_AND_MEAN)
+    return (
+        f"Validation cases of the training sites ({measured.cases} in all), mean over cases:\n\n"
+        f"| region | Dice | IoU |\n|---|---|---|\n{rows}"
+    )
+
+
+def _voxels(model: SavedModel) -> str:
+    if model.preparation.shape:
+        return "resized to " + " x ".join(map(str, model.preparation.shape))
+    return f"{model.preparation.spacing_mm:g} mm" if model.preparation.spacing_mm else "the scan's own"

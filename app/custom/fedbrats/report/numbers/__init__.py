@@ -1,0 +1,1 @@
+"""Read results and say what can be said of them."""

@@ -1,0 +1,93 @@
+"""Pictures of the best, the median and the worst case of a run, for people who may see the scans anyway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedbrats.data.cases.datalist import find_sites, read_datalist
+from fedbrats.data.split.sites import RECORD_NAME
+from fedbrats.model.prediction import Predictor, read_truth
+from fedbrats.model.saved import SavedModel
+from fedbrats.report.numbers.results import ALL_SITES, Results
+from fedbrats.report.page.overlays import draw_overlay
+
+PHANTOM = "phantom"
+Key = tuple[str, str]  # site and case: two sites may call their cases alike
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One picture with its words."""
+
+    title: str
+    png: bytes
+    alt: str
+    said: str
+
+
+def holds_phantoms_only(sites_dir: Path) -> bool:
+    """Whether a sites folder says of itself that nobody's scans are in it."""
+    try:
+        return json.loads((sites_dir / RECORD_NAME).read_text(encoding="utf-8")).get("made_by") == PHANTOM
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def why_no_pictures(run: Results, model: SavedModel) -> str:
+    """Why a run's common model must not be drawn beside the run's Dice, as a sentence; empty where it may."""
+    if not model.has_personal_part:
+        return ""
+    return (
+        f"No pictures of {run.name}: its Dice is of each site's model with the personal weights that stayed there, "
+        f"and the common model in its results would show other masks."
+    )
+
+
+def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[GalleryItem]:
+    """Predict the best, the median and the worst validation case of a run anew, and draw each with its truth.
+
+    predictor: of the run's final model, and with mirror images where its Dice was measured with them.
+    Raises: DataError for a sites folder or case that cannot be read.
+    """
+    sites = {site.name: read_datalist(site) for site in find_sites(sites_dir)}
+    known = {(name, case.name): (site.convention, case) for name, site in sites.items() for case in site.validation}
+    items = []
+    for place, (dice, (site_name, name)) in _choose(rank_cases(run, known)):
+        convention, case = known[site_name, name]
+        prediction = predictor.predict(case)
+        volumes = ", ".join(f"{region} {volume:.1f} mL" for region, volume in prediction.volumes_ml.items())
+        title = f"{run.name}: {place} case, Dice {dice:.3f}"
+        alt = (
+            f"{place.capitalize()} case {name} of {site_name}: axial, coronal and sagittal slices through the tumour "
+            "on FLAIR and T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: "
+            f"{volumes}."
+        )
+        png = draw_overlay(prediction, read_truth(case, convention))
+        how = "Predicted with mirror images" if predictor.flips else "Predicted"
+        items.append(GalleryItem(title, png, alt, f"{name} of {site_name}. {how}: {volumes}."))
+    return items
+
+
+def rank_cases(run: Results, known: Collection[Key]) -> list[tuple[float, Key]]:
+    """Mean Dice and key of each case of a run that is known, from worst to best.
+
+    Where a run does not say its sites, a case is known by its name alone, unless two sites have one of that name.
+    """
+    ranked = []
+    for site, rows in run.cases.items():
+        for row in rows:
+            keys = [key for key in known if key[1] == row["case"] and site in (key[0], ALL_SITES)]
+            if len(keys) == 1:
+                ranked.append((float(np.mean(list(row["dice"].values()))), keys[0]))
+    return sorted(ranked)
+
+
+def _choose(ranked: Sequence[tuple[float, Key]]) -> list[tuple[str, tuple[float, Key]]]:
+    """The best, the median and the worst of a ranking from worst to best; each case once."""
+    places = {0: "worst", len(ranked) // 2: "median", len(ranked) - 1: "best"}
+    return [(places[index], ranked[index]) for index in sorted(places, reverse=True)] if ranked else []

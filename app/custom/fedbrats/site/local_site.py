@@ -1,0 +1,191 @@
+"""A site as a job sees it: its prepared cases and a trainer that stays alive across rounds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fedbrats
+from fedbrats.data.cases.datalist import DATALIST_NAME, read_datalist
+from fedbrats.data.prepare.cache import (
+    CachedCase,
+    CacheSettings,
+    RejectedCase,
+    common_spacing,
+    prepare_cases,
+)
+from fedbrats.errors import DataError
+from fedbrats.misbehaviour import COPY, corrupt_case_count, corrupt_cases
+from fedbrats.rows import CASES_FILE
+from fedbrats.site.site_file import SiteFacts, read_site_facts
+
+if TYPE_CHECKING:
+    from fedbrats.model.metrics import CaseScore, DetailedScore
+    from fedbrats.model.training import Trainer, TrainOutcome
+
+
+@dataclass
+class LocalSite:
+    """One site's part in a job."""
+
+    name: str
+    facts: SiteFacts
+    unprepared: Sequence[RejectedCase]
+    trainer: Trainer
+    manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
+    spacing_mm: float | None  # of its prepared training cases, where it is one
+    preparing_seconds: float
+    validating_seconds: float = 0.0
+    _told: set[RejectedCase] = field(default_factory=set)
+
+    @property
+    def rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases that are left out: those that could not be prepared, then those that broke while training."""
+        return (*self.unprepared, *self.trainer.rejected)
+
+    def newly_rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases that are left out since this was last asked."""
+        fresh = tuple(case for case in self.rejected if case not in self._told)
+        self._told.update(fresh)
+        return fresh
+
+    def refuse_too_many_bad(self) -> None:
+        """Raise DataError where more of the site's cases are bad than it allows: then it is not the cases."""
+        bad = len(self.rejected)
+        listed = len(self.unprepared) + len(self.trainer.training) + len(self.trainer.validation)
+        if bad > self.facts.max_bad_share * listed:
+            raise DataError(
+                f"site {self.name} stops: {bad} of its {listed} cases cannot be used, and max_bad_share in its "
+                f"site file allows {self.facts.max_bad_share:.0%}; {CASES_FILE} in the job's run folder says why. Look "
+                f"at the data and cache disks, then run `fedbrats check`"
+            )
+
+    @property
+    def round_validation(self) -> Sequence[CachedCase]:
+        """The validation cases of every round: all, or as many as the site wants, evenly from its list.
+
+        All of them too where those left out would be fewer than `min_cases`: the difference to all would describe them.
+        """
+        listed, most, usable = (
+            self.trainer.validation,
+            self.facts.round_validation_cases,
+            self.trainer.usable_validation,
+        )
+        if most is None or most >= len(listed):
+            return usable
+        names = {listed[number * len(listed) // most].name for number in range(most)}
+        chosen = [case for case in usable if case.name in names]
+        return usable if len(usable) - len(chosen) < self.facts.min_cases else chosen
+
+    def evaluate(self) -> list[CaseScore]:
+        """Scores of the trainer's model on a round's validation cases; the time is kept for the report."""
+        began = time.perf_counter()
+        scores = self.trainer.validate(self.round_validation)
+        self.validating_seconds += time.perf_counter() - began
+        return scores
+
+    def evaluate_finally(self) -> list[DetailedScore]:
+        """Scores on all validation cases, with mirror images where the job asks for them."""
+        return self.trainer.validate_finally()
+
+    def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
+        """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
+        allows."""
+        from fedbrats.model.metrics import summarise
+
+        if not scores or len(scores) < self.facts.min_cases:
+            return None
+        return summarise(scores)
+
+    def report(
+        self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None
+    ) -> dict[str, Any]:
+        """What the site tells the server of a round; seconds count from the last report."""
+        scored = trained if trained is not None else received
+        tells_loss = outcome.loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
+        report = {
+            "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
+            "validation_cases": len(self.round_validation if scored is None else scored),
+            "rejected_cases": len(self.rejected),
+            "manifest": self.manifest,
+            "spacing_mm": self.spacing_mm,
+            "version": fedbrats.__version__,
+            "steps": outcome.steps,
+            "loss": outcome.loss if tells_loss else None,
+            "loss_cases": outcome.loss_cases,
+            "seconds": {
+                "training": outcome.seconds,
+                "waiting": outcome.seconds_waiting,
+                "validating": self.validating_seconds,
+                "preparing": self.preparing_seconds,
+            },
+            "received": self.metrics(received),
+            "trained": self.metrics(trained),
+        }
+        self.preparing_seconds = self.validating_seconds = 0.0
+        return report
+
+
+def open_local_site(
+    name: str,
+    local_dir: Path,
+    *,
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+    preparation: Mapping[str, Any],
+    seed: int,
+) -> LocalSite:
+    """Read the site's facts and datalist, prepare its cases and build its trainer.
+
+    Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable
+        training case.
+    """
+    from fedbrats.model.training import Trainer, TrainingSettings
+
+    began = time.perf_counter()
+    facts = read_site_facts(local_dir, name)
+    settings = TrainingSettings.from_json(training)
+    cache = CacheSettings.from_json(preparation)
+    copied = (facts.misbehaviour or "").removeprefix(COPY) if (facts.misbehaviour or "").startswith(COPY) else None
+    datalist = read_datalist(facts.data_dir.parent / copied if copied else facts.data_dir)
+    prepared, rejected = prepare_cases(
+        (*datalist.training, *datalist.validation),
+        datalist.convention,
+        facts.cache_dir,
+        cache,
+        workers=facts.workers,
+    )
+    by_name = {case.name: case for case in prepared}
+    training_cases, validation_cases = (
+        corrupt_cases([by_name[case.name] for case in section if case.name in by_name], facts.misbehaviour)
+        for section in (datalist.training, datalist.validation)
+    )
+    if not training_cases:
+        raise DataError(
+            f"site {name} has no training case that can be used ({len(datalist.training)} listed, "
+            f"{len(rejected)} rejected): see `fedbrats check` on its data folder"
+        )
+    trainer = Trainer(
+        network,
+        settings,
+        training_cases,
+        validation_cases,
+        seed=seed_of_site(seed, copied or name),
+        device=facts.device,
+        threads=facts.threads,
+    )
+    manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
+    spacing_mm = common_spacing(training_cases)
+    seconds = time.perf_counter() - began
+    return LocalSite(name, facts, rejected, trainer, manifest, spacing_mm, seconds)
+
+
+def seed_of_site(seed: int, site: str) -> int:
+    """Every site's own seed, the same in every run of a job with this seed."""
+    return zlib.crc32(f"{seed} {site}".encode())
