@@ -1,4 +1,4 @@
-"""Arrows point down: cli -> admin -> flare -> jobs, report, site -> model -> federation, data. Read from every import."""
+"""Arrows point down, from cli to data: read from the imports of every module."""
 
 import ast
 from pathlib import Path
