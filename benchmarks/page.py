@@ -1,4 +1,4 @@
-"""Make docs/performance.md from the results files.
+"""Make docs/results/performance.md from the results files.
 
 python benchmarks/page.py
 """
@@ -14,14 +14,14 @@ from typing import Any
 from fedbrats.report.markdown import markdown_table
 
 HERE = Path(__file__).parent
-RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "performance.md"
+RESULTS, PAGE = HERE / "results", HERE.parent / "docs" / "results" / "performance.md"
 NOTES = HERE / "notes.md"  # what no number says: profiles, floors, what was tried
 
 
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=PAGE, help="(default: docs/performance.md)")
+    parser.add_argument("--out", type=Path, default=PAGE, help="(default: docs/results/performance.md)")
     args = parser.parse_args()
     parts = [INTRODUCTION]
     for name, (title, about, tables) in SECTIONS.items():

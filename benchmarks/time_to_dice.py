@@ -13,7 +13,7 @@ time (validation is not counted), one after the other, with two threads; the oth
     dynunet     MONAI DynUNet, five levels
 
 The last two are trained as the yardstick of the data was: whole volumes, Adam 1e-3, Dice + BCE, mirror images. Ours are
-tuned (docs/tuning.md) and the others are not: this compares what one gets, not what networks can do.
+tuned (docs/results/tuning.md) and the others are not: this compares what one gets, not what networks can do.
 """
 
 from __future__ import annotations

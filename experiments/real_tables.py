@@ -1,4 +1,4 @@
-"""Make docs/results.md and its pictures from the results files.
+"""Make docs/results/results.md and its pictures from the results files.
 
 python experiments/real_tables.py
 """
@@ -14,7 +14,7 @@ from typing import Any
 from fedbrats.report.markdown import markdown_table
 
 HERE, RUNS = Path(__file__).parent, "runs.jsonl"
-RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
+RESULTS, DOCS = HERE / "results", HERE.parent / "docs" / "results"
 OTHERS = {"fedavg": "FedAvg", "local_only": "each site alone", "centralised": "centralised"}
 WEIGHTS, CURVES = "bad-site-weights.svg", "training-curves.svg"
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Write the page and its pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="(default: experiments/results)")
-    parser.add_argument("--out", type=Path, default=DOCS / "results.md", help="(default: docs/results.md)")
+    parser.add_argument("--out", type=Path, default=DOCS / "results.md", help="(default: docs/results/results.md)")
     args = parser.parse_args()
     summary = json.loads((args.results / "summary.json").read_text())
     tested = max(row["patients"] for row in summary["rows"])

@@ -2,7 +2,7 @@
 
     python experiments/simulated.py [--seeds 10] [--out experiments/results/simulated.json]
 
-Writes the rows as JSON and prints the tables of docs/contribution.md.
+Writes the rows as JSON and prints the tables of docs/reference/contribution.md.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 pytestmark = pytest.mark.end_to_end
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "guide" / "tutorial.ipynb"
 
 
 @pytest.fixture(scope="module")

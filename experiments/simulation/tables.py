@@ -1,4 +1,4 @@
-"""The tables of docs/contribution.md, made from the rows of experiments/results/simulated.json."""
+"""The tables of docs/reference/contribution.md, made from the rows of experiments/results/simulated.json."""
 
 from __future__ import annotations
 

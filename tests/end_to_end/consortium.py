@@ -121,7 +121,7 @@ def start_kit(kit: Path, inside: str | None = None) -> None:
     inside: a network namespace.
     """
     host = ["ip", "netns", "exec", inside] if inside else []
-    # A job that a hospital left ends when this is over; FLARE's own is a quarter of an hour (docs/deployment.md).
+    # A job that a hospital left ends when this is over; FLARE's own is 15 minutes (docs/reference/deployment.md).
     environment = {**participant_environment(), "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "20"}
     with (kit / "console.txt").open("ab") as log:
         subprocess.run(

@@ -1,4 +1,4 @@
-"""The claims of docs/contribution.md hold in fresh federations, and its tables are those of the committed results."""
+"""What docs/reference/contribution.md claims holds in fresh federations; its tables are those of the results."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ def test_layers_hold_the_vector() -> None:
 
 def test_the_tables_of_the_document_are_those_of_the_results() -> None:
     results = json.loads((ROOT / "experiments" / "results" / "simulated.json").read_text())
-    assert as_markdown(results) in (ROOT / "docs" / "contribution.md").read_text()
+    assert as_markdown(results) in (ROOT / "docs" / "reference" / "contribution.md").read_text()

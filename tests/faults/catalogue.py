@@ -1,8 +1,8 @@
-"""Every fault test says what it breaks and what comes of it; docs/reliability.md is the table of what was shown.
+"""Every fault test says what it breaks and what comes of it; docs/reference/reliability.md has the table.
 
 example:
   python -m pytest tests/faults            # writes build/faults.json, a row a fault that was injected
-  python -m tests.faults.catalogue         # writes the table in docs/reliability.md from it
+  python -m tests.faults.catalogue         # writes the table in docs/reference/reliability.md from it
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 
 ROOT = Path(__file__).parents[2]
 FAULTS_FILE = ROOT / "build" / "faults.json"
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "reference" / "reliability.md"
 BEGIN, END = "<!-- faults: made by tests -->", "<!-- end of faults -->"
 SURVIVED, ENDED = "survived", "ended loudly"
 

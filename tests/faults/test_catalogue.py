@@ -1,4 +1,4 @@
-"""docs/reliability.md says of every fault test that runs here what it declares."""
+"""docs/reference/reliability.md says of every fault test that runs here what it declares."""
 
 import pytest
 

@@ -73,7 +73,7 @@ ARCHITECTURES = {
 PRESETS: dict[str, dict[str, Any]] = {
     # Strides before it widens: a step on 80x96x80 voxels takes 0.08 s of two cores, where networks with full-resolution
     # first stages take 0.4 to 3 s and are no better in the same number of steps. Groups of channels are normalised, not
-    # single ones: it learns faster (docs/tuning.md).
+    # single ones: it learns faster (docs/results/tuning.md).
     "fast": {
         "architecture": "unet",
         "channels": [16, 32, 64, 128, 128],

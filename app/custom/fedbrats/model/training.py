@@ -62,7 +62,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Every number of the training that people tune, with defaults measured on real cases at 2 mm (docs/tuning.md).
+    """Every number of the training that people tune; defaults measured on real cases at 2 mm (docs/results/tuning.md).
 
     patch_size: sides of a training patch in voxels; null takes whole volumes. The default is for 2 mm: patches cost a
         quarter of whole volumes, and keep a network from learning how large a tumour of this site's usually is. A patch

@@ -1,7 +1,8 @@
 """The Contribution Factor: how much each hospital's update counts, from its cases, its usefulness and its stability.
 
-`weigh` is one round of it, a pure function from updates and memory to weights and memory. docs/contribution.md states
-the definition in words, shows what it does with bad hospitals, and says what it cannot see.
+`weigh` is one round of it, a pure function from updates and memory to weights and memory.
+docs/reference/contribution.md states the definition in words, shows what it does with bad hospitals, and says what it
+cannot see.
 """
 
 from __future__ import annotations

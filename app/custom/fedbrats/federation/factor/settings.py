@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FactorSettings:
-    """The constants of docs/contribution.md; the defaults are those that its simulations were run with."""
+    """The constants of docs/reference/contribution.md; the defaults are those that its simulations were run with."""
 
     clip_multiple: float = 2.0  # an update longer than this many median lengths is shortened to them
     copy_threshold: float = 0.98  # updates with a higher cosine are copies ...

@@ -53,7 +53,7 @@ class TrimmedMean(GatedAggregator):
 
 
 class ContributionFactor(GatedAggregator):
-    """Weights by cases, usefulness and stability, with a memory of every site; docs/contribution.md defines it.
+    """Weights by cases, usefulness and stability, with a memory of every site (docs/reference/contribution.md).
 
     The memory goes through FLARE's persist hooks, which the controller calls: it stands in the server's state with the
     model that belongs to it.
