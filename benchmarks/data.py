@@ -38,7 +38,8 @@ from fedbrats.data.cases.case import MODALITIES, Case, find_cases
 from fedbrats.data.check.checks import examine_case
 from fedbrats.data.check.segmentations import settle_convention
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
-from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training import Trainer
 
 SPACING_MM = 2.0
 SEED = 0

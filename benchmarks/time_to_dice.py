@@ -40,7 +40,8 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import DataError
 from fedbrats.model.central import SiteCases, read_site
 from fedbrats.model.metrics import summarise
-from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training import Trainer
 
 LEVELS = (0.45, 0.60, 0.65)
 THREADS = 2

@@ -11,7 +11,7 @@ from fedbrats.cli.main import main
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.jobs.plan import read_plan
 from fedbrats.model.network import SegmentationNetwork
-from fedbrats.model.training import TrainingSettings
+from fedbrats.model.settings import TrainingSettings
 from fedbrats.rows import learning_curve, read_rows, summarise_rows
 
 QUICK = ["--set", "network=tiny", "--set", "spacing_mm=8.0", "--threads", "1", "--device", "cpu"]

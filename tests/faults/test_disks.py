@@ -16,7 +16,8 @@ from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
 from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
-from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training import Trainer
 from fedbrats.site.personal import load_personal
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.disks import small_disk

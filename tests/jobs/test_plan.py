@@ -17,7 +17,7 @@ from fedbrats.jobs.plan import (
     check_settings,
     read_plan,
 )
-from fedbrats.model.training import TrainingSettings
+from fedbrats.model.settings import TrainingSettings
 
 
 def test_a_job_without_one_federated_round_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedbrats.model.central import SiteCases, pooled_trainer, train_centrally
-from fedbrats.model.training import TrainingSettings
+from fedbrats.model.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(local_steps=1, rotation_degrees=0, scaling=0, final_flips=False)
 

@@ -8,7 +8,8 @@ import pytest
 
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.metrics import summarise
-from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training import Trainer
 
 NETWORK = {"preset": "tiny", "seed": 0}
 SETTINGS = TrainingSettings(local_steps=4, learning_rate=1e-2, rotation_degrees=0, scaling=0)

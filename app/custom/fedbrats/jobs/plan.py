@@ -14,7 +14,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.federation.compression import NONE, check_kind
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
-from fedbrats.model.training import TrainingSettings
+from fedbrats.model.settings import TrainingSettings
 
 LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
     "num_rounds": (1, 10**6),

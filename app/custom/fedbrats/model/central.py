@@ -16,7 +16,8 @@ from fedbrats.data.prepare.cache import (
     prepare_cases,
 )
 from fedbrats.model.metrics import CaseScore, summarise
-from fedbrats.model.training import Trainer, TrainingSettings
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training import Trainer
 from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows
 
 Rows = list[dict[str, Any]]

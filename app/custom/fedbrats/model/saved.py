@@ -22,7 +22,7 @@ import torch
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
-from fedbrats.model.training import TrainingSettings
+from fedbrats.model.settings import TrainingSettings
 
 SUMMARY_FILE = "summary.json"
 SHARED_WHOLE = "none"  # the personal set of a job without personal weights

@@ -146,7 +146,8 @@ def open_local_site(
     Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable
         training case.
     """
-    from fedbrats.model.training import Trainer, TrainingSettings
+    from fedbrats.model.settings import TrainingSettings
+    from fedbrats.model.training import Trainer
 
     began = time.perf_counter()
     facts = read_site_facts(local_dir, name)

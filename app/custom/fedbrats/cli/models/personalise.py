@@ -26,7 +26,7 @@ from fedbrats.errors import ConfigurationError, DataError
 if TYPE_CHECKING:
     from fedbrats.jobs.plan import TrainingPlan
     from fedbrats.model.saved import SavedModel
-    from fedbrats.model.training import TrainingSettings
+    from fedbrats.model.settings import TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +114,7 @@ def _personal_names(model: SavedModel, personal: str) -> tuple[str, ...]:
 
 def _settings_of(model: SavedModel, plan: TrainingPlan, changes: Mapping[str, Any]) -> TrainingSettings:
     """The settings that the model was trained with, where it says them, with `changes` over them."""
-    from fedbrats.model.training import TrainingSettings
+    from fedbrats.model.settings import TrainingSettings
 
     own = {
         **asdict(plan.training),

@@ -70,7 +70,7 @@ class SegmentationExecutor(Executor):
         network, seed: the preset of the network and the seed of its first weights, as the server builds it.
         personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
-        training: the settings of `fedbrats.model.training.TrainingSettings`.
+        training: the settings of `fedbrats.model.settings.TrainingSettings`.
         preparation: the settings of `fedbrats.data.prepare.cache.CacheSettings`.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
