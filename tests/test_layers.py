@@ -21,6 +21,8 @@ FOREIGN = {
     "federation": ("nvflare", "torch", "monai"),
     "data": ("nvflare",),
 }
+# Inside FLARE's processes: the server's and a site's meet in flare/protocol.py alone.
+APART = {("flare", "server"): "fedbrats.flare.site", ("flare", "site"): "fedbrats.flare.server"}
 MOST_FILES = 15
 
 
@@ -64,6 +66,12 @@ def test_arrows_point_down(path):
         if name == forbidden or name.startswith(forbidden + ".")
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_server_and_site_meet_in_the_protocol_alone(path):
+    other = APART.get(path.relative_to(ROOT).parts[:2])
+    assert not {name for name in imports_of(path) if other and (name == other or name.startswith(other + "."))}
 
 
 def test_no_room_has_more_files_than_a_reader_takes_in_at_once():

@@ -12,7 +12,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 
-from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.site.executor import SegmentationExecutor
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER

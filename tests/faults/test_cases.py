@@ -15,7 +15,7 @@ from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_constant import ReturnCode
 
 from fedbrats.data.prepare.cache import CachedCase
-from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.site import Site
 

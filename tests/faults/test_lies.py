@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from nvflare.apis.dxo import MetaKey, from_shareable
 
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.aggregators import WeightedFedAvg
-from fedbrats.flare.server.recorder import REPORT_KEY
 from fedbrats.rows import summarise_rows
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.test_controller import FIRST, SECOND, same

@@ -16,8 +16,8 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
-from fedbrats.flare.server.recorder import REPORT_KEY
 from fedbrats.model.network import SegmentationNetwork
 
 JOB_ID = "job-1"

@@ -27,9 +27,10 @@ from nvflare.app_common.shareablegenerators.full_model_shareable_generator impor
 from nvflare.app_common.widgets.intime_model_selector import IntimeModelSelector
 from nvflare.app_opt.pt.file_model_persistor import PTFileModelPersistor
 
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.aggregators import ContributionFactor
-from fedbrats.flare.server.recorder import REPORT_KEY, Recorder
-from fedbrats.flare.server.workflow import PatientScatterAndGather
+from fedbrats.flare.server.recorder import Recorder
+from fedbrats.flare.server.workflow import QuorumScatterAndGather
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from tests.flare.conftest import Room
@@ -126,7 +127,7 @@ class Server:
         meta: dict[str, Any] | None = None,
         **controller: Any,
     ):
-        self.controller = PatientScatterAndGather(
+        self.controller = QuorumScatterAndGather(
             participation={**QUICK, **(participation or {})},
             num_rounds=rounds,
             task_check_period=POLL_S,

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.federation.leave_one_out import leave_out, own_weight
+from fedbrats.flare.protocol import FEDCE_WEIGHTS
 from fedbrats.flare.server.aggregators import (
     ContributionFactor,
     CoordinateMedian,
     TrimmedMean,
     WeightedFedAvg,
 )
-from fedbrats.flare.server.fedce import (
-    WEIGHTS_META,
-    FedCE,
-    leave_out,
-    own_weight,
-)
+from fedbrats.flare.server.fedce import FedCE
 
 AGGREGATORS = [WeightedFedAvg, CoordinateMedian, TrimmedMean, ContributionFactor, FedCE]
 
@@ -267,7 +264,7 @@ def test_fedce_sends_its_weights_and_rewards_the_minus_score(new_federation):
             for site, score in (("a", 0.9), ("b", 0.1), ("c", 0.1))
         }
         _, result = federation.round(round_number, answers)
-    weights = result.get_meta_prop(WEIGHTS_META)
+    weights = result.get_meta_prop(FEDCE_WEIGHTS)
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["a"] == max(weights.values())
     assert own_weight(weights, "a") == weights["a"]

@@ -14,7 +14,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import ConfigurationError, UpdateError
-from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.site.executor import SegmentationExecutor
 from fedbrats.flare.site.filters import KeepShared
 from fedbrats.model.network import SegmentationNetwork

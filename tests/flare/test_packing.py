@@ -7,7 +7,8 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 
 from fedbrats.errors import UpdateError
-from fedbrats.flare.packing import TRAVELLED, Compress, Decompress
+from fedbrats.flare.packing import Compress, Decompress
+from fedbrats.flare.protocol import TRAVELLED
 from fedbrats.model.network import SegmentationNetwork
 
 

@@ -8,8 +8,8 @@ from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.shareable import Shareable
 
 from fedbrats.federation import gates
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.aggregators import WeightedFedAvg
-from fedbrats.flare.server.recorder import REPORT_KEY
 
 REGISTER = {"honest": 10, "bad": 10}
 ROUND = 3

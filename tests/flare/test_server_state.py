@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import DataError
 from fedbrats.flare.server.state import (
     Model,
     ServerState,
-    check_job_ids,
     load_state,
     save_state,
 )
@@ -104,14 +103,3 @@ def test_a_state_that_cannot_be_read_is_named_and_the_round_before_is_taken(tmp_
 
 def test_no_state_is_none(tmp_path):
     assert load_state(tmp_path / "nowhere") == (None, [])
-
-
-@pytest.mark.parametrize("ids", [["../../etc"], ["job"], "job", [JOB, 3], {"a": 1}, [JOB.upper()]])
-def test_a_job_can_only_name_jobs(ids):
-    with pytest.raises(ConfigurationError, match="list of job ids"):
-        check_job_ids(ids)
-
-
-def test_job_ids_are_taken_newest_first():
-    assert check_job_ids([JOB]) == (JOB,)
-    assert check_job_ids(None) == ()

@@ -12,8 +12,9 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 from fedbrats.federation.sharing import split_names
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.aggregators import WeightedFedAvg
-from fedbrats.flare.server.recorder import REPORT_KEY, Recorder
+from fedbrats.flare.server.recorder import Recorder
 from fedbrats.flare.site.filters import KeepShared
 from tests.flare.conftest import Federation
 from tests.generated.asking import GENERATED, attempt, within

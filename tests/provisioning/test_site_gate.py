@@ -13,7 +13,7 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.errors import FedbratsError, UpdateError
 from fedbrats.flare.kit.site_gate import SiteGate, names_in
-from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.site.personal import save_personal
 
 JOB = "a-job"

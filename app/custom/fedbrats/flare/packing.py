@@ -26,11 +26,14 @@ from fedbrats.federation.compression import (
     unpack,
     unpack_parts,
 )
+from fedbrats.flare.protocol import (
+    PACKED_CODES,
+    PACKED_KIND,
+    PACKED_NAMES,
+    PACKED_SCALES,
+    TRAVELLED,
+)
 from fedbrats.model.network import SegmentationNetwork
-
-TRAVELLED = "fedbrats_bytes"  # in the meta of what was unpacked: how many bytes of arrays came
-_KIND, _NAMES = "fedbrats_compression", "fedbrats_names"  # in the meta of what is packed
-_CODES, _SCALES = "codes", "scales"
 
 
 class Compress(Filter):
@@ -55,9 +58,9 @@ class Compress(Filter):
             packed = self._feedback.pack(dxo.data, shareable.get_header(AppConstants.CURRENT_ROUND))
         else:
             packed = pack(dxo.data, self._kind)
-        dxo.data = {_CODES: packed.codes, _SCALES: packed.scales}
-        dxo.set_meta_prop(_KIND, self._kind)
-        dxo.set_meta_prop(_NAMES, list(packed.names))
+        dxo.data = {PACKED_CODES: packed.codes, PACKED_SCALES: packed.scales}
+        dxo.set_meta_prop(PACKED_KIND, self._kind)
+        dxo.set_meta_prop(PACKED_NAMES, list(packed.names))
         return dxo.update_shareable(shareable)
 
 
@@ -80,12 +83,12 @@ class Decompress(Filter):
         dxo = _read(shareable) if self._kind != NONE else None
         if dxo is None or not dxo.data:
             return shareable
-        names = dxo.get_meta_prop(_NAMES)
-        if dxo.get_meta_prop(_KIND) != self._kind or not isinstance(names, list):
+        names = dxo.get_meta_prop(PACKED_NAMES)
+        if dxo.get_meta_prop(PACKED_KIND) != self._kind or not isinstance(names, list):
             raise UpdateError(f"what arrived is not compressed as {self._kind}")
-        packed = unpack_parts(dxo.data.get(_CODES), dxo.data.get(_SCALES), names)
+        packed = unpack_parts(dxo.data.get(PACKED_CODES), dxo.data.get(PACKED_SCALES), names)
         dxo.data = unpack(packed, self._shapes, self._kind)
-        dxo.meta = {key: value for key, value in dxo.meta.items() if key not in (_KIND, _NAMES)}
+        dxo.meta = {key: value for key, value in dxo.meta.items() if key not in (PACKED_KIND, PACKED_NAMES)}
         dxo.set_meta_prop(TRAVELLED, packed.nbytes)
         return dxo.update_shareable(shareable)
 

@@ -1,4 +1,7 @@
-"""What a site may say of itself: known entries of known types, for a row is no place for what a site thinks up."""
+"""What travels between site and server beside FLARE's own: every key and stage, and what a site may say of itself.
+
+A report has known entries of known types, for a row is no place for what a site thinks up.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,22 @@ from numbers import Integral, Real
 from typing import Any
 
 from fedbrats.rows import REGIONS_AND_MEAN
+
+# Keys in the meta of a DXO
+REPORT_KEY = "fedbrats"  # site to server: the site's report of a round
+TRAVELLED = "fedbrats_bytes"  # of what was unpacked: how many bytes of arrays came
+PACKED_KIND, PACKED_NAMES = "fedbrats_compression", "fedbrats_names"  # of what is packed
+MODEL_NAME = "model"  # server to site, of a task of the job `evaluate`: which model of the job to evaluate
+FEDCE_WEIGHTS = "fedce_coef"  # server to site, of FLARE's FedCE: what each site counted for in the model
+VALIDATION_DICE = "val_dice"  # in MetaKey.INITIAL_METRICS, for FLARE's IntimeModelSelector
+
+PACKED_CODES, PACKED_SCALES = "codes", "scales"  # what is packed, in the data of a DXO
+CURVES_EVENT = "analytix_log_stats"  # site to server, under FLARE's prefix `fed.`: the scalars of a round
+
+# The header MODEL_OWNER of a task names the model to evaluate.
+FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
+STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}  # as rows name them
+FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
 KEPT, STORED, FRESH = "kept", "stored", "fresh"  # what a site's round begins with: see SegmentationExecutor
 FITTED = "fitted"  # the round began with a model that the site had already fitted to its own cases

@@ -16,7 +16,7 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
-from fedbrats.flare.server.recorder import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.site.personal import stored_names
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 

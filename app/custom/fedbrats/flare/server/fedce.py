@@ -8,7 +8,7 @@ tells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_opt.pt.fedce import FedCEConstants, FedCEModelAggregator
 
 from fedbrats.federation.gates import Contribution
-from fedbrats.federation.updates import Update
+from fedbrats.flare.protocol import FEDCE_WEIGHTS
 from fedbrats.flare.server.aggregators import shares_of_cases
 from fedbrats.flare.server.gated_aggregator import Combined, GatedAggregator
 
-WEIGHTS_META = FedCEConstants.CONTRIBUTION_WEIGHTS
 MEMORY = ("_contribution_weights", "_cosine_means", "_cosine_counts")
 NEUTRAL_SCORE = 0.5  # before a site has a model of its own there is nothing to leave out
 
@@ -45,11 +44,11 @@ class FedCE(GatedAggregator):
             meta = {"client_name": each.site, FedCEConstants.MINUS_MODEL_SCORE: score}
             self._fedce.accept_model(FLModel(params_type=ParamsType.DIFF, params=dict(each.update), meta=meta))
         model = self._fedce.aggregate_model()
-        weights = {site: float(weight) for site, weight in model.meta[WEIGHTS_META].items()}
+        weights = {site: float(weight) for site, weight in model.meta[FEDCE_WEIGHTS].items()}
         priors = shares_of_cases(contributions)
         rows = [{"site": site, "prior": prior, "weight": weights[site]} for site, prior in priors.items()]
         update = {name: np.asarray(value, dtype=np.float32) for name, value in model.params.items()}
-        return Combined(update, rows, {WEIGHTS_META: weights})
+        return Combined(update, rows, {FEDCE_WEIGHTS: weights})
 
     def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
         """FLARE's hook: what FedCE remembers of every site, which FLARE 2.9.0 keeps in private attributes."""
@@ -59,17 +58,3 @@ class FedCE(GatedAggregator):
         """FLARE's hook: FedCE as it was."""
         for name in MEMORY:
             setattr(self._fedce, name, dict(state_data[name]))
-
-
-def leave_out(received: Update, own: Update, weight: float) -> dict[str, np.ndarray]:
-    """The minus model: the received model without this site's share of it, (global - w * own) / (1 - w).
-
-    `own` holds the site's weights after the previous round and `weight` what they counted for in it.
-    """
-    return {name: (value - weight * own[name]) / (1.0 - weight) for name, value in received.items()}
-
-
-def own_weight(meta: Mapping[str, Any] | None, site: str) -> float | None:
-    """This site's weight in the received model; None before FedCE has weighed it, and where it weighs everything."""
-    weight = (meta or {}).get(site)
-    return float(weight) if weight is not None and 0.0 <= float(weight) < 1.0 else None

@@ -23,8 +23,8 @@ from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
-from fedbrats.flare.protocol import read_count, read_report
-from fedbrats.flare.server.recorder import REPORT_KEY, fire_rows
+from fedbrats.flare.protocol import REPORT_KEY, read_count, read_report
+from fedbrats.flare.server.recorder import fire_rows
 from fedbrats.site.site_file import read_registered_cases
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted

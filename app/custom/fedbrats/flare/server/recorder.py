@@ -22,8 +22,7 @@ from nvflare.app_common.app_event_type import AppEventType
 import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.flare import garbage
-from fedbrats.flare.packing import TRAVELLED
-from fedbrats.flare.protocol import FRESH, read_evaluation, read_report
+from fedbrats.flare.protocol import FRESH, FROM_SERVER, REPORT_KEY, STAGES, TRAVELLED, read_evaluation, read_report
 from fedbrats.rows import (
     FINAL_ROUND,
     OWN_PERSONAL,
@@ -34,10 +33,6 @@ from fedbrats.rows import (
 )
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
-REPORT_KEY = "fedbrats"  # where a site's report stands in the meta of its answer
-FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"
-STAGES = {FINAL_MODEL: "final", BEST_MODEL: "best"}
-FROM_SERVER = "SRV_"  # before the name of a model that FLARE's evaluation has from the server
 
 
 def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,11 +21,10 @@ from typing import Any
 import numpy as np
 
 from fedbrats.atomic import write_bytes_atomic
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import DataError
 
 KEPT_ROUNDS = 2
 ROWS_COPY = "kept_rows.jsonl"  # not the name of a recorder's own file, which is looked for by its name
-JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Weights = dict[str, np.ndarray]
 
 
@@ -63,14 +61,6 @@ class ServerState:
     def read_rows(self) -> list[dict[str, Any]]:
         """The rows up to this round."""
         return [json.loads(line) for line in self.rows.splitlines()]
-
-
-def check_job_ids(ids: Any) -> tuple[str, ...]:
-    """The jobs that a job goes on from, newest first. Raises: ConfigurationError for anything but FLARE's job ids."""
-    ids = ids or []
-    if not isinstance(ids, list) or not all(isinstance(each, str) and JOB_ID.fullmatch(each) for each in ids):
-        raise ConfigurationError(f"resume must be a list of job ids, as `fedbrats submit --resume` writes, not {ids!r}")
-    return tuple(ids)
 
 
 def save_state(folder: Path, state: ServerState, rows: Path) -> Path:

@@ -25,22 +25,17 @@ from nvflare.app_common.workflows.scatter_and_gather import ScatterAndGather
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
-from fedbrats.flare.protocol import FITTED, read_report
+from fedbrats.flare.protocol import FITTED, REPORT_KEY, VALIDATION_DICE, read_report
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.server.optimiser import read_optimiser, set_network, set_optimiser
-from fedbrats.flare.server.recorder import (
-    REPORT_KEY,
-    fire_rows,
-    read_answer,
-    rows_path,
-)
+from fedbrats.flare.server.recorder import fire_rows, read_answer, rows_path
 from fedbrats.flare.server.state import (
     Model,
     ServerState,
-    check_job_ids,
     load_state,
     save_state,
 )
+from fedbrats.jobs.resume import check_job_ids
 from fedbrats.settings import read_settings
 from fedbrats.site.site_file import read_state_dir
 
@@ -48,7 +43,7 @@ MEET_S = 5.0  # how often the job asks the server's own process which sites take
 MEASURED_ROUNDS = 5  # a site is as slow as in the slowest of its last rounds
 
 
-class PatientScatterAndGather(ScatterAndGather):
+class QuorumScatterAndGather(ScatterAndGather):
     """Scatter and gather as FLARE's, except in what becomes of a round that goes wrong.
 
     - A round ends when every site has answered, or at a deadline that follows from the sites' measured speeds; before
@@ -418,7 +413,7 @@ class PatientScatterAndGather(ScatterAndGather):
                 continue
             answer.meta.pop(MetaKey.INITIAL_METRICS, None)
             if dice is not None and weight > 0:
-                answer.set_meta_prop(MetaKey.INITIAL_METRICS, {"val_dice": dice})
+                answer.set_meta_prop(MetaKey.INITIAL_METRICS, {VALIDATION_DICE: dice})
                 answer.set_meta_prop(MetaKey.NUM_STEPS_CURRENT_ROUND, weight)
             answer.update_shareable(shareable)
 

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from nvflare.apis.dxo import DXO, DataKind, from_shareable
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
-from nvflare.app_common.abstract.model_locator import ModelLocator
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import DataError
 from fedbrats.federation.sharing import merge, split_names
+from fedbrats.flare.job_folder import models_folder
+from fedbrats.flare.protocol import MODEL_NAME
 from fedbrats.flare.site.executor import SegmentationExecutor
-from fedbrats.jobs.models import (
-    MODELS_FOLDER,
-    JobModel,
-    model_names,
-    read_job_model,
-)
+from fedbrats.jobs.models import JobModel, model_names, read_job_model
 from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, case_rows
 from fedbrats.site.local_site import LocalSite
 from fedbrats.site.personal import load_personal
-
-MODEL_META = "model"  # in a task: the name of the model to evaluate
-
-
-class JobModels(ModelLocator):
-    """Tells CrossSiteModelEval which models the job holds.
-
-    A task says a model's name and no weights: sites have them from the signed job, and the server cannot change them.
-    """
-
-    def get_model_names(self, fl_ctx: FLContext) -> list[str]:
-        """The models in the job."""
-        return model_names(models_folder(fl_ctx))
-
-    def locate_model(self, model_name: str, fl_ctx: FLContext) -> DXO:
-        """What a site needs to know of a model."""
-        return DXO(DataKind.WEIGHTS, data={}, meta={MODEL_META: model_name})
 
 
 class CrossSiteExecutor(SegmentationExecutor):
@@ -64,7 +42,7 @@ class CrossSiteExecutor(SegmentationExecutor):
     def _evaluate(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """The metrics of one model here; personal weights in the task are another site's, to be tried."""
         task = from_shareable(shareable)
-        model = read_job_model(models_folder(fl_ctx), str(task.get_meta_prop(MODEL_META)))
+        model = read_job_model(models_folder(fl_ctx), str(task.get_meta_prop(MODEL_NAME)))
         shared, personal = self._split(site, model)
         own = task.data or (self._personal_part(site, model) if personal else {})
         site.trainer.set_weights(merge({name: model.weights[name] for name in shared}, own, model.weights))
@@ -86,7 +64,7 @@ class CrossSiteExecutor(SegmentationExecutor):
             folder = models_folder(fl_ctx)
             models = {name: read_job_model(folder, name) for name in model_names(folder)}
             parts = {
-                name: DXO(DataKind.WEIGHTS, data=self._personal_part(site, model), meta={MODEL_META: name})
+                name: DXO(DataKind.WEIGHTS, data=self._personal_part(site, model), meta={MODEL_NAME: name})
                 for name, model in models.items()
                 if self._split(site, model)[1]
             }
@@ -109,9 +87,3 @@ class CrossSiteExecutor(SegmentationExecutor):
                 f"model cannot be evaluated here; fit it to this site first (`fedbrats personalise`)"
             )
         return mine
-
-
-def models_folder(fl_ctx: FLContext) -> Path:
-    """Where this participant has the models of the running job."""
-    app = fl_ctx.get_engine().get_workspace().get_app_dir(fl_ctx.get_job_id())
-    return Path(app) / MODELS_FOLDER

@@ -21,6 +21,7 @@ from nvflare.app_common.app_constant import AppConstants
 import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.errors import DataError, FedbratsError, UpdateError
+from fedbrats.federation.leave_one_out import leave_out, own_weight
 from fedbrats.federation.sharing import (
     keep_personal,
     merge,
@@ -30,16 +31,19 @@ from fedbrats.federation.sharing import (
 )
 from fedbrats.federation.updates import difference
 from fedbrats.flare import garbage
-from fedbrats.flare.packing import TRAVELLED
 from fedbrats.flare.protocol import (
+    CURVES_EVENT,
+    FEDCE_WEIGHTS,
     FITTED,
     FRESH,
     KEPT,
+    REPORT_KEY,
+    STAGES,
     STORED,
+    TRAVELLED,
+    VALIDATION_DICE,
 )
-from fedbrats.flare.server.fedce import WEIGHTS_META, leave_out, own_weight
-from fedbrats.flare.server.recorder import REPORT_KEY, STAGES
-from fedbrats.flare.server.state import check_job_ids
+from fedbrats.jobs.resume import check_job_ids
 from fedbrats.misbehaviour import corrupt_update
 from fedbrats.rows import (
     CASES_FILE,
@@ -183,7 +187,7 @@ class SegmentationExecutor(Executor):
         self._stream(fl_ctx, round_number, report)
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
         if report["received"] and not report[FITTED]:  # the server chooses its best model by it
-            meta[MetaKey.INITIAL_METRICS] = {"val_dice": report["received"]["dice"]["mean"]}
+            meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report["received"]["dice"]["mean"]}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
         garbage.collect()
         answer = DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
@@ -207,7 +211,7 @@ class SegmentationExecutor(Executor):
 
     def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:
         """1 - Dice of the received model without this site's share; None where there is no share yet to leave out."""
-        weight = own_weight(task.get_meta_prop(WEIGHTS_META), site.name)
+        weight = own_weight(task.get_meta_prop(FEDCE_WEIGHTS), site.name)
         if weight is None or self._last_trained is None:
             return None
         site.trainer.set_weights(leave_out(received, self._last_trained, weight))
@@ -290,4 +294,4 @@ class SegmentationExecutor(Executor):
                 scalars[f"dice_{stage}_{region}"] = dice
         for tag, value in scalars.items():
             dxo = create_analytic_dxo(tag, float(value), AnalyticsDataType.SCALAR, global_step=round_number)
-            send_analytic_dxo(self, dxo, fl_ctx, event_type="analytix_log_stats")
+            send_analytic_dxo(self, dxo, fl_ctx, event_type=CURVES_EVENT)
