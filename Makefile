@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint jobs provision clean
+.PHONY: help install demo test test-long lint docs pages jobs provision clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ install: $(INSTALLED)  ## install fedbrats, with what its tests need, into .venv
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -32,6 +32,16 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## build the site of the documents into build/site, without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
+
+pages: $(INSTALLED)  ## make the generated parts of the documents anew: commands, rooms, performance, results
+	$(BIN)/python -m tests.pages.commands
+	$(BIN)/python -m tests.pages.rooms
+	$(BIN)/python benchmarks/page.py
+	$(BIN)/python experiments/real_tables.py
 
 jobs: $(INSTALLED)  ## build every job into build/jobs
 	$(BIN)/fedbrats job build

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parents[1]
+HOUSE = Path(__file__).parents[2]
 BENCHMARKS = sorted(path.name for path in (HOUSE / "benchmarks").glob("*.py") if path.stem not in ("record", "page"))
 
 

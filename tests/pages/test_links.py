@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parents[1]
-PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").rglob("*.md")), *sorted((HOUSE / "provisioning").rglob("*.md"))]
+HOUSE = Path(__file__).parents[2]
+PAGES = [
+    *sorted(HOUSE.glob("*.md")),
+    *sorted((HOUSE / "docs").rglob("*.md")),
+    *sorted((HOUSE / "provisioning").rglob("*.md")),
+]
 
 
 def anchors(page: Path) -> set[str]:

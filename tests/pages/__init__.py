@@ -1,0 +1,1 @@
+"""The documents: what makes their generated parts, and what holds them to the code."""
