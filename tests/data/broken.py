@@ -129,6 +129,14 @@ def _unplace(*roles: str) -> Callable[[Case], None]:
     return apply
 
 
+def _contradict(case: Case) -> None:
+    """Let pixdim say another size of a voxel than the affine does."""
+    path = case.files["t1ce"]
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[80:84] = np.array(1.25, "<f4").tobytes()
+    path.write_bytes(gzip.compress(content, compresslevel=1))
+
+
 def _fill_background(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.where(voxels == 0, 3, voxels)
 
@@ -168,6 +176,7 @@ BREAKAGES = {
     "unplaced": Breakage("unplaced", "t2", _unplace("t2")),
     "unplaced-segmentation": Breakage("unplaced", SEGMENTATION, _unplace(SEGMENTATION)),
     "unplaced-case": Breakage("unplaced", "t1", _unplace(*MODALITIES, SEGMENTATION)),
+    "contradiction": Breakage("contradictory-header", "t1ce", _contradict),
     "shape": Breakage("grid-mismatch", "t1", _rewriting("t1", lambda v: v[:, :, 1:])),
     "affine": Breakage("grid-mismatch", SEGMENTATION, _rewriting(SEGMENTATION, lambda v: v, shift_mm=5.0)),
     "nan": Breakage("not-finite", "flair", _rewriting("flair", _put(float("nan")))),

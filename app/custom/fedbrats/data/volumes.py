@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import struct
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedbrats.data.placement import Grid, check_edges, is_placed
+from fedbrats.data.nifti import read_nifti
+from fedbrats.data.placement import Grid, check_header, find_contradictions, is_placed
 from fedbrats.errors import DataError
 
-MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, zlib.error, struct.error)
+_NEAR_WHOLE, _MOST_NEAR_WHOLE = 1e-3, 0.1  # how far a label may be from a whole number, without and with a slope
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,8 @@ class Volume:
     voxels: NDArray[np.generic]  # in the type of the file, scaled if its header says so, with 0 as 0
     affine: NDArray[np.float64]  # (4, 4), voxel indices to mm
     is_placed: bool = True  # False: the file does not say where its voxels lie, and its affine is made up
+    step: float = 0.0  # between the values that the file can store; 0: it stores the numbers as they are
+    contradictions: tuple[str, ...] = ()  # what its header says twice and not alike
 
     @property
     def grid(self) -> Grid:
@@ -42,7 +41,21 @@ class Volume:
     @property
     def voxel_ml(self) -> float:
         """The volume of a voxel."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        return self.grid.voxel_ml
+
+    @property
+    def labels(self) -> NDArray[np.generic]:
+        """The voxels as whole numbers: those within a step of storage of one are that one.
+
+        A program that saves labels as fractions gives the file a slope, and 1 comes back as 1.00002. Values further
+        from a whole number stay as they are.
+        """
+        if self.voxels.dtype.kind != "f":
+            return self.voxels
+        voxels: NDArray[np.floating] = self.voxels  # type: ignore[assignment]
+        whole = np.round(voxels)
+        near = min(max(self.step, _NEAR_WHOLE), _MOST_NEAR_WHOLE)
+        return np.where(np.abs(voxels - whole) <= near, whole, voxels)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,35 +65,26 @@ class Volume:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read `path` to its last voxel, so that a truncated file is found here and not in the middle of a training.
+    """Read `path` to its last byte, so that a damaged file is found here and not in the middle of a training.
 
     Its header is believed in nothing: a file of some kilobytes may claim terabytes, or voxels as large as a house.
     Some programs write a volume with a fourth axis of length 1, which says nothing and is left out.
 
     Raises: DataError saying what is wrong with the file.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
     try:
-        image = nibabel.load(path)
-        affine = np.asarray(image.affine, dtype=np.float64)
-        _check_header(path, image, affine)
+        image = read_nifti(path)
+        check_header(path, image)
+        if image.get_data_dtype().kind not in "iuf":
+            raise DataError(f"{path} holds {image.get_data_dtype()} values, expected one real number a voxel")
         voxels = np.asanyarray(image.dataobj)
-        _restore_zeros(voxels, image.dataobj)
-        while voxels.ndim > 3 and voxels.shape[-1] == 1:
-            voxels = voxels[..., 0]
-        volume = Volume(voxels, affine, is_placed(image.header))
-    except FileNotFoundError:
-        raise DataError(f"{path} is not there") from None
     except MemoryError:
         raise DataError(f"{path} does not fit into memory, if it is as large as its header says") from None
-    except (*_UNREADABLE, HeaderDataError, ImageFileError) as error:
-        raise DataError(f"{path} cannot be read as NIfTI (truncated or damaged?): {_first_line(error)}") from None
-    if volume.voxels.dtype.kind not in "iuf":
-        raise DataError(f"{path} holds {volume.voxels.dtype} values, expected one real number a voxel")
-    return volume
+    _restore_zeros(voxels, image.dataobj)
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return Volume(voxels, affine, is_placed(image.header), _step_of(image.dataobj), find_contradictions(image))
 
 
 def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:
@@ -95,19 +99,7 @@ def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:
         voxels[(voxels <= half) & (voxels >= -half)] = 0
 
 
-def _check_header(path: Path, image: Any, affine: NDArray[np.float64]) -> None:
-    voxels = math.prod(int(side) for side in image.shape)
-    if not 0 < voxels <= MOST_VOXELS:
-        raise DataError(f"{path} says that it has {voxels} voxels, expected 1 to {MOST_VOXELS}")
-    if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise DataError(f"{path} has an affine that is not of numbers: it does not say where its voxels lie")
-    edges = check_edges(path, affine)
-    if abs(np.linalg.det(affine[:3, :3])) < 0.1 * math.prod(edges):
-        raise DataError(f"{path} has an affine whose axes fall together; convert the scan anew")
-    slope = getattr(image.dataobj, "slope", 1.0)
-    if not (math.isfinite(slope) and slope > 0):
-        raise DataError(f"{path} scales its intensities by {slope:g}, expected a positive number (scl_slope)")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _step_of(stored: Any) -> float:
+    """What one step of the stored whole numbers stands for; 0 where the file has no slope or stores fractions."""
+    slope = float(getattr(stored, "slope", 1.0))
+    return slope if slope != 1 and stored.dtype.kind in "iu" else 0.0

@@ -6,7 +6,7 @@ half a second of one core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,7 @@ def examine_case(case: Case) -> Examination:
         problems += found
         if not found:
             volumes[role] = volume
+    problems += list(_check_headers(case, volumes))
     placed = {role: volume for role, volume in volumes.items() if volume.is_placed}
     problems += _check_placement(case, [role for role in volumes if role not in placed])
     problems += list(_check_grids(case, placed)) or _check_appearance(case, placed)
@@ -101,7 +102,7 @@ def _read_labels(case: Case, segmentation: Volume | None) -> tuple[LabelVolumes 
     if segmentation is None or case.label is None:
         return None, []
     try:
-        labels = measure_labels(segmentation.voxels, segmentation.voxel_ml, case.label)
+        labels = measure_labels(segmentation.labels, segmentation.voxel_ml, case.label)
     except DataError as error:
         return None, [make_problem(case.name, case.label, "non-integer-labels", str(error))]
     if not labels:
@@ -114,6 +115,18 @@ def _check_placement(case: Case, unplaced: Sequence[str]) -> Iterator[Problem]:
     if unplaced:
         names = f"each of {', '.join(unplaced)}" if len(unplaced) > 1 else unplaced[0]
         yield make_problem(case.name, case.files[unplaced[0]], "unplaced", f"{names} {UNPLACED}")
+
+
+def _check_headers(case: Case, volumes: Mapping[str, Volume]) -> Iterator[Problem]:
+    """Each contradiction once a case, with the files that have it: one program wrote them all."""
+    having: dict[str, list[str]] = {}
+    for role, volume in volumes.items():
+        for text in volume.contradictions:
+            having.setdefault(text, []).append(role)
+    for text, roles in having.items():
+        yield make_problem(
+            case.name, case.files[roles[0]], "contradictory-header", f"the header of {', '.join(roles)}: {text}"
+        )
 
 
 def _check_grids(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ KINDS = {
     "unreadable": Kind(ERROR, "the file is truncated, damaged or no NIfTI"),
     "wrong-dimensions": Kind(ERROR, "the file is not one three-dimensional volume"),
     "unplaced": Kind(ERROR, "the file does not say where its voxels lie in the patient: left and right are a guess"),
+    "contradictory-header": Kind(WARNING, "the header says a place, a voxel size or a unit twice and not alike"),
     "grid-mismatch": Kind(ERROR, "shape or affine differs from the case's other files"),
     "not-finite": Kind(ERROR, "NaN or infinity among the voxels"),
     "empty-image": Kind(ERROR, "every voxel has the same value"),

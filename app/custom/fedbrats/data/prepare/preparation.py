@@ -137,7 +137,7 @@ def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) ->
 
 
 def read_labels(case: Case, images: Grid) -> NDArray[Any]:
-    """The labels (X, Y, Z) of a case that has a segmentation, as they are stored.
+    """The labels (X, Y, Z) of a case that has a segmentation.
 
     images: where the case's images lie. Raises: DataError naming the case, if the segmentation does not lie there too.
     """
@@ -145,7 +145,7 @@ def read_labels(case: Case, images: Grid) -> NDArray[Any]:
     labels = _read_volume(case, case.label)
     if gap := images.gap(labels.grid):
         raise DataError(f"case {case.name}: {case.label.name}: {gap}; a segmentation must lie on its images' grid")
-    return labels.voxels
+    return labels.labels
 
 
 def regions_of(case: Case, labels: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
