@@ -16,6 +16,7 @@ from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
 from fedbrats.flare.site.filters import KeepShared
+from fedbrats.site_report import SiteReport
 from tests.flare.conftest import Federation
 from tests.generated.asking import GENERATED, attempt, within
 from tests.generated.test_documents import ANYTHING
@@ -35,8 +36,7 @@ VALUES = st.one_of(
         ]
     ),
 )
-REPORT_NAMES = ("training_cases", "steps", "received", "trained", "validation_cases", "seconds", "minus_score", "loss")
-REPORTS = st.fixed_dictionaries({}, optional=dict.fromkeys(REPORT_NAMES, VALUES))
+REPORTS = st.fixed_dictionaries({}, optional=dict.fromkeys(SiteReport.model_fields, VALUES))
 
 
 @pytest.fixture(scope="module")

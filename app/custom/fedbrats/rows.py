@@ -7,12 +7,8 @@ Kinds of rows, told apart by `kind`:
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group. A refused answer has none
-- `site`: round, site, accepted, answered_s, training_cases, validation_cases, steps, loss, loss_cases
-  (of how many different cases the loss is the mean), seconds by part,
-  rejected_cases, manifest (SHA-256 of the site's datalist), version (of the package at the site), spacing_mm (of its
-  prepared cases, where it is one), bytes: `down` (the model sent to it) and `up` (its answer), arrays only, begins
-  (what the site's optimiser and personal weights were taken from: `kept` in memory, `stored` on its disk, `fresh`),
-  fitted (whether it began with a model that it had already fitted to its own cases, in a personal round)
+- `site`: round, site, accepted, answered_s, bytes: `down` (the model sent to it) and `up` (its answer), arrays only,
+  and the entries of the site's report, which `fedbrats.site_report.SiteReport` declares, but for its metrics
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in

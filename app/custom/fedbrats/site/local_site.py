@@ -24,6 +24,7 @@ from fedbrats.errors import DataError
 from fedbrats.misbehaviour import COPY, corrupt_case_count, corrupt_cases
 from fedbrats.rows import CASES_FILE
 from fedbrats.site.site_file import SiteFacts, read_site_facts
+from fedbrats.site_report import SiteReport
 
 if TYPE_CHECKING:
     from fedbrats.model.metrics import CaseScore, DetailedScore
@@ -105,29 +106,29 @@ class LocalSite:
 
     def report(
         self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None
-    ) -> dict[str, Any]:
+    ) -> SiteReport:
         """What the site tells the server of a round; seconds count from the last report."""
         scored = trained if trained is not None else received
         tells_loss = outcome.loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
-        report = {
-            "training_cases": corrupt_case_count(outcome.cases, self.facts.misbehaviour),
-            "validation_cases": len(self.round_validation if scored is None else scored),
-            "rejected_cases": len(self.rejected),
-            "manifest": self.manifest,
-            "spacing_mm": self.spacing_mm,
-            "version": fedbrats.__version__,
-            "steps": outcome.steps,
-            "loss": outcome.loss if tells_loss else None,
-            "loss_cases": outcome.loss_cases,
-            "seconds": {
+        report = SiteReport(
+            training_cases=corrupt_case_count(outcome.cases, self.facts.misbehaviour),
+            validation_cases=len(self.round_validation if scored is None else scored),
+            rejected_cases=len(self.rejected),
+            manifest=self.manifest,
+            spacing_mm=self.spacing_mm,
+            version=fedbrats.__version__,
+            steps=outcome.steps,
+            loss=outcome.loss if tells_loss else None,
+            loss_cases=outcome.loss_cases,
+            seconds={
                 "training": outcome.seconds,
                 "waiting": outcome.seconds_waiting,
                 "validating": self.validating_seconds,
                 "preparing": self.preparing_seconds,
             },
-            "received": self.metrics(received),
-            "trained": self.metrics(trained),
-        }
+            received=self.metrics(received),
+            trained=self.metrics(trained),
+        )
         self.preparing_seconds = self.validating_seconds = 0.0
         return report
 

@@ -23,9 +23,10 @@ from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
-from fedbrats.flare.protocol import REPORT_KEY, read_count, read_report
+from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.server.recorder import fire_rows
 from fedbrats.site.site_file import read_registered_cases
+from fedbrats.site_report import SiteReport
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 
@@ -201,23 +202,17 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
     if not isinstance(dxo.data, dict) or not all(isinstance(name, str) for name in dxo.data):
         raise ValueError("it is no mapping of names to arrays")
     report = dxo.get_meta_prop(REPORT_KEY)
-    if not isinstance(report, dict):
+    if not isinstance(report, dict) or not {"training_cases", "steps"} <= report.keys():
         raise ValueError("it says nothing of its cases and steps")
     if not all(isinstance(name, str) for name in dxo.data):
         raise TypeError("it has parameters whose names are no texts")
-    known = read_report(report)
+    known = SiteReport.read(report)
     return Contribution(
         site=site,
         round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
-        cases=report["training_cases"],
-        steps=read_count(report["steps"]) or 0,
+        cases=report["training_cases"],  # as it is said, for the gates to judge
+        steps=known.steps or 0,
         update=dxo.data,
-        usefulness=usefulness(known),
-        minus_score=known.get("minus_score"),
+        usefulness=known.usefulness,
+        minus_score=known.minus_score,
     )
-
-
-def usefulness(report: Mapping[str, Any]) -> float | None:
-    """Mean Dice after local training minus before, on the site's own validation cases; None where not measured."""
-    before, after = report.get("received"), report.get("trained")
-    return float(after["dice"]["mean"] - before["dice"]["mean"]) if before and after else None

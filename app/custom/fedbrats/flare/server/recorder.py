@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import DXO, from_shareable
+from nvflare.apis.dxo import DXO
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReservedKey
@@ -22,15 +22,15 @@ from nvflare.app_common.app_event_type import AppEventType
 import fedbrats
 from fedbrats.atomic import append_lines
 from fedbrats.flare import garbage
-from fedbrats.flare.protocol import FRESH, FROM_SERVER, REPORT_KEY, STAGES, TRAVELLED, read_evaluation, read_report
+from fedbrats.flare.protocol import FROM_SERVER, STAGES, TRAVELLED, read_answer, report_of
 from fedbrats.rows import (
     FINAL_ROUND,
-    OWN_PERSONAL,
     ROWS_FILE,
     ROWS_FOLDER,
     evaluation_rows,
     metric_rows,
 )
+from fedbrats.site_report import FRESH, EvaluationReport
 
 ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
 
@@ -96,24 +96,27 @@ class Recorder(FLComponent):
         accepted = bool(fl_ctx.get_prop(AppConstants.AGGREGATION_ACCEPTED))
         round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
         answer = read_answer(fl_ctx.get_prop(AppConstants.TRAINING_RESULT))
-        report = _report_of(answer)
+        report = report_of(answer)
         if accepted:
             self._answered.add(site)
-        metrics = report.pop("received", None), report.pop("trained", None)
-        late = time.monotonic() - self._round_began
-        traffic = {
+        row = {
+            "kind": "site",
+            "round": round_number,
+            "site": site,
+            "accepted": accepted,
+            "answered_s": time.monotonic() - self._round_began,
+            **report.model_dump(exclude={"received", "trained", "bytes_down"}),
             # As it travelled, where that was compressed: then it is less than the arrays, whatever a site says.
-            "down": min(_as_count(report.pop("bytes_down", None)) or self._bytes_down, self._bytes_down),
-            "up": _count_sent(answer),
+            "bytes": {
+                "down": min(report.bytes_down or self._bytes_down, self._bytes_down),
+                "up": _count_sent(answer),
+            },
         }
-        row = {"kind": "site", "round": round_number, "site": site, "accepted": accepted, "answered_s": late}
-        row |= {**report, "bytes": traffic}
-        cases = report.get("validation_cases", 0)
         rows = [row]
         if accepted:  # what is refused says nothing of the model
-            for stage, values in zip(("received", "trained"), metrics, strict=True):
-                rows += metric_rows(round_number, site, stage, values, cases)
-        if accepted and report.get("begins") == FRESH and site in self._known:
+            for stage, values in (("received", report.received), ("trained", report.trained)):
+                rows += metric_rows(round_number, site, stage, values, report.validation_cases or 0)
+        if accepted and report.begins == FRESH and site in self._known:
             message = (
                 f"{site} has lost what it kept of earlier rounds: its optimiser and its personal weights begin anew"
             )
@@ -148,19 +151,16 @@ class Recorder(FLComponent):
             self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
         answer = read_answer(result)
-        found = read_evaluation(answer.data) if answer else None
-        if answer is None or found is None:
+        found = EvaluationReport.read(answer.data) if answer else None
+        if found is None:
             said = f"of {owner}: what {site} answered is no evaluation"
             self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
             return
-        metrics, cases = found
         if owner in STAGES:
-            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], metrics, cases))
+            self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], found.metrics, found.validation_cases))
             return
         model, personal_of = _name_evaluated(owner)
-        report = {"metrics": metrics, "validation_cases": cases}
-        own = bool(answer.data.get(OWN_PERSONAL))
-        self._write(evaluation_rows(model, personal_of, site, report, own_personal=own))
+        self._write(evaluation_rows(model, personal_of, site, found.model_dump(), own_personal=found.own_personal))
 
     def _record_rows(self, fl_ctx: FLContext) -> None:
         rows = fl_ctx.get_prop(ROWS_EVENT) or []
@@ -189,19 +189,6 @@ class Recorder(FLComponent):
                 )
             else:
                 self._unwritten = []
-
-
-def read_answer(result: Shareable) -> DXO | None:
-    """A site's answer, or None where it cannot be read (the aggregator then refuses it)."""
-    try:
-        return from_shareable(result)
-    except ValueError:
-        return None
-
-
-def _report_of(answer: DXO | None) -> dict[str, Any]:
-    """What a site says of its round, as far as a row may hold it."""
-    return read_report(answer.get_meta_prop(REPORT_KEY)) if answer else {}
 
 
 def _count_bytes(weights: Any) -> int:

@@ -25,10 +25,10 @@ from nvflare.app_common.workflows.scatter_and_gather import ScatterAndGather
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.participation import Participation, case_share
 from fedbrats.federation.rollback import drop
-from fedbrats.flare.protocol import FITTED, REPORT_KEY, VALIDATION_DICE, read_report
+from fedbrats.flare.protocol import VALIDATION_DICE, read_answer, report_of
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.server.optimiser import read_optimiser, set_network, set_optimiser
-from fedbrats.flare.server.recorder import fire_rows, read_answer, rows_path
+from fedbrats.flare.server.recorder import fire_rows, rows_path
 from fedbrats.flare.server.state import (
     Model,
     ServerState,
@@ -38,6 +38,7 @@ from fedbrats.flare.server.state import (
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.settings import read_settings
 from fedbrats.site.site_file import read_state_dir
+from fedbrats.site_report import SiteReport
 
 MEET_S = 5.0  # how often the job asks the server's own process which sites take part now
 MEASURED_ROUNDS = 5  # a site is as slow as in the slowest of its last rounds
@@ -374,7 +375,7 @@ class QuorumScatterAndGather(ScatterAndGather):
             message = f"{site} answered round {number} in the name of {sender}"
             self._refuse(site, number, "identity", message, fl_ctx)
             return False
-        report = _report_of(result)
+        report = report_of(read_answer(result))
         self._settle_selection(site, result, report, fl_ctx)
         self._seconds[site].append(time.monotonic() - self._began[number] - self._paused_s)
         if not super()._accept_train_result(site, result, fl_ctx, is_unknown_task):
@@ -383,9 +384,8 @@ class QuorumScatterAndGather(ScatterAndGather):
             return False
         self._counted.add(site)
         self._declared[site] = self.aggregator.counted_cases()[site]
-        score = _dice_of(report)
-        if score is not None:
-            self._scores[site] = score
+        if report.received_dice is not None:
+            self._scores[site] = report.received_dice
         return True
 
     def _refuse(self, site: str, number: int, reason: str, message: str, fl_ctx: FLContext) -> None:
@@ -396,13 +396,13 @@ class QuorumScatterAndGather(ScatterAndGather):
         row = {"round": number, "site": site, "reason": reason, "message": message}
         fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
 
-    def _settle_selection(self, site: str, result: Shareable, report: Mapping[str, Any], fl_ctx: FLContext) -> None:
+    def _settle_selection(self, site: str, result: Shareable, report: SiteReport, fl_ctx: FLContext) -> None:
         """Let FLARE's selector of the best model see a Dice from 0 to 1 and weigh it by cases, whatever a site says.
 
         It looks at every answer before the gates do, would take any number of steps for a weight, and a second answer
         for another site's.
         """
-        dice, cases = _dice_of(report), report.get("training_cases") or 0
+        dice, cases = report.received_dice, report.training_cases or 0
         registered = self.aggregator.registered_cases()
         weight = min(cases, registered.get(site, 0)) if registered else cases
         weight = 0 if site in self._selecting else weight
@@ -513,15 +513,3 @@ def _named_sites(meta: Mapping[str, Any]) -> set[str] | None:
     apps = (meta.get(JobMetaKey.DEPLOY_MAP.value) or {}).values()
     names = {name for sites in apps for name in sites if isinstance(name, str)}
     return None if ALL_SITES in names or not names else names
-
-
-def _report_of(result: Shareable) -> dict[str, Any]:
-    """What a site says of its round; nothing where it cannot be read (the aggregator then refuses it)."""
-    answer = read_answer(result)
-    return read_report(answer.get_meta_prop(REPORT_KEY)) if answer else {}
-
-
-def _dice_of(report: Mapping[str, Any]) -> float | None:
-    """The mean Dice of the common model that the round began with, None where it is not told."""
-    received = report.get("received")
-    return None if report.get(FITTED) or not received else float(received["dice"]["mean"])

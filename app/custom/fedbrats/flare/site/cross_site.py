@@ -16,9 +16,10 @@ from fedbrats.flare.job_folder import models_folder
 from fedbrats.flare.protocol import MODEL_NAME
 from fedbrats.flare.site.executor import SegmentationExecutor
 from fedbrats.jobs.models import JobModel, model_names, read_job_model
-from fedbrats.rows import FINAL_ROUND, OWN_PERSONAL, case_rows
+from fedbrats.rows import FINAL_ROUND, case_rows
 from fedbrats.site.local_site import LocalSite
 from fedbrats.site.personal import load_personal
+from fedbrats.site_report import EvaluationReport
 
 
 class CrossSiteExecutor(SegmentationExecutor):
@@ -48,14 +49,12 @@ class CrossSiteExecutor(SegmentationExecutor):
         site.trainer.set_weights(merge({name: model.weights[name] for name in shared}, own, model.weights))
         scores = site.evaluate_finally()
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, str(shareable.get_header(AppConstants.MODEL_OWNER)), scores))
-        return DXO(
-            DataKind.METRICS,
-            data={
-                "validation_cases": len(scores),
-                "metrics": site.metrics(scores),
-                OWN_PERSONAL: bool(personal and not task.data),
-            },
-        ).to_shareable()
+        report = EvaluationReport(
+            validation_cases=len(scores),
+            metrics=site.metrics(scores),
+            own_personal=bool(personal and not task.data),
+        )
+        return DXO(DataKind.METRICS, data=report.model_dump()).to_shareable()
 
     def _submit_personal(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
         """The personal part of each model that has one, or nothing where this hospital keeps it."""

@@ -34,12 +34,8 @@ from fedbrats.flare import garbage
 from fedbrats.flare.protocol import (
     CURVES_EVENT,
     FEDCE_WEIGHTS,
-    FITTED,
-    FRESH,
-    KEPT,
     REPORT_KEY,
     STAGES,
-    STORED,
     TRAVELLED,
     VALIDATION_DICE,
 )
@@ -60,6 +56,7 @@ from fedbrats.site.state import (
     find_round,
     save_round,
 )
+from fedbrats.site_report import FRESH, KEPT, STORED, EvaluationReport, SiteReport
 
 
 class SegmentationExecutor(Executor):
@@ -181,13 +178,16 @@ class SegmentationExecutor(Executor):
         self._keep(site, round_number, end, personal, fl_ctx)
         self._record_cases(fl_ctx, case_rows(round_number, "received", received))
         self._record_cases(fl_ctx, case_rows(round_number, "trained", trained))
-        report = {**site.report(outcome, received, trained), "minus_score": minus_score, "begins": begins}
-        report["bytes_down"] = task.get_meta_prop(TRAVELLED)
-        report[FITTED] = round_number > total_rounds - self._personal_rounds
+        report = site.report(outcome, received, trained).completed(
+            minus_score=minus_score,
+            begins=begins,
+            fitted=round_number > total_rounds - self._personal_rounds,
+            bytes_down=task.get_meta_prop(TRAVELLED),
+        )
         self._stream(fl_ctx, round_number, report)
-        meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report}
-        if report["received"] and not report[FITTED]:  # the server chooses its best model by it
-            meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report["received"]["dice"]["mean"]}
+        meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report.model_dump()}
+        if report.received_dice is not None:  # the server chooses its best model by it
+            meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report.received_dice}
         update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
         garbage.collect()
         answer = DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
@@ -206,8 +206,8 @@ class SegmentationExecutor(Executor):
         self._leave_out_bad_cases(site, FINAL_ROUND, fl_ctx)
         stage = STAGES.get(shareable.get_header(AppConstants.MODEL_OWNER), "other")
         self._record_cases(fl_ctx, case_rows(FINAL_ROUND, stage, scores))
-        report = {"validation_cases": len(scores), "metrics": site.metrics(scores)}
-        return DXO(DataKind.METRICS, data=report).to_shareable()
+        report = EvaluationReport(validation_cases=len(scores), metrics=site.metrics(scores))
+        return DXO(DataKind.METRICS, data=report.model_dump()).to_shareable()
 
     def _minus_score(self, site: LocalSite, received: dict[str, np.ndarray], task: DXO) -> float | None:
         """1 - Dice of the received model without this site's share; None where there is no share yet to leave out."""
@@ -284,13 +284,13 @@ class SegmentationExecutor(Executor):
         run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
         append_lines(run_dir / ROWS_FOLDER / CASES_FILE, map(json.dumps, rows))
 
-    def _stream(self, fl_ctx: FLContext, round_number: int, report: Mapping[str, Any]) -> None:
+    def _stream(self, fl_ctx: FLContext, round_number: int, report: SiteReport) -> None:
         """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""
-        scalars = {"seconds": report["seconds"]["training"]}
-        if report["loss"] is not None:
-            scalars["loss"] = report["loss"]
-        for stage in ("received", "trained"):
-            for region, dice in ((report[stage] or {}).get("dice") or {}).items():
+        scalars = {"seconds": (report.seconds or {})["training"]}
+        if report.loss is not None:
+            scalars["loss"] = report.loss
+        for stage, metrics in (("received", report.received), ("trained", report.trained)):
+            for region, dice in (metrics or {"dice": {}})["dice"].items():
                 scalars[f"dice_{stage}_{region}"] = dice
         for tag, value in scalars.items():
             dxo = create_analytic_dxo(tag, float(value), AnalyticsDataType.SCALAR, global_step=round_number)
