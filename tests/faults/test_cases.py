@@ -112,7 +112,11 @@ def test_a_broken_validation_case_has_no_score(tmp_path, phantom_sites):
     assert report["received"] is report["trained"] is None
     assert report["training_cases"] == 4
     assert [row["rejected"] for row in site.left_out()] == [case.name]
-    assert from_shareable(site.answer(task="validate")).data == {"validation_cases": 0, "metrics": None}
+    assert from_shareable(site.answer(task="validate")).data == {
+        "validation_cases": 0,
+        "metrics": None,
+        "own_personal": False,
+    }
 
 
 @fault(
