@@ -81,5 +81,5 @@ def test_a_name_that_is_not_there_and_a_damaged_file_are_said(results, tmp_path)
         read_job_model(tmp_path / "models", "../secret")
     path = tmp_path / "models" / "fedavg.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match="fedavg of the job cannot be read"):
+    with pytest.raises(DataError, match="fedavg of the job is damaged"):
         read_job_model(tmp_path / "models", "fedavg")

@@ -9,6 +9,10 @@ class DataError(FedbratsError):
     """A case, a datalist or a cache that cannot be used."""
 
 
+class DamagedFileError(DataError):
+    """A file that this program wrote and that cannot be read any more."""
+
+
 class ConfigurationError(FedbratsError):
     """A setting, job or site file that says something impossible."""
 

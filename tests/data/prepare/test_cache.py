@@ -80,7 +80,7 @@ def test_a_changed_file_is_prepared_anew(cases, tmp_path):
     assert before.image.shape != after.image.shape or (np.asarray(before.image) != after.image).any()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped", "removed", "entry"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped", "header", "removed", "entry"])
 def test_a_corrupt_entry_is_rebuilt_and_said(cases, tmp_path, caplog, damage):
     expected = np.array(prepare_case(cases[0], BRATS_2018, tmp_path, SETTINGS).image)
     [entry] = entries(tmp_path)
@@ -90,6 +90,8 @@ def test_a_corrupt_entry_is_rebuilt_and_said(cases, tmp_path, caplog, damage):
         path.unlink()
     elif damage == "emptied":
         path.write_bytes(b"")
+    elif damage == "header":  # numpy raises a TokenError of its parser
+        path.write_bytes(content.replace(b"{", b"(", 1))
     elif damage == "flipped":
         path.write_bytes(content[:-10] + bytes([content[-10] ^ 1]) + content[-9:])
     else:

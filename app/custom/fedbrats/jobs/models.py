@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fedbrats.arrays import read_safetensors
 from fedbrats.atomic import write_bytes_atomic
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import ConfigurationError, DamagedFileError, DataError
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.model.saved import SUMMARY_FILE, SavedModel, load_model
 
@@ -66,17 +67,15 @@ def model_names(folder: Path) -> list[str]:
 
 def read_job_model(folder: Path, name: str) -> JobModel:
     """Read a model of a job. Raises: DataError for a name that is not there or a file that is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     if name not in model_names(folder):
         raise DataError(f"the job holds no model {name!r}; it holds {', '.join(model_names(folder)) or 'none'}")
     try:
-        with safe_open(folder / f"{name}{SUFFIX}", framework="numpy") as stored:
-            about = stored.metadata() or {}
-            weights = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dictionary)
+        weights, about = read_safetensors(folder / f"{name}{SUFFIX}")
         return JobModel(weights, about[_PERSONAL], about[_JOB])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"the model {name} of the job cannot be read: {error}") from None
+    except (DamagedFileError, OSError) as error:
+        raise DataError(f"the model {name} of the job is damaged: {error}") from None
+    except KeyError as error:
+        raise DataError(f"the model {name} of the job does not say its {error.args[0]}") from None
 
 
 def _write(path: Path, model: SavedModel, about: dict[str, str]) -> None:

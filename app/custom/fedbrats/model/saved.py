@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 
+from fedbrats.arrays import read_arrays, read_checkpoint
 from fedbrats.data.prepare.cache import CacheSettings
-from fedbrats.errors import ConfigurationError, DataError, UpdateError
+from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.settings import TrainingSettings
 
@@ -29,7 +27,6 @@ SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 _SETTINGS = tuple(each.name for each in fields(TrainingSettings))
-_READING = (*_WRONG_VALUES, OSError, EOFError, MemoryError, struct.error, UnpicklingError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     preparation = CacheSettings.from_json(_entry(described, "preparation", path))
     try:
         network = SegmentationNetwork(**options)
-    except _READING as error:
+    except (*_WRONG_VALUES, MemoryError) as error:
         raise DataError(f"{path} names a network that cannot be built: {_first_line(error)}") from None
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
@@ -172,11 +169,11 @@ def _find_file(path: Path) -> Path:
 
 def _read_document(path: Path) -> dict[str, Any]:
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        document = read_checkpoint(path)
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
-    except _READING as error:
-        raise DataError(f"{path} cannot be read as a model: {_first_line(error)}") from None
+    except DamagedFileError as error:
+        raise DataError(f"no model can be read: {error}") from None
     weights = document.get("model") if isinstance(document, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise DataError(f"{path} holds no weights under 'model'; expected a model that a job or `fedbrats train` wrote")
@@ -217,12 +214,11 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
 
 def _read_personal(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_arrays(path)
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
-    except _READING as error:
-        raise DataError(f"{path} cannot be read as personal weights: {_first_line(error)}") from None
+    except DamagedFileError as error:
+        raise DataError(f"no personal weights can be read: {error}") from None
 
 
 def _fill(network: SegmentationNetwork, weights: Mapping[str, torch.Tensor], source: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fedbrats.arrays import read_checkpoint
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.data.batches.loading import Batch, Loader
 from fedbrats.data.prepare.cache import CachedCase, RejectedCase
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files, check_values
-from fedbrats.errors import DataError, UpdateError
+from fedbrats.errors import DamagedFileError, DataError, UpdateError
 from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.device import choose_device
 from fedbrats.model.inference import predict_mask
@@ -221,9 +221,9 @@ class Trainer:
     def load_state(self, path: Path) -> None:
         """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = read_checkpoint(path, self.device)
             self._optimiser.load_state_dict(state["optimiser"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+        except (DamagedFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             why = str(error).splitlines()[0]
             raise UpdateError(f"{path} is not a training state of this network: {why}") from None
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedbrats.arrays import write_arrays
 from fedbrats.atomic import new_folder
-from fedbrats.site.personal import PERSONAL_FILE, save_weights
+from fedbrats.site.personal import PERSONAL_FILE
 
 if TYPE_CHECKING:
     from fedbrats.model.training import Trainer
@@ -40,7 +41,7 @@ def save_round(
         trainer.save_state(new / OPTIMISER_FILE)
         for name, weights in ((PERSONAL_FILE, personal), (TRAINED_FILE, trained)):
             if weights:
-                save_weights(new / name, weights)
+                write_arrays(new / name, weights)
     for old in _rounds(folder)[KEPT_ROUNDS:]:
         shutil.rmtree(old, ignore_errors=True)
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.arrays import map_array
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.case import Case
 from fedbrats.data.prepare.preparation import (
@@ -37,7 +38,7 @@ from fedbrats.data.prepare.preparation import (
 )
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files
 from fedbrats.data.regions import LabelConvention
-from fedbrats.errors import DataError
+from fedbrats.errors import DamagedFileError, DataError
 
 __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
 
@@ -45,7 +46,7 @@ FORMAT_VERSION = 2  # part of every key: raise it whenever preparation gives oth
 _ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
 _TEMPORARY, _LOCK = ".unfinished-", "lock"
 _ABANDONED_AFTER_S = 3600.0
-_UNSOUND = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BrokenCaseError)  # of an entry
+_UNSOUND = (OSError, ValueError, LookupError, TypeError, AttributeError, DamagedFileError, BrokenCaseError)  # an entry
 
 logger = logging.getLogger(__name__)
 
@@ -250,7 +251,7 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
     document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
     arrays = {}
     for name, checksum in document["checksums"].items():
-        arrays[name] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        arrays[name] = map_array(folder / name)
         if _checksum(arrays[name]) != checksum:
             raise ValueError(f"{name} does not have the checksum it was stored with")
     image, mask = arrays[_IMAGE], arrays.get(_MASK)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fedbrats.atomic import write_bytes_atomic
+from fedbrats.arrays import read_arrays, write_arrays
 from fedbrats.errors import DataError
 
 KEPT_ROUNDS = 2
@@ -82,7 +81,7 @@ def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
     arrays |= {f"optimiser/{name}": value for name, value in state.optimiser.items()}
     arrays["document"] = np.frombuffer(json.dumps(document, allow_nan=False).encode("utf-8"), dtype=np.uint8)
     path = folder / f"round-{state.round_number:06d}.npz"
-    write_bytes_atomic(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+    write_arrays(path, arrays)
     for old in _files(folder)[KEPT_ROUNDS:]:
         old.unlink(missing_ok=True)
     return path
@@ -97,8 +96,8 @@ def load_state(folder: Path) -> tuple[ServerState | None, list[str]]:
     for path in _files(folder):
         try:
             return _read(path), broken
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            broken.append(f"{path} cannot be read ({error})")
+        except DataError as error:
+            broken.append(str(error))
     if broken:
         raise DataError(f"no state of the job in {folder} can be read: {'; '.join(broken)}; restore the folder")
     return None, broken
@@ -132,8 +131,14 @@ def _read_rows(folder: Path, length: int) -> str:
 
 
 def _read(path: Path) -> ServerState:
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    """Raises: DataError for a file, or rows beside it, that cannot be read."""
+    try:
+        return _state_of(read_arrays(path), path.parent)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _state_of(arrays: dict[str, np.ndarray], folder: Path) -> ServerState:
     document: Mapping[str, Any] = json.loads(arrays.pop("document").tobytes())
     parts: dict[str, Weights] = {}
     for name, value in arrays.items():
@@ -147,7 +152,7 @@ def _read(path: Path) -> ServerState:
         seconds=document["seconds"],
         declared=document["declared"],
         submitter=document.get("submitter"),
-        rows=_read_rows(path.parent, int(document["rows_bytes"])),
+        rows=_read_rows(folder, int(document["rows_bytes"])),
     )
 
 
