@@ -14,7 +14,7 @@ from fedbrats.admin.run.poc import (
     Poc,
     ended,
 )
-from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.admin.run.processes import find_processes, identify, stop
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 
@@ -24,7 +24,7 @@ SLEEP = "import time; time.sleep(60)"
 def play(kit, *words):
     """A process whose command line looks like that of a participant, or of a job of its."""
     process = subprocess.Popen([sys.executable, "-c", SLEEP, "nvflare", "-m", str(kit), *words])
-    return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    return {"pid": process.pid, "started": identify(process.pid)}
 
 
 @pytest.fixture
@@ -96,6 +96,27 @@ def test_a_start_that_fails_leaves_nothing_behind(poc, monkeypatch):
     with pytest.raises(FedbratsError):
         federation.start(poc)
     assert find_processes(poc.workspace) == []
+
+
+def test_a_clock_that_is_set_ends_nobody(poc, monkeypatch):
+    """The wall clock goes an hour forward: psutil then gives other times of creation."""
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    assert sorted(ended(poc)) == ["site-1", "site-10"]
+
+
+def test_a_process_that_got_the_number_of_another_is_another():
+    with subprocess.Popen([sys.executable, "-c", SLEEP]) as process:
+        first = identify(process.pid)
+        assert first
+        assert first == identify(process.pid)
+        assert first != identify(1)
+        process.kill()
+        deadline = time.monotonic() + 30
+        while identify(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert identify(process.pid) is None  # not yet waited for, but dead
+    assert identify(process.pid) is None
 
 
 @pytest.mark.parametrize(("cores", "sites", "threads"), [(4, 2, 2), (5, 2, 2), (2, 5, 1)])

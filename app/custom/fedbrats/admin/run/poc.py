@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from fedbrats.admin.provision.consortium import build_kits
 from fedbrats.admin.run.processes import (
     find_processes,
     free_port,
+    identify,
     participant_environment,
     stop,
 )
@@ -172,11 +172,7 @@ def ended(poc: Poc) -> list[str]:
 
 def _is_alive(entry: Mapping[str, Any]) -> bool:
     """Whether a participant's process is still the one that was started: numbers of processes come again."""
-    try:
-        process = psutil.Process(entry["pid"])
-        return bool(process.create_time() == entry["started"] and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return identify(entry["pid"]) == entry["started"]
 
 
 def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
@@ -192,7 +188,7 @@ def _start_participant(poc: Poc, name: str) -> dict[str, Any]:
             start_new_session=True,
             cwd=poc.kits / name,
         )
-    return {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    return {"pid": process.pid, "started": identify(process.pid)}
 
 
 def _wait_until_ready(poc: Poc, sites: Set[str]) -> None:
