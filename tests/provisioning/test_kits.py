@@ -11,7 +11,7 @@ import yaml
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.provision.builders import REQUESTS_LOGGER, _register_of, share_settings
-from fedbrats.admin.provision.consortium import build_kits
+from fedbrats.admin.provision.consortium import build_kits, export_authority, newest_kits, read_project, state_dir
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.jobs.build import list_jobs
@@ -125,6 +125,33 @@ def test_private_keys_are_their_owners_alone(kits, provisioned):
     for key in kits.glob("*/startup/*.key"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE((provisioned / "provisioned").stat().st_mode) == 0o700
+
+
+def test_the_roots_private_key_is_its_owners_alone(provisioned, tmp_path):
+    """The state holds it, and so does the folder that `nvflare cert approve` takes, also where it was there before."""
+    project = read_project(provisioned / "project.yml")
+    state = state_dir(project, provisioned / "provisioned")
+    authority = tmp_path / "authority"
+    authority.mkdir(mode=0o755)
+    (authority / "rootCA.key").write_text("an older one")
+    export_authority(project, provisioned / "provisioned", authority)
+    assert "PRIVATE KEY" in (authority / "rootCA.key").read_text()
+    for folder, key in ((state, state / "cert.json"), (authority, authority / "rootCA.key")):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_an_authority_needs_a_server(provisioned, tmp_path):
+    project = read_project(provisioned / "project.yml")
+    project["participants"] = [entry for entry in project["participants"] if entry["type"] != "server"]
+    with pytest.raises(ConfigurationError, match="no participant of type server"):
+        export_authority(project, provisioned / "provisioned", tmp_path / "authority")
+
+
+def test_the_newest_kits_are_those_of_the_highest_number(tmp_path):
+    for name in ("prod_00", "prod_99", "prod_100", "prod_old", "state"):
+        (tmp_path / "study" / name).mkdir(parents=True)
+    assert newest_kits({"name": "study"}, tmp_path).name == "prod_100"
 
 
 def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,13 @@ _UMASK = os.umask(0o077)  # read once: only setting it tells it, and a thread th
 os.umask(_UMASK)
 
 
-def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # modes of what its owner alone may read
+
+
+def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any], *, mode: int = 0o666 & ~_UMASK) -> None:
     """Call `write` with a temporary file beside `path`, flush it to the disk and rename it onto `path`.
+
+    The file has `mode` before it has its name, also where it replaces one of another mode.
 
     Raises: OSError of the file system (a full disk, say); nothing half-written stays and `path` keeps its old content.
     """
@@ -30,7 +36,7 @@ def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -38,14 +44,14 @@ def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     _sync_folder(path.parent)
 
 
-def write_text_atomic(path: Path, text: str) -> None:
+def write_text_atomic(path: Path, text: str, *, mode: int = 0o666 & ~_UMASK) -> None:
     """Atomically write UTF-8 text."""
-    write_bytes_atomic(path, lambda stream: stream.write(text.encode("utf-8")))
+    write_bytes_atomic(path, lambda stream: stream.write(text.encode("utf-8")), mode=mode)
 
 
-def write_json_atomic(path: Path, document: Any) -> None:
+def write_json_atomic(path: Path, document: Any, *, mode: int = 0o666 & ~_UMASK) -> None:
     """Atomically write `document` as indented JSON; NaN and infinity are refused (they are not JSON)."""
-    write_text_atomic(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_text_atomic(path, json.dumps(document, indent=2, allow_nan=False) + "\n", mode=mode)
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
@@ -71,24 +77,49 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill, which becomes `path` when the block ends and vanishes when it fails.
 
-    What `path` held before is replaced whole, at the end.
+    What `path` held before is replaced whole, at the end. Where the file system cannot exchange two folders in one step
+    (NFS, macOS), there is no `path` for a moment; a process that is killed in that moment leaves the old folder beside
+    it as `.NAME.*.old` and the new one as `.NAME.*.tmp`.
+
+    Raises:
+        OSError: The file system did not take it; `path` is what it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    retired = temporary.with_suffix(".old")
     try:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
         _sync_tree(temporary)
-        if not path.exists():
-            temporary.rename(path)
-        elif not _exchange(temporary, path):
-            path.rename(retired)
-            temporary.rename(path)
+        replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Move the folder `new` to `path`, which must be on the same file system, and remove what was there.
+
+    Raises:
+        OSError: The file system did not do it; both folders are what they were.
+    """
+    if not path.exists():
+        new.rename(path)
+    elif _exchange(new, path):
+        shutil.rmtree(new, ignore_errors=True)
+    else:
+        _replace_in_two_steps(new, path)
     _sync_folder(path.parent)
+
+
+def _replace_in_two_steps(new: Path, path: Path) -> None:
+    """Put `new` in the place of the folder `path`; the old one goes back where that fails, and is removed last."""
+    retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    path.rename(retired)
+    try:
+        new.rename(path)
+    except BaseException:
+        retired.rename(path)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _length_of_whole_lines(stream: FileIO) -> int:

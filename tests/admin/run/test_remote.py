@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fedbrats.admin.run.remote import resumed_job, seconds_of
-from fedbrats.errors import ConfigurationError
+from fedbrats.admin.run.remote import fetch, resumed_job, seconds_of
+from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.build import build_job, read_variables
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
@@ -58,3 +58,13 @@ def test_what_a_resumed_job_cannot_be_run_with_is_refused_before_it_is_submitted
     (value,) = settings.values()
     with pytest.raises(ConfigurationError, match=str(value)):
         resumed_job(session, JOB, tmp_path / "resumed", settings)
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda *words: resumed_job(*words, {}), lambda session, job, out: fetch(session, job, out)]
+)
+def test_a_job_whose_folder_the_server_lost_is_told(tmp_path, ask):
+    session = Session(build_job("fedavg", tmp_path / "built"))
+    (session.job_dir / "meta.json").unlink()
+    with pytest.raises(FedbratsError, match=f"job {JOB} holds no job folder"):
+        ask(session, JOB, tmp_path / "out")

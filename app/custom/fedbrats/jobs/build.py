@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedbrats.atomic import new_folder
 from fedbrats.errors import ConfigurationError
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 
@@ -80,8 +80,8 @@ def build_job(
     if models and not job.needs_models:
         raise ConfigurationError(f"the job {name} takes no models; --models belongs to a job that evaluates")
     out_dir.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out_dir))
-    try:
+    target = out_dir / name
+    with new_folder(target) as building:
         app = _lay_out(job, building)
         if models:
             from fedbrats.jobs.models import MODELS_FOLDER, pack_models
@@ -91,14 +91,6 @@ def build_job(
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "shipped")
             shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
-        target = out_dir / name
-        building.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(building, target)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
     return target
 
 

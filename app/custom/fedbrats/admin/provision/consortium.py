@@ -20,10 +20,11 @@ import yaml
 
 from fedbrats.admin.kits import fingerprint
 from fedbrats.admin.run.sessions import quiet
-from fedbrats.atomic import write_json_atomic, write_text_atomic
+from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 
 STATE_FILE = "cert.json"
+BUILD_PREFIX = "prod_"  # FLARE's, before the number of a build
 PARTICIPANTS = "participants"
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
 
     project = copy.deepcopy(project)  # FLARE 2.9.0 writes into it
     out_dir.mkdir(parents=True, exist_ok=True)
-    out_dir.chmod(0o700)
+    out_dir.chmod(PRIVATE_FOLDER)
     mode = ProvisionMode.POC if poc else ProvisionMode.NORMAL
     # FLARE 2.9.0 prints a traceback for whatever a builder refuses; its text is in the context as well.
     with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
@@ -62,6 +63,7 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
             ctx = provisioner.provision(prepare_project(project), mode=mode, logger=logger)
         except (ValueError, RuntimeError, TypeError) as error:
             raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {error}") from error
+    _protect(state_dir(project, out_dir))
     if ctx.get(CtxKey.BUILD_ERROR):
         raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {'; '.join(ctx.get_errors())}")
     return Path(ctx[CtxKey.CURRENT_PROD_DIR])
@@ -115,8 +117,7 @@ def forget_certificates(project: Mapping[str, Any], out_dir: Path, names: Collec
     unknown = sorted(set(names) - set(state))
     if unknown:
         raise ConfigurationError(f"{', '.join(unknown)} never had a certificate; see `fedbrats provision show`")
-    write_json_atomic(path, {name: entry for name, entry in state.items() if name not in names})
-    path.chmod(0o600)
+    write_json_atomic(path, {name: entry for name, entry in state.items() if name not in names}, mode=PRIVATE_FILE)
 
 
 def retire_root(project: Mapping[str, Any], out_dir: Path) -> Path:
@@ -136,13 +137,15 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
 
     `folder` gets rootCA.pem, rootCA.key, ca.json and project_profile.yaml; like the state, it belongs to nobody else.
 
-    Raises: ConfigurationError where there is no root yet.
+    Raises: ConfigurationError where there is no root yet, or the project has no server.
     """
     from cryptography.x509 import load_pem_x509_certificate
 
     state = _read_state(state_dir(project, out_dir) / STATE_FILE)
     root = load_pem_x509_certificate(state["root_cert"].encode())
-    server = next(entry for entry in project[PARTICIPANTS] if entry["type"] == "server")
+    server = next((entry for entry in project[PARTICIPANTS] if entry.get("type") == "server"), None)
+    if server is None:
+        raise ConfigurationError(f"the project {project['name']} has no participant of type server")
     port = server.get("fed_learn_port", 8002)
     profile = {
         "name": project["name"],
@@ -150,10 +153,9 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
         "connection_security": "mtls",
         "server": {"host": server["name"], "fed_learn_port": port, "admin_port": server.get("admin_port", port)},
     }
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = folder / "rootCA.key"
-    key.touch(mode=0o600)
-    key.write_text(state["root_pri_key"], encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(PRIVATE_FOLDER)
+    write_text_atomic(folder / "rootCA.key", state["root_pri_key"], mode=PRIVATE_FILE)
     write_text_atomic(folder / "rootCA.pem", state["root_cert"])
     write_text_atomic(folder / "project_profile.yaml", yaml.safe_dump(profile, sort_keys=False))
     about = {
@@ -167,15 +169,27 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
 
 def newest_kits(project: Mapping[str, Any], out_dir: Path) -> Path:
     """The folder of the latest build. Raises: ConfigurationError where there is none."""
-    builds = sorted((out_dir / str(project["name"])).glob("prod_*"))
+    builds = {
+        int(path.name.removeprefix(BUILD_PREFIX)): path
+        for path in (out_dir / str(project["name"])).glob(f"{BUILD_PREFIX}*")
+        if path.name.removeprefix(BUILD_PREFIX).isdecimal()
+    }
     if not builds:
         raise ConfigurationError(f"no kits were built in {out_dir} yet; `fedbrats provision build` builds them")
-    return builds[-1]
+    return builds[max(builds)]
 
 
 def state_dir(project: Mapping[str, Any], out_dir: Path) -> Path:
     """Where the root's private key and the certificates are kept."""
     return out_dir / str(project["name"]) / "state"
+
+
+def _protect(state: Path) -> None:
+    """Keep what FLARE 2.9.0 wrote with the mode of the umask from everybody but its owner."""
+    if state.is_dir():
+        state.chmod(PRIVATE_FOLDER)
+        for path in state.rglob("*"):
+            path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
 
 
 def _read_state(path: Path) -> dict[str, Any]:

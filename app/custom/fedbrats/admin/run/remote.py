@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedbrats.admin.run.poc import SERVER
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
-from fedbrats.atomic import write_json_atomic
+from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.jobs.build import (
     META,
@@ -63,7 +64,7 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
     with tempfile.TemporaryDirectory(prefix="fedbrats-resume-") as temporary:
         with quiet():
             downloaded = Path(session.download_job_result(job_id, temporary))
-        source = next(path.parent for path in sorted((downloaded / "job").glob(f"*/{META}")))
+        source = _job_folder(downloaded, job_id)
         job_dir = Path(shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*SIGNING_FILES)))
     earlier = read_variables(job_dir).get("resume") or []
     config_dir = job_dir / "app" / "config"
@@ -96,13 +97,23 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=results_dir) as folder:
         with quiet():
             downloaded = Path(session.download_job_result(job_id, folder))
-        shutil.rmtree(results_dir / "server", ignore_errors=True)
-        shutil.move(str(downloaded), str(results_dir / "server"))
-    job_dir = next(path.parent for path in (results_dir / "server" / "job").glob(f"*/{META}"))
-    write_json_atomic(results_dir / PROVENANCE_FILE, provenance(meta, job_dir, results_dir / "server"))
+        replace_folder(downloaded, results_dir / SERVER)
+    job_dir = _job_folder(results_dir / SERVER, job_id)
+    write_json_atomic(results_dir / PROVENANCE_FILE, provenance(meta, job_dir, results_dir / SERVER))
     return finish_results(
         results_dir, str(meta["name"]), job_id, status, seconds_of(meta.get("duration")), read_variables(job_dir)
     )
+
+
+def _job_folder(downloaded: Path, job_id: str) -> Path:
+    """The job in what the server keeps of it. Raises: FedbratsError where there is none."""
+    found = sorted((downloaded / "job").glob(f"*/{META}"))
+    if not found:
+        raise FedbratsError(
+            f"what the server sent of job {job_id} holds no job folder with a {META}; "
+            f"it was removed or damaged at the server, so submit the job anew"
+        )
+    return found[0].parent
 
 
 def provenance(meta: dict[str, Any], job_dir: Path, server_dir: Path) -> dict[str, Any]:

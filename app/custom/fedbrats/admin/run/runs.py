@@ -12,7 +12,7 @@ from typing import Any
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
 from fedbrats.admin.run.poc import SERVER, Poc, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
-from fedbrats.atomic import write_json_atomic
+from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.jobs.build import read_variables
 from fedbrats.rows import (
@@ -62,9 +62,7 @@ def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
     results_dir.mkdir(parents=True, exist_ok=True)
     downloaded = Path(session.download_job_result(job_id, str(results_dir)))
     target = results_dir / SERVER
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.move(str(downloaded), str(target))
+    replace_folder(downloaded, target)
     for site in poc.sites:
         scores = poc.run_dir(site, job_id) / ROWS_FOLDER / CASES_FILE
         if scores.exists():
