@@ -85,3 +85,15 @@ def test_only_regions_and_its_neighbours_know_label_numbers():
     for path in [path for path in MODULES if path.relative_to(ROOT).parts[0] in inside]:
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
         assert "enhancing" not in names, path
+
+
+def test_nothing_ends_in_a_stop_iteration():
+    """`next()` without a default raises it, which says nothing; of what cannot be empty, `next(iter(...))` may ask."""
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "next" and len(node.args) == 1
+        if not ast.unparse(node.args[0]).startswith("iter(")
+    ]
+    assert bare == []

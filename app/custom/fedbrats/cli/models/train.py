@@ -139,7 +139,7 @@ def _require_own_names(site_dirs: Sequence[Path]) -> None:
 
 def _show_round(round_number: int, rounds: int, rows: Rows) -> None:
     dice = learning_curve(rows, stage="trained").get(round_number)
-    loss = next(row["loss"] for row in reversed(rows) if row["kind"] == "site")
+    loss = [row["loss"] for row in rows if row["kind"] == "site"][-1]
     said = "" if dice is None else f", Dice {dice:.3f}"
     say(f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}")
 

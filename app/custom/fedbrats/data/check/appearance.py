@@ -57,7 +57,7 @@ def corners_have_signal(image: NDArray[np.generic]) -> bool:
 
 def sample_brain(images: Images) -> NDArray[np.float64]:
     """Some 40,000 voxels that every modality shows, (modality, voxel), modalities in channel order."""
-    shape = next(iter(images.values())).shape
+    shape = images[MODALITIES[0]].shape
     step = max(1, int((np.prod(shape) * _BRAIN_SHARE / _SAMPLE_VOXELS) ** (1 / 3)))
     sparse = np.stack([images[m][::step, ::step, ::step].ravel() for m in MODALITIES]).astype(np.float64)
     return sparse[:, (sparse != 0).all(axis=0)]

@@ -42,7 +42,8 @@ def check(kit: Kit) -> Iterator[Finding]:
 
 
 def _check_folder(folder: Path) -> Finding:
-    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    place = folder.resolve()
+    there = next((path for path in (place, *place.parents) if path.exists()), Path(place.anchor))
     name = f"folder {folder.name}"
     if not os.access(there, os.W_OK | os.X_OK):
         return failed(name, f"{there} cannot be written to", "let the service account write there", HOSPITAL_IT)
