@@ -37,8 +37,8 @@ from fedbrats.cli.main import main as fedbrats
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.data.prepare.site_cases import SiteCases, read_site
 from fedbrats.errors import DataError
-from fedbrats.model.central import SiteCases, read_site
 from fedbrats.model.metrics import summarise
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training import Trainer

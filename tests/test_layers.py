@@ -10,7 +10,15 @@ import fedbrats
 ROOT = Path(fedbrats.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 # From the top down; a floor imports what is below it, and its neighbours where BESIDE says so.
-FLOORS = (("cli",), ("admin",), ("flare",), ("report", "jobs", "site"), ("model",), ("federation", "data"))
+FLOORS = (
+    ("cli",),
+    ("admin",),
+    ("misbehaviour",),
+    ("flare",),
+    ("report", "jobs", "site"),
+    ("model",),
+    ("federation", "data"),
+)
 BESIDE = {("report", "jobs")}
 # Other packages that a floor must not import, at any depth of its functions.
 FOREIGN = {

@@ -24,7 +24,14 @@ TRAINING = {"local_steps": 4, "patch_size": [16, 16, 16]}
 class Site:
     """site-1 of a sites folder in a kit of its own; entries of its site file and of its executor may be changed."""
 
-    def __init__(self, root: Path, sites: Path, facts: dict[str, Any] | None = None, **options: Any):
+    def __init__(
+        self,
+        root: Path,
+        sites: Path,
+        facts: dict[str, Any] | None = None,
+        kind: type[SegmentationExecutor] = SegmentationExecutor,
+        **options: Any,
+    ):
         self.room = Room(root / "kit", identity="site-1")
         document = {
             "data_dir": str(sites / "site-1"),
@@ -34,7 +41,7 @@ class Site:
             **(facts or {}),
         }
         (self.room.root / "local" / "fedbrats.json").write_text(json.dumps(document))
-        self.executor = SegmentationExecutor(network="tiny", training=TRAINING, **options)
+        self.executor = kind(network="tiny", training=TRAINING, **options)
         self.room.components["executor"] = self.executor
 
     def answer(self, round_number: int = 0, task: str = "train") -> Shareable:

@@ -106,7 +106,7 @@ def test_a_site_with_zero_cases_says_so(tmp_path, phantom_sites, caplog):
     path = tmp_path / "sites" / "site-1" / "datalist.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "training": []}))
     assert Site(tmp_path, tmp_path / "sites").answer(0).get_return_code() == "EXECUTION_EXCEPTION"
-    assert "site site-1 has no training case that can be used (0 listed, 0 rejected)" in caplog.text
+    assert "site site-1 has no training case that can be used (0 of its cases were rejected)" in caplog.text
     assert "Traceback" not in caplog.text
     assert main(["poc", "run", "fedavg", "--data", str(tmp_path / "sites"), "--workspace", str(tmp_path / "poc")]) == 1
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedbrats.flare.server.aggregators import ContributionFactor
-from fedbrats.misbehaviour import ABSURD_CASES, corrupt_update
+from fedbrats.misbehaviour.kinds import ABSURD_CASES
+from fedbrats.misbehaviour.updates import ABSURD_COUNT, corrupt_update
 from tests.faults.catalogue import SURVIVED, fault
 from tests.flare.conftest import new_federation  # noqa: F401  a server in one process
 
@@ -29,7 +30,7 @@ REFUSED = [
         "counted without the site",
     ),
 ]
-KIND = {"NaN": "nan", "zero": "zero", "absurd number of cases": None}
+KIND = {"NaN": "nan", "zero": "zero", "absurd number of cases": ABSURD_CASES}
 REASON = {"NaN": "not_finite", "zero": "zero", "absurd number of cases": "too_many_cases"}
 HEARD_LESS = [
     _trouble("noise", "noise as long as the update", "`weight` row", "the site's weight falls below half its share"),
@@ -62,7 +63,7 @@ def honest(federation, round_number, site):
 def test_what_cannot_be_counted_is_refused(federation, kind):
     updates = {site: honest(federation, 0, site) for site in SITES}
     updates["bad"] = corrupt_update(updates["bad"], KIND[kind], 0)
-    cases = {"bad": ABSURD_CASES} if KIND[kind] is None else {}
+    cases = {"bad": ABSURD_COUNT} if KIND[kind] == ABSURD_CASES else {}
     accepted, result = federation.round(
         0, {site: federation.answer(site, 0, updates[site], cases=cases.get(site, 10)) for site in SITES}
     )

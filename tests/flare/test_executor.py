@@ -237,7 +237,7 @@ def test_an_abort_ends_the_round_early(new_site):
         ({"data_dir": 5}, "data_dir"),
         ({"speed": 1}, "unknown entries speed"),
         ({"threads": 0}, "threads must be a whole number"),
-        ({"misbehaviour": {"site-1": "lies"}}, "lies"),
+        ({"misbehaviour": {"site-1": "noise"}}, "unknown entries misbehaviour"),
     ],
 )
 def test_a_bad_site_file_ends_in_one_sentence(new_site, caplog, facts, sentence):

@@ -111,7 +111,7 @@ def test_two_cases_of_one_name_are_not_taken_for_each_other(sites):
 
 GOOD_SITE = {
     "data_dir": "data", "cache_dir": "cache", "personal_dir": "personal", "device": "cpu", "threads": 1, "workers": 1,
-    "min_cases": 5, "max_bad_share": 0.5, "misbehaviour": {"site-1": "noise"},
+    "min_cases": 5, "max_bad_share": 0.5,
 }  # fmt: skip
 
 
@@ -129,12 +129,6 @@ def test_a_site_file_is_understood_or_refused(tmp_path_factory, data):
         folder.exists()
     assert 0 <= facts.max_bad_share <= 1
     assert all(1 <= value <= 100_000 for value in (facts.threads or 1, facts.workers, facts.min_cases))
-
-
-def test_a_misbehaviour_that_is_no_text_ends_in_one_sentence(tmp_path):
-    (tmp_path / SITE_FILE).write_text(json.dumps({**GOOD_SITE, "misbehaviour": {"site-1": ["noise"]}}))
-    with pytest.raises(ConfigurationError, match="misbehaviour of site-1 must be a text"):
-        read_site_facts(tmp_path, "site-1")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"[1]", b"null", b'"text"'])

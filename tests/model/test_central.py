@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedbrats.model.central import SiteCases, pooled_trainer, train_centrally
+from fedbrats.data.prepare.site_cases import SiteCases
+from fedbrats.model.central import pooled_trainer, train_centrally
 from fedbrats.model.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(local_steps=1, rotation_degrees=0, scaling=0, final_flips=False)

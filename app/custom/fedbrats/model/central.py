@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from fedbrats.data.cases.datalist import read_datalist
-from fedbrats.data.prepare.cache import (
-    CachedCase,
-    CacheSettings,
-    RejectedCase,
-    prepare_cases,
-)
+from fedbrats.data.prepare.cache import CachedCase
+from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.model.metrics import CaseScore, summarise
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training import Trainer
@@ -22,30 +16,6 @@ from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows
 
 Rows = list[dict[str, Any]]
 Score = TypeVar("Score", bound=CaseScore)
-
-
-@dataclass(frozen=True)
-class SiteCases:
-    """The prepared cases of one site."""
-
-    name: str
-    training: tuple[CachedCase, ...]
-    validation: tuple[CachedCase, ...]
-    rejected: tuple[RejectedCase, ...] = ()
-
-
-def read_site(site_dir: Path, cache_dir: Path, preparation: CacheSettings, *, workers: int = 1) -> SiteCases:
-    """Read a site's datalist and prepare its training and validation cases. Raises: DataError."""
-    datalist = read_datalist(site_dir)
-    wanted = (*datalist.training, *datalist.validation)
-    prepared, rejected = prepare_cases(wanted, datalist.convention, cache_dir, preparation, workers=workers)
-    by_name = {case.name: case for case in prepared}
-    return SiteCases(
-        site_dir.resolve().name,  # as in a federation, whatever the datalist calls itself
-        tuple(by_name[case.name] for case in datalist.training if case.name in by_name),
-        tuple(by_name[case.name] for case in datalist.validation if case.name in by_name),
-        tuple(rejected),
-    )
 
 
 def pooled_trainer(

@@ -6,22 +6,21 @@ import hashlib
 import math
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedbrats
-from fedbrats.data.cases.datalist import DATALIST_NAME, read_datalist
+from fedbrats.data.cases.datalist import DATALIST_NAME
 from fedbrats.data.prepare.cache import (
     CachedCase,
     CacheSettings,
     RejectedCase,
     common_spacing,
-    prepare_cases,
 )
+from fedbrats.data.prepare.site_cases import SiteCases, read_site
 from fedbrats.errors import DataError
-from fedbrats.misbehaviour import COPY, corrupt_case_count, corrupt_cases
 from fedbrats.rows import CASES_FILE
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 from fedbrats.site_report import SiteReport
@@ -111,7 +110,7 @@ class LocalSite:
         scored = trained if trained is not None else received
         tells_loss = outcome.loss_cases >= self.facts.min_cases and math.isfinite(outcome.loss)
         report = SiteReport(
-            training_cases=corrupt_case_count(outcome.cases, self.facts.misbehaviour),
+            training_cases=outcome.cases,
             validation_cases=len(self.round_validation if scored is None else scored),
             rejected_cases=len(self.rejected),
             manifest=self.manifest,
@@ -141,8 +140,12 @@ def open_local_site(
     training: Mapping[str, Any],
     preparation: Mapping[str, Any],
     seed: int,
+    prepare: Callable[[str, SiteFacts, CacheSettings], SiteCases] | None = None,
 ) -> LocalSite:
     """Read the site's facts and datalist, prepare its cases and build its trainer.
+
+    Args:
+        prepare: what prepares the site's cases; None for `prepare_site`.
 
     Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable
         training case.
@@ -153,39 +156,30 @@ def open_local_site(
     began = time.perf_counter()
     facts = read_site_facts(local_dir, name)
     settings = TrainingSettings.from_json(training)
-    cache = CacheSettings.from_json(preparation)
-    copied = (facts.misbehaviour or "").removeprefix(COPY) if (facts.misbehaviour or "").startswith(COPY) else None
-    datalist = read_datalist(facts.data_dir.parent / copied if copied else facts.data_dir)
-    prepared, rejected = prepare_cases(
-        (*datalist.training, *datalist.validation),
-        datalist.convention,
-        facts.cache_dir,
-        cache,
-        workers=facts.workers,
-    )
-    by_name = {case.name: case for case in prepared}
-    training_cases, validation_cases = (
-        corrupt_cases([by_name[case.name] for case in section if case.name in by_name], facts.misbehaviour)
-        for section in (datalist.training, datalist.validation)
-    )
-    if not training_cases:
+    cases = (prepare or prepare_site)(name, facts, CacheSettings.from_json(preparation))
+    if not cases.training:
         raise DataError(
-            f"site {name} has no training case that can be used ({len(datalist.training)} listed, "
-            f"{len(rejected)} rejected): see `fedbrats check` on its data folder"
+            f"site {name} has no training case that can be used ({len(cases.rejected)} of its cases were rejected): "
+            f"see `fedbrats check` on its data folder"
         )
     trainer = Trainer(
         network,
         settings,
-        training_cases,
-        validation_cases,
-        seed=seed_of_site(seed, copied or name),
+        cases.training,
+        cases.validation,
+        seed=seed_of_site(seed, cases.name),
         device=facts.device,
         threads=facts.threads,
     )
     manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
-    spacing_mm = common_spacing(training_cases)
+    spacing_mm = common_spacing(cases.training)
     seconds = time.perf_counter() - began
-    return LocalSite(name, facts, rejected, trainer, manifest, spacing_mm, seconds)
+    return LocalSite(name, facts, cases.rejected, trainer, manifest, spacing_mm, seconds)
+
+
+def prepare_site(site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
+    """The prepared cases of the site's own data folder. Raises: DataError."""
+    return read_site(facts.data_dir, facts.cache_dir, preparation, workers=facts.workers, name=site)
 
 
 def seed_of_site(seed: int, site: str) -> int:

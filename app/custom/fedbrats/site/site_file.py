@@ -14,7 +14,6 @@ from typing import Any
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import ConfigurationError
-from fedbrats.misbehaviour import check_misbehaviour
 
 SITE_FILE = "fedbrats.json"
 # The server's entries in its own site file.
@@ -37,7 +36,6 @@ class SiteFacts:
         is always tried on all. For a site with hundreds, whose validation would hold up every round.
     share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
     max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
-    misbehaviour: for experiments in POC only: how this site does harm (fedbrats.misbehaviour); None for an honest site.
     """
 
     data_dir: Path
@@ -50,7 +48,6 @@ class SiteFacts:
     round_validation_cases: int | None = None
     share_personal_models: bool = False
     max_bad_share: float = 0.5
-    misbehaviour: str | None = None
 
 
 def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
@@ -133,20 +130,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         round_validation_cases=round_cases,
         share_personal_models=shares,
         max_bad_share=share,
-        misbehaviour=_misbehaviour_of(site, document, source),
     )
-
-
-def _misbehaviour_of(site: str, document: Mapping[str, Any], source: str) -> str | None:
-    kinds = document.get("misbehaviour") or {}
-    if not isinstance(kinds, dict):
-        raise ConfigurationError(f"site {site}: {source}: misbehaviour must map names of sites to what they do")
-    kind = kinds.get(site)
-    if kind is not None:
-        if not isinstance(kind, str):
-            raise ConfigurationError(f"site {site}: {source}: misbehaviour of {site} must be a text, not {kind!r}")
-        check_misbehaviour(kind, site)
-    return kind
 
 
 def read_registered_cases(local_dir: Path) -> dict[str, int] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName, ProvisionMode
+from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName
 from nvflare.lighter.entity import Participant, Project
 from nvflare.lighter.spec import Builder, ProvisionContext
 from nvflare.lighter.utils import sign_folders
@@ -92,8 +92,6 @@ class FedbratsBuilder(Builder):
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
-            if "misbehaviour" in (site.get_prop(FACTS) or {}) and ctx.get_provision_mode() != ProvisionMode.POC:
-                raise ConfigurationError(f"site {site.name} must not misbehave on purpose outside POC")
             self._write_site(site, Path(ctx.get_local_dir(site)))
         add_component(Path(ctx.get_local_dir(server)) / ProvFileName.RESOURCES_JSON_DEFAULT, REJOIN_COMPONENT)
         self._write_server(project, server, Path(ctx.get_local_dir(server)))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.parallel import count_cores
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.shipped import shipped_dir
 from fedbrats.site.site_file import MLFLOW, REGISTER
 
@@ -43,6 +44,7 @@ class Poc:
     workspace: Path
     kits: Path
     sites: tuple[str, ...]
+    misbehaviour: Mapping[str, str] = field(default_factory=dict)  # what sites do wrong in every job, by their names
 
     @property
     def admin_kit(self) -> Path:
@@ -61,15 +63,18 @@ def prepare(
     site_facts: Mapping[str, Any] | None = None,
     cache_dir: Path | None = None,
     mlflow_uri: str | None = None,
+    misbehaviour: Mapping[str, str] | None = None,
 ) -> Poc:
     """Provision a POC for the sites of a data folder, in an empty workspace; what a crashed one left there is cleared.
 
     site_facts: entries that every site's `local/fedbrats.json` gets beside its folders.
     mlflow_uri: the MLflow server that gets the training curves.
+    misbehaviour: what sites do wrong on purpose in every job of this federation, by their names.
 
     Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
     or the folder is something else.
     """
+    from nvflare.lighter.constants import ProvFileName
     from nvflare.lighter.utils import update_storage_locations
 
     sites = find_sites(sites_dir)
@@ -98,8 +103,14 @@ def prepare(
     write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
     kits = build_kits(project, workspace, poc=True)
     update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
-    write_json_atomic(workspace / STATE_FILE, {"kits": str(kits), "sites": [s.name for s in sites], "processes": []})
-    return Poc(workspace, kits, tuple(site.name for site in sites))
+    poc = Poc(workspace, kits, tuple(site.name for site in sites), dict(misbehaviour or {}))
+    if poc.misbehaviour:
+        for name in poc.sites:
+            allow_misbehaviour(kits / name / "local" / ProvFileName.RESOURCES_JSON_DEFAULT)
+        for job_dir in (poc.admin_kit / "transfer").iterdir():
+            let_misbehave(job_dir, poc.misbehaviour)
+    _write_state(poc, [])
+    return poc
 
 
 def register_of(sites: Sequence[Path]) -> dict[str, int]:
@@ -128,7 +139,7 @@ def open_poc(workspace: Path) -> Poc:
     state = _read_state(workspace)
     if state is None:
         raise ConfigurationError(f"no POC is prepared in {workspace}; start one with `fedbrats poc up --data FOLDER`")
-    return Poc(workspace, Path(state["kits"]), tuple(state["sites"]))
+    return Poc(workspace, Path(state["kits"]), tuple(state["sites"]), state.get("misbehaviour", {}))
 
 
 def start(poc: Poc, names: Sequence[str] = ()) -> None:
@@ -145,8 +156,7 @@ def start(poc: Poc, names: Sequence[str] = ()) -> None:
         for name in names:
             processes[name] = {"name": name, **_start_participant(poc, name)}
             # Those whose turn has not come stay in it, so that a restart that failed can be repeated.
-            state = {"kits": str(poc.kits), "sites": list(poc.sites), "processes": list(processes.values())}
-            write_json_atomic(poc.workspace / STATE_FILE, state)
+            _write_state(poc, list(processes.values()))
         _wait_until_ready(poc, processes.keys() - {SERVER})
     except BaseException:
         stop(*(poc.kits / name for name in names), spare=before)
@@ -240,6 +250,16 @@ def _clear(workspace: Path) -> None:
     for path in workspace.iterdir():
         if path.name not in ("cache", PERSONAL_FOLDER):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _write_state(poc: Poc, processes: Sequence[Mapping[str, Any]]) -> None:
+    state = {
+        "kits": str(poc.kits),
+        "sites": list(poc.sites),
+        "misbehaviour": dict(poc.misbehaviour),
+        "processes": list(processes),
+    }
+    write_json_atomic(poc.workspace / STATE_FILE, state)
 
 
 def _read_state(workspace: Path) -> dict[str, Any] | None:

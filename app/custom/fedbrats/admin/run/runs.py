@@ -15,6 +15,7 @@ from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.jobs.build import read_variables
+from fedbrats.misbehaviour.jobs import let_misbehave
 from fedbrats.rows import (
     CASES_FILE,
     ROWS_FILE,
@@ -44,6 +45,7 @@ def run_job(
     """
     began = time.monotonic()
     variables = read_variables(job_dir)
+    let_misbehave(job_dir, poc.misbehaviour)
     job_id = session.submit_job(str(job_dir.resolve()))
     try:
         rounds = int(variables.get("num_rounds", 0))
@@ -54,7 +56,7 @@ def run_job(
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
-    return finish_results(results_dir, job_dir.name, job_id, status, seconds, variables)
+    return finish_results(results_dir, job_dir.name, job_id, status, seconds, variables, poc.misbehaviour)
 
 
 def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
@@ -71,9 +73,17 @@ def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
 
 
 def finish_results(
-    results_dir: Path, job: str, job_id: str, status: str, seconds: float, variables: Mapping[str, Any]
+    results_dir: Path,
+    job: str,
+    job_id: str,
+    status: str,
+    seconds: float,
+    variables: Mapping[str, Any],
+    misbehaviour: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Put rows and models at the top of a results folder, write `summary.json` and return it.
+
+    misbehaviour: what sites did wrong on purpose, by their names.
 
     Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
     """
@@ -96,6 +106,8 @@ def finish_results(
         "results": str(results_dir),
         "variables": dict(variables),
     }
+    if misbehaviour:
+        document["misbehaviour"] = dict(misbehaviour)
     if matrix := summarise_evaluation(rows):
         document["evaluation"] = matrix
     write_json_atomic(results_dir / "summary.json", document)

@@ -26,6 +26,7 @@ from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.jobs.build import read_variables
+from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
 from fedbrats.site.personal import PERSONAL_FILE
 from fedbrats.site.site_file import REGISTER, SITE_FILE
@@ -40,12 +41,13 @@ def simulate_job(
     results_dir: Path,
     *,
     cache_dir: Path,
-    site_facts: Mapping[str, Any] | None = None,
+    misbehaviour: Mapping[str, str] | None = None,
     models: Sequence[Path] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Run a built job with every site of a data folder, and return the summary document.
 
+    misbehaviour: what sites do wrong on purpose, by their names; the job's executors are exchanged for it.
     models: what the job evaluates; sites get their personal parts back from there.
 
     Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
@@ -56,12 +58,15 @@ def simulate_job(
     workspace = results_dir / "simulator"
     personal_dir = results_dir / PERSONAL_FOLDER  # the simulator empties its workspace when it starts
     facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
-    facts |= {"personal_dir": str(personal_dir.resolve()), **(site_facts or {})}
+    facts |= {"personal_dir": str(personal_dir.resolve())}
     register = register_of(sites)
     # The simulator copies this folder into the workspace of the server and of every site.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
     policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}
     write_json_atomic(workspace / "local" / "resources.json", policy)
+    if misbehaviour:
+        allow_misbehaviour(workspace / "local" / "resources.json")
+        let_misbehave(job_dir, misbehaviour)
     variables = read_variables(job_dir)
     for model in models:
         _give_back_personal(model, personal_dir)
@@ -84,7 +89,9 @@ def simulate_job(
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
     shutil.rmtree(personal_dir, ignore_errors=True)
-    return finish_results(results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables)
+    return finish_results(
+        results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables, misbehaviour
+    )
 
 
 def _give_back_personal(model: Path, personal_dir: Path) -> None:

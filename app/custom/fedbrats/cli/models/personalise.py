@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train the personal part, evaluate before and after, save."""
     from fedbrats.atomic import write_json_atomic
+    from fedbrats.data.prepare.site_cases import read_site
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
-    from fedbrats.model.central import read_site
     from fedbrats.model.metrics import summarise
     from fedbrats.model.personalisation import train_personal_part
     from fedbrats.model.saved import load_model

@@ -32,8 +32,9 @@ from fedbrats.rows import (
 )
 
 if TYPE_CHECKING:
+    from fedbrats.data.prepare.site_cases import SiteCases
     from fedbrats.jobs.plan import TrainingPlan
-    from fedbrats.model.central import Rows, SiteCases
+    from fedbrats.model.central import Rows
     from fedbrats.model.training import Trainer
 
 COMPLETED = "FINISHED:COMPLETED"
@@ -108,7 +109,7 @@ def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan,
     Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
     """
     from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
-    from fedbrats.model.central import read_site
+    from fedbrats.data.prepare.site_cases import read_site
 
     site_dirs = [
         site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))

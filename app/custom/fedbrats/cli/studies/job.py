@@ -160,16 +160,15 @@ def add_trouble_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_misbehaviour(words: list[str], sites_dir: Path) -> dict[str, dict[str, str]]:
-    """Site facts for --misbehave; raises ConfigurationError for a site or a kind that does not exist."""
+def read_misbehaviour(words: list[str], sites_dir: Path) -> dict[str, str]:
+    """What each site does wrong, by its name. Raises: ConfigurationError for a site or a kind that does not exist."""
     from fedbrats.data.cases.datalist import find_sites
     from fedbrats.errors import ConfigurationError
-    from fedbrats.misbehaviour import check_misbehaviour
+    from fedbrats.misbehaviour.kinds import check_misbehaviour
 
     kinds = {site: kind for site, _, kind in (word.partition("=") for word in words)}
     names = [site.name for site in find_sites(sites_dir)]
-    for site, kind in kinds.items():
+    for site in kinds:
         if site not in names:
             raise ConfigurationError(f"--misbehave: there is no site {site!r}; there are: {', '.join(names)}")
-        check_misbehaviour(kind, site)
-    return {"misbehaviour": kinds} if kinds else {}
+    return check_misbehaviour(kinds)

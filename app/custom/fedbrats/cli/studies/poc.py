@@ -167,9 +167,16 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     from fedbrats.admin.run import poc as federation
 
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
-    facts |= read_misbehaviour(args.misbehave, args.data)
+    misbehaviour = read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
-    poc = federation.prepare(args.workspace, args.data, site_facts=facts, cache_dir=args.cache, mlflow_uri=args.mlflow)
+    poc = federation.prepare(
+        args.workspace,
+        args.data,
+        site_facts=facts,
+        cache_dir=args.cache,
+        mlflow_uri=args.mlflow,
+        misbehaviour=misbehaviour,
+    )
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
     federation.start(poc)
     return poc

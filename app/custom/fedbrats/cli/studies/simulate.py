@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = parse_settings(args.settings)
     check_jobs([args.job], settings)
-    facts = read_misbehaviour(args.misbehave, args.data)
+    misbehaviour = read_misbehaviour(args.misbehave, args.data)
     job_dir = build_job(args.job, results / "job", settings, models=args.models)
     say(f"{args.job}: follow it with `fedbrats report {results} --live`")
     document = simulate_job(
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         results,
         cache_dir=args.cache,
-        site_facts=facts,
+        misbehaviour=misbehaviour,
         models=args.models,
         on_progress=show_progress,
     )

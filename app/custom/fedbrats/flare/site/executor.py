@@ -20,6 +20,8 @@ from nvflare.app_common.app_constant import AppConstants
 
 import fedbrats
 from fedbrats.atomic import append_lines
+from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.errors import DataError, FedbratsError, UpdateError
 from fedbrats.federation.leave_one_out import leave_out, own_weight
 from fedbrats.federation.sharing import (
@@ -40,7 +42,6 @@ from fedbrats.flare.protocol import (
     VALIDATION_DICE,
 )
 from fedbrats.jobs.resume import check_job_ids
-from fedbrats.misbehaviour import corrupt_update
 from fedbrats.rows import (
     CASES_FILE,
     FINAL_ROUND,
@@ -48,8 +49,9 @@ from fedbrats.rows import (
     case_rows,
 )
 from fedbrats.shipped import PACKAGE_DIR
-from fedbrats.site.local_site import LocalSite, open_local_site
+from fedbrats.site.local_site import LocalSite, open_local_site, prepare_site
 from fedbrats.site.personal import load_personal, load_weights, save_personal
+from fedbrats.site.site_file import SiteFacts
 from fedbrats.site.state import (
     OPTIMISER_FILE,
     TRAINED_FILE,
@@ -140,14 +142,16 @@ class SegmentationExecutor(Executor):
             training=self._training,
             preparation=self._preparation,
             seed=self._seed,
+            prepare=self._prepare,
         )
-        if site.facts.misbehaviour:
-            self.log_warning(fl_ctx, f"this site misbehaves on purpose: {site.facts.misbehaviour}")
         self._leave_out_bad_cases(site, None, fl_ctx)
         self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._site = site
         garbage.set_aside()
         return site
+
+    def _prepare(self, site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
+        return prepare_site(site, facts, preparation)
 
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         round_number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
@@ -188,7 +192,7 @@ class SegmentationExecutor(Executor):
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: outcome.steps, REPORT_KEY: report.model_dump()}
         if report.received_dice is not None:  # the server chooses its best model by it
             meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report.received_dice}
-        update = corrupt_update(difference(end, start), site.facts.misbehaviour, round_number)
+        update = difference(end, start)
         garbage.collect()
         answer = DXO(DataKind.WEIGHT_DIFF, data=update, meta=meta).to_shareable()
         answer.set_header(AppConstants.CURRENT_ROUND, round_number)  # FLARE's filters do not see the task

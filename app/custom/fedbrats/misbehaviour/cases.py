@@ -1,9 +1,4 @@
-"""Trouble-makers: sites that misbehave on purpose, for experiments and tests of what a federation survives.
-
-A site is told to in its own `local/fedbrats.json` (`"misbehaviour": {"site-3": "noise"}`); production provisioning
-refuses the entry. Corruptions of data happen after preparation, to training and validation cases alike, as they would
-in a hospital that has the fault; corruptions of updates happen just before the site's filters.
-"""
+"""Corruptions of prepared cases, of training and of validation alike, as in a hospital that has the fault."""
 
 from __future__ import annotations
 
@@ -15,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.data.cases.case import MODALITIES
-from fedbrats.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from fedbrats.data.prepare.cache import CachedCase
 
-Arrays = dict[str, np.ndarray]
-ABSURD_CASES = 10**9
-COPY = "copy:"  # followed by the site whose data and seed are used
+SHUFFLED_LABELS = "shuffled-labels"
 
 
 def exchange_modalities(case: CachedCase) -> CachedCase:
@@ -71,57 +63,12 @@ CASE_CORRUPTIONS: dict[str, Callable[[CachedCase], CachedCase]] = {
 }
 
 
-def _noise(update: Arrays, rng: np.random.Generator) -> Arrays:
-    """Noise of the update's own length, tensor by tensor."""
-    return {
-        name: rng.normal(0.0, float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))), value.shape).astype(
-            value.dtype
-        )
-        for name, value in update.items()
-    }
-
-
-def _poison(update: Arrays) -> Arrays:
-    """One value of one tensor is NaN."""
-    name = min(update)
-    value = np.array(update[name])
-    value.flat[0] = np.nan
-    return {**update, name: value}
-
-
-UPDATE_CORRUPTIONS: dict[str, Callable[[Arrays, np.random.Generator], Arrays]] = {
-    "noise": _noise,
-    "zero": lambda update, _rng: {name: np.zeros_like(value) for name, value in update.items()},
-    "sign-flip": lambda update, _rng: {name: -value for name, value in update.items()},
-    "scaled": lambda update, _rng: {name: value * value.dtype.type(100) for name, value in update.items()},
-    "nan": lambda update, _rng: _poison(update),
-}
-KINDS = (*CASE_CORRUPTIONS, "shuffled-labels", *UPDATE_CORRUPTIONS, "absurd-cases")
-
-
-def check_misbehaviour(kind: str, site: str) -> None:
-    """Raise ConfigurationError for a misbehaviour that does not exist."""
-    if kind not in KINDS and not kind.startswith(COPY):
-        raise ConfigurationError(f"site {site}: misbehaviour {kind!r} is not one of {', '.join(KINDS)}, {COPY}SITE")
-
-
-def corrupt_cases(cases: Sequence[CachedCase], kind: str | None) -> list[CachedCase]:
+def corrupt_cases(cases: Sequence[CachedCase], kind: str) -> list[CachedCase]:
     """The site's prepared cases, corrupted where `kind` is a corruption of data."""
-    if kind == "shuffled-labels":
+    if kind == SHUFFLED_LABELS:
         return shuffle_labels(cases)
-    corrupt = CASE_CORRUPTIONS.get(kind or "")
+    corrupt = CASE_CORRUPTIONS.get(kind)
     return [corrupt(case) for case in cases] if corrupt else list(cases)
-
-
-def corrupt_update(update: Arrays, kind: str | None, seed: int) -> Arrays:
-    """The site's update, corrupted where `kind` is a corruption of updates."""
-    corrupt = UPDATE_CORRUPTIONS.get(kind or "")
-    return corrupt(update, np.random.default_rng(seed)) if corrupt else update
-
-
-def corrupt_case_count(cases: int, kind: str | None) -> int:
-    """The number of cases the site declares."""
-    return ABSURD_CASES if kind == "absurd-cases" else cases
 
 
 def _roll(mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:

@@ -6,14 +6,9 @@ import pytest
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
 from fedbrats.errors import ConfigurationError
-from fedbrats.misbehaviour import (
-    KINDS,
-    UPDATE_CORRUPTIONS,
-    check_misbehaviour,
-    corrupt_case_count,
-    corrupt_cases,
-    corrupt_update,
-)
+from fedbrats.misbehaviour.cases import corrupt_cases
+from fedbrats.misbehaviour.kinds import KINDS, check_misbehaviour
+from fedbrats.misbehaviour.updates import UPDATE_CORRUPTIONS, corrupt_update
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +21,10 @@ def cases(phantom_sites, tmp_path_factory):
     return prepared
 
 
-def test_an_honest_site_is_left_alone(cases):
-    assert corrupt_cases(cases, None) == cases
+def test_what_a_kind_does_not_concern_is_left_alone(cases):
+    assert corrupt_cases(cases, "noise") == list(cases)
     update = {"a": np.ones(3, np.float32)}
-    assert corrupt_update(update, None, 0) is update
-    assert corrupt_case_count(7, "noise") == 7
+    assert corrupt_update(update, "swapped-labels", 0) is update
 
 
 def test_exchanged_modalities_are_t1ce_and_flair(cases):
@@ -79,6 +73,6 @@ def test_corrupted_updates_keep_their_form_and_differ(kind):
 
 def test_a_misbehaviour_that_does_not_exist_is_refused_with_those_that_do():
     for kind in (*KINDS, "copy:site-2"):
-        check_misbehaviour(kind, "site-1")
+        check_misbehaviour({"site-1": kind})
     with pytest.raises(ConfigurationError, match=r"'lies'.*sign-flip"):
-        check_misbehaviour("lies", "site-1")
+        check_misbehaviour({"site-1": "lies"})

@@ -1,0 +1,5 @@
+"""Sites that misbehave on purpose, to measure what a federation survives: in POC, the simulator and tests alone.
+
+Nothing that a hospital's process imports imports this folder, and no site file names it. `--misbehave` of `fedbrats
+poc` and `fedbrats simulate` puts the executors of `executors.py` into the job and on the class list of those kits.
+"""
