@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _require_alike(models: Sequence[SavedModel]) -> None:
     for model in models[1:]:
         for what, one, other in (
             ("network", first.network_options["preset"], model.network_options["preset"]),
-            ("preparation", asdict(first.preparation), asdict(model.preparation)),
+            ("preparation", first.preparation.model_dump(), model.preparation.model_dump()),
             ("inference_window", first.window, model.window),
             ("component_share", first.component_share, model.component_share),
             ("final_flips", first.final_flips, model.final_flips),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from fedbrats.run_folder import FINAL_MODELS, SUMMARY_FILE, final_model
 
 SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
-_SETTINGS = tuple(each.name for each in fields(TrainingSettings))
+_SETTINGS = tuple(TrainingSettings.model_fields)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
                 "seed": variables["seed"],
                 **(variables.get("network_options") or {}),
             },
-            "preparation": asdict(preparation.at(document.get("spacing_mm"))),
+            "preparation": preparation.at(document.get("spacing_mm")).model_dump(),
             "settings": {name: variables[name] for name in _SETTINGS if name in variables},
             "sharing": {name: variables[name] for name in ("personal", "personal_rounds") if name in variables},
         }

@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,7 +157,7 @@ def _write_model(path: Path, trainer: Trainer, plan: TrainingPlan) -> None:
     document = {
         "model": {name: value.cpu() for name, value in trainer.network.state_dict().items()},
         "network": plan.network,
-        "settings": asdict(plan.training),
-        "preparation": asdict(plan.preparation),
+        "settings": plan.training.model_dump(),
+        "preparation": plan.preparation.model_dump(),
     }
     write_bytes_atomic(path, lambda stream: torch.save(document, stream))
