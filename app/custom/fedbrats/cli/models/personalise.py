@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +117,7 @@ def _settings_of(model: SavedModel, plan: TrainingPlan, changes: Mapping[str, An
     from fedbrats.model.settings import TrainingSettings
 
     own = {
-        **asdict(plan.training),
+        **plan.training.model_dump(),
         **model.settings,
         "inference_window": model.window,
         "component_share": model.component_share,
