@@ -37,9 +37,10 @@ docs: $(INSTALLED)  ## build the site of the documents into build/site, without 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
 
-pages: $(INSTALLED)  ## make the generated parts of the documents anew: commands, rooms, performance, results
+pages: $(INSTALLED)  ## make the generated parts of the documents: commands, rooms, rows, performance, results
 	$(BIN)/python -m tests.pages.commands
 	$(BIN)/python -m tests.pages.rooms
+	$(BIN)/python -m tests.pages.rows
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python experiments/real_tables.py
 

@@ -33,7 +33,7 @@ ELSEWHERE = {
 ORDER = {
     "guide": ("tutorial", "own-data", "one-workstation", "production", "runbook", "privacy"),
     "reference": ("commands", "configuration", "rows", "architecture", "contribution", "reliability", "deployment"),
-    "results": ("results", "performance", "tuning"),
+    "results": ("overview", "results", "performance", "tuning"),
     "api": (),
     "about": ("contributing", "changelog"),
 }

@@ -10,20 +10,17 @@ import ast
 from pathlib import Path
 
 import fedbrats
-from fedbrats.atomic import write_text_atomic
 from fedbrats.report.markdown import markdown_table
+from tests.pages.marks import put_between
 
 ROOT = Path(fedbrats.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "architecture.md"
-BEGIN, END = "<!-- rooms: made by tests -->", "<!-- end of rooms -->"
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main() -> None:
     """Write the table into the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    write_text_atomic(PAGE, f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}")
+    put_between(PAGE, "rooms", table())
 
 
 def table() -> str:
