@@ -32,8 +32,8 @@ import numpy as np
 from record import RESULTS, Target, write
 
 from fedbrats.cli.progress import say
-from fedbrats.data.batches.augmentation import Augmentation
 from fedbrats.data.batches.loading import Loader
+from fedbrats.data.batches.settings import Augmentation
 from fedbrats.data.cases.case import MODALITIES, Case, find_cases
 from fedbrats.data.check.checks import examine_case
 from fedbrats.data.check.segmentations import settle_convention

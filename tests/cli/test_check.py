@@ -31,6 +31,7 @@ def test_clean_data_set(phantom_sites: Path, capsys: pytest.CaptureFixture[str])
         "convention_reason": "the labels seen are 1, 2, 4",
         "errors": 0,
         "warnings": 0,
+        "notes": 0,
         "problems": [],
     }
 
@@ -61,7 +62,7 @@ def test_a_folder_of_broken_phantoms_shows_every_kind(
     status, document = check(capsys, tmp_path / "broken")
     assert status == 1
     assert {(p["case"], p["kind"], p["file"] != "") for p in document["problems"]} == expected
-    of_data_sets = {"unsettled-convention", "assumed-convention"}
+    of_data_sets = {"unsettled-convention", "assumed-convention", "similar-names", "passed-over", "several-folders"}
     assert {p["kind"] for p in document["problems"]} == KINDS.keys() - of_data_sets
     assert document["errors"] + document["warnings"] == len(document["problems"])
     assert all(p["severity"] == KINDS[p["kind"]].severity for p in document["problems"])
@@ -115,3 +116,20 @@ def test_real_cases_have_one_problem(real_data: Path, capsys: pytest.CaptureFixt
     assert status == 1
     assert (document["cases"], document["convention"]) == (39, "brats-2018")
     assert [(p["case"], p["kind"]) for p in document["problems"]] == [("Brats18_2013_20_1", "partial-coverage")]
+
+
+def test_files_of_no_case_and_scattered_ones_are_notes(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = copy_case(find_cases(phantom_sites / "site-1")[0], tmp_path, "Phantom_x")
+    label = case.files["seg"]
+    (tmp_path / "segmentations").mkdir()
+    label.rename(tmp_path / "segmentations" / label.name)
+    for name in ("Phantom_x_t1_seg.nii.gz", "Phantom_x_t1_pve_0.nii.gz"):
+        (case.files["t1"].with_name(name)).write_bytes(b"tissues")
+    status, document = check(capsys, tmp_path)
+    assert (status, document["notes"]) == (0, 2)
+    over, apart = document["problems"]
+    assert (over["kind"], apart["kind"]) == ("passed-over", "several-folders")
+    assert "Phantom_x_t1_pve_0.nii.gz (and 1 more file)" in over["message"]
+    assert "Phantom_x were put together" in apart["message"]

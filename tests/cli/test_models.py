@@ -1,6 +1,7 @@
 """A model whose personal part stayed at the sites never predicts with an untrained one in its place."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -33,6 +34,8 @@ def words_of(command, job, phantom_sites):
     if command == "predict":
         case = next((phantom_sites / "site-2").glob("Phantom*"))
         return [command, job, case, "--out", job / "out", "--no-overlays", "--threads", "1", "--device", "cpu"]
+    if command == "personalise":
+        return [command, job, phantom_sites / "site-2", "--personal", "norm"]
     return [command, job, "--bundle", job / "out"]
 
 
@@ -68,3 +71,33 @@ def test_the_model_before_the_rounds_at_home_comes_with_a_warning(make_job, phan
     assert status == 0
     assert "the model before the last 3 rounds" in said
     assert "warning" not in ask(capsys, [*words, "--personal", job / "personal.npz"])[1]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "personalise"])
+def test_of_several_runs_of_a_method_the_newest_is_taken_and_said(make_job, phantom_sites, tmp_path, capsys, command):
+    """As a shell makes of `fedbrats predict results/fedavg-* CASE` once there are two runs."""
+    older, newer = tmp_path / "fedavg-20260101-120000", tmp_path / "fedavg-20260102-090000"
+    job = make_job(personal="head")  # which every one of these commands refuses, and names
+    for folder in (older, newer):
+        shutil.copytree(job, folder, ignore=shutil.ignore_patterns("fedavg-*"))
+    command, _, *rest = words_of(command, job, phantom_sites)
+    for runs, said in (
+        ([older, newer], f"of 2 runs the newest is taken: {newer}"),
+        ([tmp_path / "fedavg"], f"fedavg is {newer}"),
+    ):
+        status, err = ask(capsys, [command, *runs, *rest])
+        assert status == 1
+        assert said in err
+        assert f"{newer / 'global_model.pt'} is untrained" in err
+    status, err = ask(capsys, [command, older, job, *rest])
+    assert status == 1
+    assert "one run is needed, and 2 are given" in err
+
+
+def test_personal_weights_need_the_run_that_they_are_of(make_job, phantom_sites, tmp_path, capsys):
+    job = make_job(personal="head")
+    command, _, *rest = words_of("export", job, phantom_sites)
+    runs = [tmp_path / "fedper-20260101-120000", tmp_path / "fedper-20260102-090000"]
+    status, err = ask(capsys, [command, *runs, *rest, "--personal", job / "personal.npz"])
+    assert status == 1
+    assert "belongs to one run, and 2 are given" in err

@@ -1,23 +1,16 @@
 """What is refused before anything starts."""
 
-from dataclasses import fields
-
 import pytest
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.jobs.build import (
     build_job,
-    find_job,
-    job_variables,
-    list_jobs,
 )
 from fedbrats.jobs.plan import (
-    LIMITS,
     check_built,
     check_settings,
     read_plan,
 )
-from fedbrats.model.settings import TrainingSettings
 
 
 def test_a_job_without_one_federated_round_is_refused():
@@ -33,23 +26,13 @@ def test_a_job_without_one_federated_round_is_refused():
         ({"component_share": 2.0}, "component_share"),
         ({"network": "nothing"}, "nothing"),
         ({"spacing_mm": 100.0}, "spacing_mm"),
-        ({"num_rounds": 3}, "no variable 'num_rounds'"),
+        ({"num_rounds": 3}, "num_rounds belongs to the jobs contribution, "),
     ],
 )
 def test_settings_of_a_job_that_evaluates_are_judged_without_its_models(settings, sentence):
     check_settings("evaluate", {"final_flips": False, "poll_interval_s": 0.5})
     with pytest.raises(ConfigurationError, match=sentence):
         check_settings("evaluate", settings)
-
-
-@pytest.mark.parametrize("job", [job.name for job in list_jobs()])
-def test_a_default_is_written_as_what_its_variable_takes(job):
-    """A whole number where only those are taken: --set goes by how the default is written."""
-    variables = job_variables(find_job(job))
-    kinds = {name: type(least) for name, (least, _) in LIMITS.items()}
-    kinds |= {each.name: type(each.default) for each in fields(TrainingSettings) if type(each.default) in (int, float)}
-    wrong = {name: variables[name] for name in kinds.keys() & variables if type(variables[name]) is not kinds[name]}
-    assert not {name: value for name, value in wrong.items() if value is not None}
 
 
 def test_a_job_that_trains_nothing_is_no_plan():

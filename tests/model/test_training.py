@@ -1,7 +1,6 @@
 """The trainer: it learns, repeats itself bit for bit, restarts where it stopped, and says what it cannot use."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def differ(one, other) -> bool:
 
 
 def test_it_learns(prepared):
-    some = trainer(prepared, settings=replace(SETTINGS, local_steps=60, learning_rate=3e-2, intensity=0.0, flips=False))
+    some = trainer(prepared, settings=SETTINGS.changed(local_steps=60, learning_rate=3e-2, intensity=0.0, flips=False))
     before = summarise(some.validate(prepared[:3]))["dice"]["WT"]
     outcomes = [some.train_round(number, 3) for number in range(3)]
     assert outcomes[2].loss < outcomes[0].loss
@@ -40,7 +39,7 @@ def test_it_learns(prepared):
 
 
 def test_the_same_seeds_give_the_same_weights_bit_for_bit(prepared):
-    noisy = replace(SETTINGS, noise=0.1, rotation_degrees=20, scaling=0.1, spatial_share=1.0)
+    noisy = SETTINGS.changed(noise=0.1, rotation_degrees=20, scaling=0.1, spatial_share=1.0)
     first, second, other = (trainer(prepared, seed, noisy, dropout=0.2) for seed in (1, 1, 2))
     for some in (first, second, other):
         for number in range(2):
@@ -96,7 +95,7 @@ def test_weights_that_do_not_fit_are_refused_by_name_and_nothing_is_taken_over(p
 
 
 def test_a_round_stops_when_told(prepared):
-    some = trainer(prepared, settings=replace(SETTINGS, local_steps=50))
+    some = trainer(prepared, settings=SETTINGS.changed(local_steps=50))
     steps = []
     outcome = some.train_round(0, 1, should_stop=lambda: len(steps) >= 3, on_step=lambda step, _: steps.append(step))
     assert outcome.steps == 3
@@ -115,7 +114,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight(prepared):
 
 def test_a_proximal_term_keeps_weights_near_those_received(prepared):
     def distance(mu: float) -> float:
-        some = trainer(prepared, settings=replace(SETTINGS, local_steps=20, proximal_mu=mu))
+        some = trainer(prepared, settings=SETTINGS.changed(local_steps=20, proximal_mu=mu))
         start = some.get_weights()
         some.train_round(0, 1)
         end = some.get_weights()
@@ -125,7 +124,7 @@ def test_a_proximal_term_keeps_weights_near_those_received(prepared):
 
 
 def test_deep_supervision_trains_every_head(prepared):
-    settings = replace(SETTINGS, local_steps=1, deep_supervision=True)
+    settings = SETTINGS.changed(local_steps=1, deep_supervision=True)
     options = {"preset": "large", "seed": 0, "filters": 4, "blocks_down": [1, 1, 1], "heads": 2}
     some = Trainer(options, settings, prepared[:1], seed=0, device="cpu")
     before = some.get_weights()
@@ -154,12 +153,12 @@ def test_a_round_is_as_long_at_every_site_unless_epochs_are_asked_for():
     ("document", "said"),
     [
         ({"learning_rat": 1}, "did you mean learning_rate"),
-        ({"learning_rate": 0}, "learning_rate is 0, expected 1e-09 to 10"),
-        ({"spatial_share": 1.5}, "expected 0 to 1"),
-        ({"local_steps": 0}, "expected 1 to"),
-        ({"patch_size": [64, 64, 4]}, "sides of at least 8"),
+        ({"learning_rate": 0}, "learning_rate is 0, expected a number from 1e-09 to 10"),
+        ({"spatial_share": 1.5}, "expected a number from 0 to 1"),
+        ({"local_steps": 0}, "expected a whole number from 1 to"),
+        ({"patch_size": [64, 64, 4]}, "three whole numbers from 8"),
         ({"batch_size": 1.5}, "a whole number"),
-        ({"patch_size": [64, 64]}, "a list of 3 numbers or null"),
+        ({"patch_size": [64, 64]}, "three whole numbers from 8 to 4096 or null"),
         ({"schedule": "steps"}, "cosine, constant"),
         ({"flips": 1}, "true or false"),
     ],

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedbrats.data.batches.augmentation import Augmentation, augment
+from fedbrats.data.batches.augmentation import augment
 from fedbrats.data.batches.loading import Loader
+from fedbrats.data.batches.settings import Augmentation
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_cases
 from fedbrats.errors import DataError
 
-UNCHANGED = Augmentation(flips=False, intensity=0)
-EVERYTHING = Augmentation(True, 0.2, noise=0.1, rotation_degrees=20, scaling=0.2, spatial_share=1, modality_dropout=0.5)
+UNCHANGED = Augmentation(flips=False, intensity=0, noise=0, rotation_degrees=0, scaling=0, modality_dropout=0)
+EVERYTHING = Augmentation(
+    intensity=0.2, noise=0.1, rotation_degrees=20, scaling=0.2, spatial_share=1, modality_dropout=0.5
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_image_and_mask_stay_together(cases):
     case = cases[0]
     image, mask = case.image.astype(np.float32), case.mask.astype(np.float32)
     image[3] = mask[0]
-    moving = Augmentation(flips=True, intensity=0, rotation_degrees=30, scaling=0.3, spatial_share=1)
+    moving = UNCHANGED.changed(flips=True, rotation_degrees=30, scaling=0.3, spatial_share=1)
     for seed in range(5):
         moved, moved_mask = augment(image.copy(), mask.copy(), moving, np.random.default_rng(seed))
         assert np.corrcoef(moved[3].ravel(), moved_mask[0].ravel())[0, 1] > 0.6

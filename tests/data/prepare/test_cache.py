@@ -62,7 +62,7 @@ def test_content_and_settings_make_the_key_and_names_do_not(cases, tmp_path):
 
 def test_the_voxel_size_of_several_cases_is_known_where_it_is_one(cases, tmp_path):
     at_own, at_8 = (
-        [prepare_case(case, BRATS_2018, tmp_path, CacheSettings(spacing_mm)) for case in cases[:2]]
+        [prepare_case(case, BRATS_2018, tmp_path, CacheSettings(spacing_mm=spacing_mm)) for case in cases[:2]]
         for spacing_mm in (None, 8.0)
     )
     assert (common_spacing(at_own), common_spacing(at_8)) == (4.0, 8.0)

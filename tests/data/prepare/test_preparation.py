@@ -9,11 +9,11 @@ import pytest
 from fedbrats.data.cases.case import MODALITIES, Case, find_cases
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.preparation import (
-    CacheSettings,
     Geometry,
     prepare,
     restore_probabilities,
 )
+from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.regions import BRATS_2018, labels_to_regions
 from fedbrats.errors import ConfigurationError, DataError
 from tests.data.broken import BREAKAGES, break_case
@@ -175,10 +175,10 @@ def test_nan_and_empty_images_are_refused_by_name(case, tmp_path):
     ("document", "said"),
     [
         ({"spacing": 2}, "did you mean spacing_mm"),
-        ({"spacing_mm": "two"}, "a number or null"),
+        ({"spacing_mm": "two"}, "a number from 0.2 to 20 or null"),
         ({"normalisation": "histogram"}, "zscore, minmax"),
-        ({"shape": [128, 128]}, "a list of 3 numbers"),
-        ({"shape": [64, 64, 64], "spacing_mm": 2}, "excludes"),
+        ({"shape": [128, 128]}, "three whole numbers"),
+        ({"shape": [64, 64, 64], "spacing_mm": 2}, "exclude each other"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(document, said):

@@ -322,7 +322,7 @@ def test_a_gain_counts_up_to_its_limit() -> None:
 
 def test_sketched_cosines_give_nearly_the_same_weights() -> None:
     rounds = five_sites(4, bad=1)
-    exact, sketched = play(rounds), play(rounds, settings=replace(SETTINGS, sketched=True))
+    exact, sketched = play(rounds), play(rounds, settings=SETTINGS.changed(sketched=True))
     assert sketched.weights[-1]["site-0"] == exact.weights[-1]["site-0"] == 0.0
     assert sketched.weights[-1] == pytest.approx(exact.weights[-1], abs=0.05)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fedbrats.cli.progress import say
+from fedbrats.run_folder import find_run, newest_run
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -19,3 +23,22 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def run_path(text: str) -> Path:
+    """A results folder of a run, or a file in one; `results/METHOD` is the newest run of that method, which is said."""
+    found = find_run(Path(text))
+    if found != Path(text):
+        say(f"{text} is {found}, the newest of these runs")
+    return found
+
+
+def one_run(paths: Sequence[Path]) -> Path:
+    """The run that is meant where a shell made several of `results/METHOD-*`: the newest, which is said.
+
+    Raises: ConfigurationError for runs of several methods.
+    """
+    found = newest_run(paths)
+    if len(paths) > 1:
+        say(f"of {len(paths)} runs the newest is taken: {found}")
+    return found

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.arguments import one_run, run_path, whole_number
 from fedbrats.cli.progress import say
 from fedbrats.errors import ConfigurationError
 
@@ -22,7 +22,13 @@ WHERE = (
 
 def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare MODEL and a site's personal weights."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a results folder, or a model file in one")
+    parser.add_argument(
+        "model",
+        nargs="+",
+        type=run_path,
+        metavar="MODEL",
+        help="a results folder, or a model file in one; of several runs of one method the newest is taken",
+    )
     parser.add_argument("--personal", type=Path, metavar="FILE", help="a site's personal.npz, laid over the model")
 
 
@@ -45,11 +51,14 @@ def load_whole(args: argparse.Namespace) -> SavedModel:
     """The model that the arguments name, every weight of it trained.
 
     Warns where the model is not the one that the job's sites ended with, as after rounds that stayed at home.
-    Raises: DataError, UpdateError; ConfigurationError for a model whose personal part is not given.
+    Raises: DataError, UpdateError; ConfigurationError for a model whose personal part is not given, or for personal
+        weights where it is not said which of several runs they are of.
     """
     from fedbrats.model.saved import load_model
 
-    model = load_model(args.model, args.personal)
+    if args.personal and len(args.model) > 1:
+        raise ConfigurationError(f"{args.personal} belongs to one run, and {len(args.model)} are given; name that one")
+    model = load_model(one_run(args.model), args.personal)
     if model.untrained and model.is_personal:
         raise ConfigurationError(
             f"{args.personal} lacks {model.untrained[0]!r}, which the sites of {model.path} never shared (personal: "

@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-from fedbrats.errors import ConfigurationError
+from pydantic import Field
+
+from fedbrats.settings import Settings
 
 FIRST_PAUSE_S = 10.0
 
 
-@dataclass(frozen=True)
-class Participation:
-    """The rule of a job.
+class Participation(Settings):
+    """The rule of a job."""
 
-    min_clients: how many sites must be counted.
-    min_case_share: the share of the registered cases of the job's sites that the counted sites must hold.
-    first_deadline_s: how long to wait for a site whose speed is not known yet; it prepares its cases first.
-        No round waits longer: a site that answers at the end of each deadline must not draw out the next.
-    deadline_factor: from then on, how many times the slowest site's own measured time to wait.
-    deadline_floor_s: but never less than this, for a short round is easily late.
-    attempts: how often a round that is not met waits anew, and asks anew who failed, before the job ends. Between two
-        attempts lie 10 s, then twice as long each time, at most deadline_floor_s, unless a deadline was waited for.
-    """
-
-    min_clients: int = 2
-    min_case_share: float = 0.5
-    first_deadline_s: float = 3600.0
-    deadline_factor: float = 3.0
-    deadline_floor_s: float = 300.0
-    attempts: int = 3
-
-    def __post_init__(self) -> None:
-        limits = {
-            "min_clients": (1, 1e6),
-            "min_case_share": (0, 1),
-            "first_deadline_s": (0, 1e8),
-            "deadline_factor": (1, 1e6),
-            "deadline_floor_s": (0, 1e8),
-            "attempts": (1, 1000),
-        }
-        for name, (least, most) in limits.items():
-            if not least <= getattr(self, name) <= most:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}, expected {least:g} to {most:g}")
+    min_clients: int = Field(2, ge=1, le=10_000)
+    """How many sites must be counted in a round."""
+    min_case_share: float = Field(0.5, ge=0, le=1)
+    """The share of the registered cases of the job's sites that the counted sites must hold."""
+    first_deadline_s: float = Field(3600.0, ge=0.001, le=1e8)
+    """Seconds to wait for a site whose speed is not known yet (it prepares its cases first); no round waits longer."""
+    deadline_factor: float = Field(3.0, ge=1, le=1e4)
+    """From the second round on, how many times the slowest site's own measured time to wait."""
+    deadline_floor_s: float = Field(300.0, ge=0, le=1e8)
+    """Seconds to wait at least, as a short round is easily late."""
+    attempts: int = Field(3, ge=1, le=1000)
+    """How often a round that lacks sites or cases waits and asks again before the job ends."""
 
     def deadline_s(self, sites: Iterable[str], seconds: Mapping[str, float]) -> float:
         """How long a round of these sites may take; `seconds` holds how long each of them has lately taken."""
@@ -56,14 +39,14 @@ class Participation:
     def pause_s(self, attempt: int) -> float:
         """How long to wait after a failed attempt that was over at once, before the same sites are asked again.
 
-        attempt: counts from 1. A disk that is full or a GPU that others hold fails within a second, and is seldom well
-        again within the next.
+        10 s, then twice as long each time, at most deadline_floor_s. A disk that is full or a GPU that others hold
+        fails within a second, and is seldom well again within the next. attempt: counts from 1.
         """
         return min(self.deadline_floor_s, FIRST_PAUSE_S * 2.0 ** (attempt - 1))
 
     @property
     def longest_s(self) -> float:
-        """No round waits longer."""
+        """No round waits longer: a site that answers at the end of each deadline must not draw out the next."""
         return max(self.first_deadline_s, self.deadline_floor_s)
 
     def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:

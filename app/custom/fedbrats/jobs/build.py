@@ -6,6 +6,7 @@ be read in two folders.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 
 from fedbrats.atomic import new_folder
 from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.settings import check_job, variables
+from fedbrats.settings import show
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 
 META = "meta.json"
@@ -130,30 +133,40 @@ def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str,
 
     allow_new: a name that stands in none of them is added to the server's configuration, where aggregators are.
 
-    Raises: ConfigurationError for a name that stands in none of them, or a value of another JSON type.
+    Raises: ConfigurationError for a name that stands in none of them, or a value that its variable cannot have.
     """
     documents = {path: _read_json(path) for path in (config_dir / name for name in CONFIGURATIONS)}
     for name, value in settings.items():
         owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
         if not owners and allow_new and name not in FLARE_KEYS:
-            documents[config_dir / CONFIGURATIONS[0]][name] = value
+            documents[config_dir / CONFIGURATIONS[0]][name] = _checked(name, value, value, source)
         elif not owners:
-            names = sorted({key for document in documents.values() for key in document} - FLARE_KEYS)
-            raise ConfigurationError(f"{source}: there is no variable {name!r}; there are: {', '.join(names)}")
+            names = {key for document in documents.values() for key in document} - FLARE_KEYS
+            raise ConfigurationError(f"{source}: there is no variable {name!r} in this job; {_advise(name, names)}")
         for document in owners:
-            _check_type(name, document[name], value, source)
-            document[name] = _as_fraction(value) if isinstance(document[name], float) else value
+            document[name] = _checked(name, value, document[name], source)
     for path, document in documents.items():
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def read_variables(job_dir: Path) -> dict[str, Any]:
     """Return the variables of a built job, server's and client's together."""
-    variables: dict[str, Any] = {}
-    for name in CONFIGURATIONS:
-        document = _read_json(job_dir / "app" / "config" / name)
-        variables.update({key: value for key, value in document.items() if key not in FLARE_KEYS})
-    return variables
+    return _variables_of(job_dir / "app" / "config", CONFIGURATIONS)
+
+
+def check_deployed(config_dir: Path) -> None:
+    """Refuse, at a server or a site, a deployed job with a variable out of bounds, whatever its submitter checked.
+
+    Raises: ConfigurationError.
+    """
+    check_job(_variables_of(config_dir, [name for name in CONFIGURATIONS if (config_dir / name).is_file()]))
+
+
+def _variables_of(config_dir: Path, names: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        found.update({key: value for key, value in _read_json(config_dir / name).items() if key not in FLARE_KEYS})
+    return found
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
@@ -183,21 +196,32 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_type(name: str, default: Any, value: Any, source: str) -> None:
-    """A number stays a number and a text a text; null is everything's neighbour, for it means `not set`.
+def _checked(name: str, value: Any, default: Any, source: str) -> Any:
+    """The value as its variable's declaration has it: FLARE refuses 1 where it takes 1.0 (poll_interval_s, 2.9.0).
 
-    A default that is written as a whole number, 25, takes whole numbers only; one that is written 3600.0 takes both.
+    A variable that is not declared, of a job of somebody's own, takes what is of its default's JSON type.
     """
-    if default is None or value is None:
-        return
-    kinds = (int, float) if isinstance(default, float) else type(default)
-    if isinstance(default, bool) != isinstance(value, bool) or not isinstance(value, kinds):
-        raise ConfigurationError(f"{source}: {name} is {json.dumps(default)} by default and cannot be {value!r}")
+    declared = variables().get(name)
+    try:
+        if declared:
+            return declared.check(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+    numbers = (int, float) if isinstance(default, float) else type(default)
+    same = isinstance(default, bool) == isinstance(value, bool) and isinstance(value, numbers)
+    if default is not None and value is not None and not same:
+        raise ConfigurationError(f"{source}: {name} is {show(default)} by default and cannot be {show(value)}")
+    return value
 
 
-def _as_fraction(value: Any) -> Any:
-    """A whole number as one with a fraction: FLARE refuses 1 where it takes 1.0 (poll_interval_s; seen in 2.9.0)."""
-    return float(value) if isinstance(value, int) and abs(value) < 2**53 else value
+def _advise(name: str, known: Iterable[str]) -> str:
+    """What to do about a variable that a job does not have."""
+    owners = [job.name for job in list_jobs() if name not in FLARE_KEYS and name in job_variables(job)]
+    if owners:
+        return f"{name} belongs to the job{'s' if len(owners) > 1 else ''} {', '.join(owners)}"
+    if close := difflib.get_close_matches(name, sorted(known), n=1):
+        return f"did you mean {close[0]}?"
+    return "`fedbrats job list JOB` shows those that there are"
 
 
 def _files_of(folder: Path) -> list[Path]:

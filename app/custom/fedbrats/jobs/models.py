@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from fedbrats.arrays import read_safetensors
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError
 from fedbrats.federation.sharing import personal_at_last
-from fedbrats.model.saved import SUMMARY_FILE, SavedModel, load_model
+from fedbrats.model.saved import SavedModel, load_model
+from fedbrats.run_folder import BEST_MODEL, SUMMARY_FILE
 
 MODELS_FOLDER = "models"  # in a job's app
 SUFFIX = ".safetensors"
@@ -92,7 +93,7 @@ def _require_alike(models: Sequence[SavedModel]) -> None:
     for model in models[1:]:
         for what, one, other in (
             ("network", first.network_options["preset"], model.network_options["preset"]),
-            ("preparation", asdict(first.preparation), asdict(model.preparation)),
+            ("preparation", first.preparation.model_dump(), model.preparation.model_dump()),
             ("inference_window", first.window, model.window),
             ("component_share", first.component_share, model.component_share),
             ("final_flips", first.final_flips, model.final_flips),
@@ -119,7 +120,7 @@ def _name_models(models: Sequence[SavedModel], summaries: Sequence[dict[str, Any
 def _name_of(model: SavedModel, source: str | None) -> str:
     """A job's or folder's name, with `best` for its selected model; letters, digits, `_` and `-` only."""
     name = source or model.path.stem
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{name}-best" if model.path.name == "best_model.pt" else name)
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{name}-best" if model.path.name == BEST_MODEL else name)
 
 
 def _read_summary(model: Path) -> dict[str, Any]:

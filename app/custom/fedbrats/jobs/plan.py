@@ -11,25 +11,11 @@ from typing import Any
 
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
-from fedbrats.federation.compression import NONE, check_kind
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
+from fedbrats.jobs.settings import check_job
 from fedbrats.model.settings import TrainingSettings
 
-LIMITS = {  # of the variables that are no settings of training or preparation; a whole number where the least is one
-    "num_rounds": (1, 10**6),
-    "personal_rounds": (0, 10**6),
-    "min_clients": (1, 10**4),
-    "seed": (0, 2**32 - 1),
-    "min_case_share": (0.0, 1.0),
-    "first_deadline_s": (0.001, 1e8),
-    "deadline_factor": (1.0, 1e4),
-    "deadline_floor_s": (0.0, 1e8),
-    "round_attempts": (1, 1000),
-    "memory_mb": (0, 1e9),
-    "evaluation_timeout_s": (1, 10**8),  # FLARE takes whole seconds only
-    "poll_interval_s": (0.001, 60.0),
-}
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
 
 
@@ -89,7 +75,6 @@ def check_built(job_dir: Path) -> None:
 def _check_plan(plan: TrainingPlan) -> None:
     from fedbrats.model.network import SegmentationNetwork
 
-    check_kind(str(plan.variables.get("compression", NONE)))
     network = SegmentationNetwork(**plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):
         network.personal_names(personal)
@@ -98,11 +83,6 @@ def _check_plan(plan: TrainingPlan) -> None:
 def _plan_of(job_dir: Path) -> TrainingPlan:
     """The plan of the configuration of a job that trains."""
     variables, args = _read_configuration(job_dir)
-    if 0 < variables["num_rounds"] <= variables.get("personal_rounds", 0):
-        raise ConfigurationError(
-            f"personal_rounds is {variables['personal_rounds']} of num_rounds {variables['num_rounds']}, so that no "
-            f"round would be federated; make it smaller, or use the job local_only"
-        )
     return TrainingPlan(
         rounds=variables["num_rounds"],
         seed=args["seed"],
@@ -115,15 +95,10 @@ def _plan_of(job_dir: Path) -> TrainingPlan:
 
 
 def _read_configuration(job_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A job's variables, and the arguments of its executor. Raises: ConfigurationError for a variable out of bounds."""
+    """A job's variables, checked, and the arguments of its executor. Raises: ConfigurationError."""
     variables = read_variables(job_dir)
     document = json.loads((job_dir / CLIENT_CONFIGURATION).read_text(encoding="utf-8"))
-    for name, (least, most) in LIMITS.items():
-        value = variables.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ConfigurationError(f"{name} is {value!r:.100}, expected {least:g} to {most:g}")
-        if isinstance(least, int) and not isinstance(value, int):
-            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+    check_job(variables)
     return variables, _resolve(document["executors"][0]["executor"]["args"], variables)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from fedbrats.data.prepare.cache import CachedCase
@@ -36,7 +35,7 @@ def pooled_trainer(
     validation = [case for site in sites for case in site.validation]
     return Trainer(
         network,
-        replace(settings, local_steps=max(steps, 1), local_epochs=None),
+        settings.changed(local_steps=max(steps, 1), local_epochs=None),
         training,
         validation,
         seed=seed,

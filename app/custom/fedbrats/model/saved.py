@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.settings import TrainingSettings
+from fedbrats.run_folder import FINAL_MODELS, SUMMARY_FILE, final_model
 
-SUMMARY_FILE = "summary.json"
 SHARED_WHOLE = "none"  # the personal set of a job without personal weights
-MODEL_NAMES = ("global_model.pt", "model.pt", "models/model.pt")  # what a results folder, or a bundle, stands for
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
-_SETTINGS = tuple(each.name for each in fields(TrainingSettings))
+_SETTINGS = tuple(TrainingSettings.model_fields)
 
 
 @dataclass(frozen=True)
@@ -159,12 +158,10 @@ def lay_over(model: SavedModel, personal: Path) -> SavedModel:
 
 
 def _find_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    found = next((path / name for name in MODEL_NAMES if (path / name).is_file()), None)
-    if found is None:
-        raise DataError(f"{path} holds no {' or '.join(MODEL_NAMES)}; give a model file, a results folder or a bundle")
-    return found
+    found = final_model(path)
+    if found is None and path.is_dir():
+        raise DataError(f"{path} holds no {' or '.join(FINAL_MODELS)}; give a model file, a results folder or a bundle")
+    return found or path
 
 
 def _read_document(path: Path) -> dict[str, Any]:
@@ -199,7 +196,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
                 "seed": variables["seed"],
                 **(variables.get("network_options") or {}),
             },
-            "preparation": asdict(preparation.at(document.get("spacing_mm"))),
+            "preparation": preparation.at(document.get("spacing_mm")).model_dump(),
             "settings": {name: variables[name] for name in _SETTINGS if name in variables},
             "sharing": {name: variables[name] for name in ("personal", "personal_rounds") if name in variables},
         }

@@ -93,7 +93,7 @@ class Trainer:
             patch_size=settings.patch_size,
             batch_size=settings.batch_size,
             foreground_share=settings.foreground_share,
-            augmentation=settings.augmentation,
+            augmentation=settings,
             seed=seed,
         )
 

@@ -25,9 +25,10 @@ from fedbrats.rows import (
     summarise_evaluation,
     summarise_rows,
 )
+from fedbrats.run_folder import BEST_MODEL, FINAL_MODEL, SUMMARY_FILE
 
 POLL_S = 0.5
-MODEL_FILES = {"FL_global_model.pt": "global_model.pt", "best_FL_global_model.pt": "best_model.pt"}
+MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BEST_MODEL}  # FLARE's name, ours
 COMPLETED = "FINISHED:COMPLETED"
 ERROR_MARK = " - ERROR - "
 
@@ -110,7 +111,7 @@ def finish_results(
         document["misbehaviour"] = dict(misbehaviour)
     if matrix := summarise_evaluation(rows):
         document["evaluation"] = matrix
-    write_json_atomic(results_dir / "summary.json", document)
+    write_json_atomic(results_dir / SUMMARY_FILE, document)
     # Its values are None where every site has too few cases to speak of: that is no failure.
     evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
     if status != COMPLETED or not evaluated:

@@ -28,6 +28,7 @@ from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.jobs.build import read_variables
 from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
+from fedbrats.run_folder import SUMMARY_FILE
 from fedbrats.site.personal import PERSONAL_FILE
 from fedbrats.site.site_file import REGISTER, SITE_FILE
 
@@ -97,7 +98,7 @@ def simulate_job(
 def _give_back_personal(model: Path, personal_dir: Path) -> None:
     """Lay the personal weights of a simulated job where its sites look for them."""
     results = model if model.is_dir() else model.parent
-    summary = results / "summary.json"
+    summary = results / SUMMARY_FILE
     for path in results.glob(f"sites/*/{PERSONAL_FILE}"):
         job_id = json.loads(summary.read_text(encoding="utf-8"))["job_id"]
         target = personal_dir / job_id / path.parent.name / PERSONAL_FILE

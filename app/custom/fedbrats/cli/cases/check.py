@@ -4,10 +4,11 @@ Any naming from BraTS 2017 to 2024 is found, in any depth of subfolders. Which l
 told from all segmentations together and stated; where they do not tell, --convention must.
 
 Exit status: 0 nothing is wrong, 1 there are problems. An error stops a case (`fedbrats split` leaves it out), a warning
-asks for a look.
+asks for a look, a note is only worth knowing and leaves the exit status as it is.
 
---json prints: folder, cases, patients, convention (null: not settled), convention_reason, seconds, errors, warnings and
-problems, a list of {case, file, kind, severity, message}; case is empty where a problem is the whole data set's.
+--json prints: folder, cases, patients, convention (null: not settled), convention_reason, seconds, errors, warnings,
+notes and problems, a list of {case, file, kind, severity, message}; case is empty where a problem is the whole data
+set's.
 
 example: fedbrats check ~/BraTS2021_Training_Data --json > problems.json
 """
@@ -24,6 +25,7 @@ from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.data.check.problems import (
     ERROR,
     KINDS,
+    NOTE,
     WARNING,
     Problem,
 )
@@ -63,12 +65,15 @@ def examine_cases(folder: Path, workers: int | None) -> list[Examination]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check every case below the folder; returns 1 if anything is wrong."""
+    """Check every case below the folder; returns 1 if there is an error or a warning."""
+    from fedbrats.data.cases.layout import find_passed_over
     from fedbrats.data.check.survey import judge_cases
 
     start = time.monotonic()
     examinations = examine_cases(args.folder, args.workers)
-    settled, problems = judge_cases(examinations, get_convention(args.convention) if args.convention else None)
+    chosen = get_convention(args.convention) if args.convention else None
+    used = (path for e in examinations for path in (*e.case.files.values(), *sum(e.case.doubled.values(), ())))
+    settled, problems = judge_cases(examinations, chosen, find_passed_over(args.folder, used))
     summary = {
         "folder": str(args.folder),
         "cases": len(examinations),
@@ -78,12 +83,13 @@ def run(args: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - start, 2),
         "errors": sum(problem.severity == ERROR for problem in problems),
         "warnings": sum(problem.severity == WARNING for problem in problems),
+        "notes": sum(problem.severity == NOTE for problem in problems),
     }
     if args.json:
         print_json({**summary, "problems": [asdict(problem) for problem in problems]})
     else:
         _print_report(problems, settled, summary)
-    return 1 if problems else 0
+    return 1 if any(problem.severity != NOTE for problem in problems) else 0
 
 
 def _print_report(problems: list[Problem], settled: SettledConvention | None, summary: dict[str, object]) -> None:
@@ -92,4 +98,5 @@ def _print_report(problems: list[Problem], settled: SettledConvention | None, su
         print_table(("case", "file", "problem", "what is wrong"), rows)
     print(f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled")
     counts = "{cases} case(s) of {patients} patient(s) in {seconds} s: {errors} error(s), {warnings} warning(s)"
+    counts += ", {notes} note(s)" if summary["notes"] else ""
     print(counts.format(**summary))

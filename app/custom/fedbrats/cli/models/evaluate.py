@@ -28,6 +28,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.cli.progress import say
 from fedbrats.data.regions import CONVENTIONS, get_convention
 from fedbrats.errors import DataError
+from fedbrats.run_folder import final_model
 
 if TYPE_CHECKING:
     from fedbrats.data.cases.case import Case
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
+    args.model, args.data = _part(args.model, args.data)
     sites = _read_sites(args.data, args.section, args.convention)
     predictor = open_predictor(args)
     tally = _Tally(_choose_cases(sites, args.section))
@@ -87,6 +90,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_metrics(document)
     return 1 if tally.rejected else 0
+
+
+def _part(models: Sequence[Path], data: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The words MODEL and DATA as they are meant: argparse gives all but the last to the first of the two."""
+    words = [*models, *data]
+    more = sum(1 for _ in takewhile(final_model, words[1:-1]))
+    return words[: 1 + more], words[1 + more :]
 
 
 def _holds_whole(out: Path) -> bool:

@@ -24,6 +24,7 @@ from fedbrats.cli.model_arguments import add_weights_arguments, load_whole
 from fedbrats.cli.output import print_json
 from fedbrats.errors import ConfigurationError
 from fedbrats.rows import ROWS_FILE, Row, read_rows
+from fedbrats.run_folder import SUMMARY_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def _is_replaceable(folder: Path) -> bool:
 def _summary_beside(model: Path) -> dict[str, Any]:
     """The summary of the job that trained a model; nothing where it stands alone."""
     try:
-        return json.loads((model.parent / "summary.json").read_text(encoding="utf-8"))
+        return json.loads((model.parent / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -11,13 +11,11 @@ example:
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.arguments import one_run, run_path, whole_number
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.job import add_set_argument
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model file or a results folder")
+    parser.add_argument("model", nargs="+", type=run_path, metavar="MODEL", help="a model file or a results folder")
     parser.add_argument("site", type=Path, metavar="SITE_DIR", help="the hospital's folder with its datalist.json")
     parser.add_argument("--personal", default="head", help="head, decoder, norm, or prefixes ending at a dot")
     parser.add_argument(
@@ -54,10 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.model.personalisation import train_personal_part
     from fedbrats.model.saved import load_model
     from fedbrats.model.training import Trainer
+    from fedbrats.run_folder import SUMMARY_FILE, new_run
     from fedbrats.site.personal import PERSONAL_FILE, save_personal
 
-    out = args.out or Path("results") / f"personalise-{time.strftime('%Y%m%d-%H%M%S')}"
-    model = load_model(args.model)
+    out = args.out or new_run(Path("results"), "personalise")
+    given = one_run(args.model)
+    model = load_model(given)
     names = _personal_names(model, args.personal)
     changes = parse_settings(args.settings)
     plan = read_plan("fedavg", changes)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     after = trainer.validate()
     save_personal(out, personal)
     document = {
-        "model": str(args.model),
+        "model": str(given),
         "site": site.name,
         "personal": args.personal,
         "names": len(personal),
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         "after": summarise(after) if after else None,
         "weights": str(out / PERSONAL_FILE),
     }
-    write_json_atomic(out / "summary.json", document)
+    write_json_atomic(out / SUMMARY_FILE, document)
     if args.json:
         print_json(document)
         return 0
@@ -117,7 +117,7 @@ def _settings_of(model: SavedModel, plan: TrainingPlan, changes: Mapping[str, An
     from fedbrats.model.settings import TrainingSettings
 
     own = {
-        **asdict(plan.training),
+        **plan.training.model_dump(),
         **model.settings,
         "inference_window": model.window,
         "component_share": model.component_share,

@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from fedbrats.rows import (
     learning_curve,
     summarise_rows,
 )
+from fedbrats.run_folder import CENTRAL_MODEL, SUMMARY_FILE
 
 if TYPE_CHECKING:
     from fedbrats.data.prepare.site_cases import SiteCases
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     _write_rows(out / ROWS_FILE, rows)
     _write_rows(out / CASES_FILE, by_case)
     spacing_mm = common_spacing(case for site in sites for case in site.training)
-    _write_model(out / "model.pt", trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
+    _write_model(out / CENTRAL_MODEL, trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
     document = {
         "job": "train",
         "like": args.like,
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         "results": str(out),
         "variables": variables,
     }
-    write_json_atomic(out / "summary.json", document)
+    write_json_atomic(out / SUMMARY_FILE, document)
     print_documents([document], as_json=args.json)
     return 0
 
@@ -156,7 +157,7 @@ def _write_model(path: Path, trainer: Trainer, plan: TrainingPlan) -> None:
     document = {
         "model": {name: value.cpu() for name, value in trainer.network.state_dict().items()},
         "network": plan.network,
-        "settings": asdict(plan.training),
-        "preparation": asdict(plan.preparation),
+        "settings": plan.training.model_dump(),
+        "preparation": plan.preparation.model_dump(),
     }
     write_bytes_atomic(path, lambda stream: torch.save(document, stream))

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.arguments import run_path
 from fedbrats.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     timeouts.add_argument("name", metavar="JOB")
     timeouts.add_argument("--mbit", type=float, required=True, help="Mbit/s of the slowest hospital's line")
     round_time = timeouts.add_mutually_exclusive_group(required=True)
-    round_time.add_argument("--results", type=Path, help="results of a job whose slowest round counts")
+    round_time.add_argument("--results", type=run_path, help="results of a job whose slowest round counts")
     round_time.add_argument("--round-seconds", type=float, help="the slowest hospital's round, where it is known")
     add_set_argument(timeouts)
     timeouts.add_argument("--json", action="store_true", help="print one JSON document")
@@ -69,7 +70,7 @@ def add_models_argument(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=Path,
+        type=run_path,
         metavar="RESULTS",
         help="of the job evaluate: results folders, or model files in them, that every site scores",
     )

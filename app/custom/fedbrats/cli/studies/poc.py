@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,11 +212,12 @@ def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
 def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
     from fedbrats.admin.run.runs import run_job
     from fedbrats.admin.run.sessions import admin_session
+    from fedbrats.run_folder import new_run
 
     documents = []
     with admin_session(poc.admin_kit) as session:
         for job_dir in jobs:
-            results = args.results / f"{job_dir.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            results = new_run(args.results, job_dir.name)
             say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
             documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
     return documents

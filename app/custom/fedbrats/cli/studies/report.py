@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedbrats.cli.arguments import run_path
 from fedbrats.cli.output import print_json
 from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
@@ -38,7 +39,7 @@ PATIENCE = 5  # polls in which nothing could be read
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="results folders")
+    parser.add_argument("results", nargs="+", type=run_path, metavar="RESULTS", help="results folders")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     parser.add_argument("--title", default="Federated brain-tumour segmentation", help="of the page")
     parser.add_argument("--data", type=Path, metavar="SITES_DIR", help="show pictures of cases of this sites folder")

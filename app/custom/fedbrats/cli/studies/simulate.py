@@ -10,7 +10,6 @@ example:
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from fedbrats.cli.progress import print_documents, say, show_progress
@@ -39,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Build the job, simulate it, report."""
     from fedbrats.admin.run.simulator import simulate_job
     from fedbrats.jobs.build import build_job, parse_settings
+    from fedbrats.run_folder import new_run
 
-    results = args.results / f"{args.job}-{time.strftime('%Y%m%d-%H%M%S')}"
+    results = new_run(args.results, args.job)
     settings = parse_settings(args.settings)
     check_jobs([args.job], settings)
     misbehaviour = read_misbehaviour(args.misbehave, args.data)

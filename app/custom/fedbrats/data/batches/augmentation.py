@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How strongly patches are changed; 0 switches a change off.
-
-    flips: each axis is mirrored with probability one half.
-    intensity: largest relative gain, and largest shift in standard deviations, drawn for each modality.
-    noise: largest standard deviation of the noise added, in a third of the patches.
-    rotation_degrees, scaling: largest rotation about each axis and relative zoom, in `spatial_share` of the patches.
-    modality_dropout: the share of patches in which one modality is blanked out.
-    """
-
-    flips: bool = True
-    intensity: float = 0.1
-    noise: float = 0.0
-    rotation_degrees: float = 0.0
-    scaling: float = 0.0
-    spatial_share: float = 0.3
-    modality_dropout: float = 0.0
+from fedbrats.data.batches.settings import Augmentation
 
 
 def augment(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedbrats.data.batches.augmentation import Augmentation, augment
+from fedbrats.data.batches.augmentation import augment
+from fedbrats.data.batches.settings import Augmentation
 from fedbrats.data.prepare.cache import CachedCase, RejectedCase
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files, check_values
 from fedbrats.errors import DataError

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 ERROR = "error"
 WARNING = "warning"
+NOTE = "note"
 
 
 class Kind(NamedTuple):
@@ -41,12 +42,15 @@ KINDS = {
     "not-skull-stripped": Kind(WARNING, "there is signal outside the brain"),
     "same-patient": Kind(WARNING, "another case is of the same patient by its name"),
     "same-images": Kind(WARNING, "another case holds the same images"),
+    "similar-names": Kind(WARNING, "names differ only in their last letter or number: two patients, or two sessions?"),
+    "passed-over": Kind(NOTE, "NIfTI files that are of no case were left aside"),
+    "several-folders": Kind(NOTE, "the files of a case lie in several folders and were put together by their names"),
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with one case. An error stops the case, a warning does not."""
+    """One thing found. An error stops the case, a warning asks for a look, a note is only worth knowing."""
 
     case: str
     file: str  # the path, or empty where the problem is no single file's

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fedbrats.data.cases.case import Case
+from fedbrats.data.cases.patients import find_look_alikes
 from fedbrats.data.check.checks import Examination, judge_labels
 from fedbrats.data.check.problems import Problem, make_problem
 from fedbrats.data.check.segmentations import SettledConvention, settle_convention
@@ -14,9 +15,12 @@ from fedbrats.errors import DataError
 
 
 def judge_cases(
-    examinations: Sequence[Examination], chosen: LabelConvention | None = None
+    examinations: Sequence[Examination], chosen: LabelConvention | None = None, passed_over: Sequence[Path] = ()
 ) -> tuple[SettledConvention | None, list[Problem]]:
-    """The data set's label convention (None: it could not be settled) and all problems, ordered by case."""
+    """The data set's label convention (None: it could not be settled) and all problems, ordered by case.
+
+    passed_over: files of the data set that are of no case.
+    """
     problems = [problem for examination in examinations for problem in examination.problems]
     labels = {e.case.name: e.labels for e in examinations if e.labels is not None}
     settled = None
@@ -30,6 +34,8 @@ def judge_cases(
             text = f"label convention {settled.convention} is assumed: {settled.reason}"
             problems.append(make_problem("", None, "assumed-convention", text))
     problems += _find_repetitions(examinations)
+    problems += _find_look_alikes(examinations)
+    problems += _tell_of_files([examination.case for examination in examinations], passed_over)
     return settled, sorted(problems, key=lambda problem: problem.case)
 
 
@@ -46,6 +52,33 @@ def _find_repetitions(examinations: Sequence[Examination]) -> Iterator[Problem]:
     prints = {id(e.case): sorted(e.fingerprints.values()) for e in examinations}
     for case, first in _repeats(cases, lambda case: prints[id(case)]):
         yield make_problem(case.name, None, "same-images", f"holds an image that {first.name} holds too")
+
+
+def _find_look_alikes(examinations: Sequence[Examination]) -> Iterator[Problem]:
+    """One problem for the whole data set: its names are all of one making."""
+    cases = [examination.case for examination in examinations]
+    alone = [case.name for case in cases if case.patient == case.name]  # a table or a pattern may have told
+    if groups := find_look_alikes(alone):
+        first = " and ".join(groups[0][:2])
+        text = (
+            f"{first} differ only in their last part{_and_more(len(groups), 'group')}; if that is one patient twice, "
+            f"say so to `fedbrats split` with --patient"
+        )
+        yield make_problem("", None, "similar-names", text)
+
+
+def _tell_of_files(cases: Sequence[Case], passed_over: Sequence[Path]) -> Iterator[Problem]:
+    if passed_over:
+        text = f"{passed_over[0].name}{_and_more(len(passed_over), 'file')}: no name of a modality or segmentation"
+        yield make_problem("", passed_over[0], "passed-over", text)
+    apart = [case for case in cases if len({path.parent for path in case.files.values()}) > 1]
+    if apart:
+        text = f"the files of {apart[0].name}{_and_more(len(apart), 'case')} were put together by their names"
+        yield make_problem("", _folder_of(apart[0]), "several-folders", text)
+
+
+def _and_more(count: int, what: str) -> str:
+    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})" if count > 1 else ""
 
 
 def _repeats(cases: Sequence[Case], keys_of: Callable[[Case], Sequence[str]]) -> Iterator[tuple[Case, Case]]:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ from fedbrats.arrays import map_array
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.case import Case
 from fedbrats.data.prepare.preparation import (
-    CacheSettings,
     Geometry,
     PreparedCase,
     prepare,
 )
+from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files
 from fedbrats.data.regions import LabelConvention
 from fedbrats.errors import DamagedFileError, DataError
@@ -165,7 +165,7 @@ def _key_of(case: Case, convention: LabelConvention, cache_dir: Path, settings: 
     """A name for what preparation would give: a hash of the files' bytes, the convention and the settings."""
     paths = (*case.image_paths, *([case.label] if case.label else []))
     digests = [_digest_of(path, case, cache_dir) for path in paths]
-    recipe = [FORMAT_VERSION, digests, case.label is not None, convention.name, asdict(settings)]
+    recipe = [FORMAT_VERSION, digests, case.label is not None, convention.name, settings.model_dump()]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,15 @@ from numpy.typing import NDArray
 from fedbrats.data.cases.case import MODALITIES, Case
 from fedbrats.data.placement import UNPLACED, Grid
 from fedbrats.data.prepare.resampling import grid_matrix, resample
+from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.regions import LabelConvention, labels_to_regions
 from fedbrats.data.volumes import Volume, read_volume
-from fedbrats.errors import ConfigurationError, DataError
-from fedbrats.settings import read_settings
+from fedbrats.errors import DataError
 
 AXES = "LPS"  # voxel order of every prepared array, which is how BraTS ships its files
-NORMALISATIONS = ("zscore", "minmax")
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Step = tuple[float, float, float]
 _AS_IT_IS = ((0, 1), (1, 1), (2, 1))
-
-
-@dataclass(frozen=True)
-class CacheSettings:
-    """How cases are prepared.
-
-    spacing_mm: the voxel size to train at; None keeps the scan's own.
-    normalisation: `zscore`, mean 0 and deviation 1 inside the brain and 0 outside; or `minmax`, 0 to 1 over the volume.
-    shape: resize the whole, uncropped volume to this shape (what the study behind the preset `original` did).
-    """
-
-    spacing_mm: float | None = None
-    normalisation: str = "zscore"
-    shape: tuple[int, int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.normalisation not in NORMALISATIONS:
-            raise ConfigurationError(f"normalisation {self.normalisation!r} is not one of {', '.join(NORMALISATIONS)}")
-        if self.spacing_mm is not None and not 0.2 <= self.spacing_mm <= 20:
-            raise ConfigurationError(f"spacing_mm is {self.spacing_mm}, expected 0.2 to 20")
-        if self.shape is not None and (min(self.shape) < 8 or self.spacing_mm is not None):
-            raise ConfigurationError("shape needs three numbers of at least 8, and excludes spacing_mm")
-
-    def at(self, spacing_mm: float | None) -> CacheSettings:
-        """These settings with the voxel size that "the scan's own" has turned out to be."""
-        settled = self.spacing_mm is not None or self.shape is not None
-        return self if settled else replace(self, spacing_mm=spacing_mm)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> CacheSettings:
-        """Settings from a job's JSON. Raises: ConfigurationError for a name or value that cannot be."""
-        return read_settings(cls, document, "preparation")
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.settings import Settings
 
 
-@dataclass(frozen=True)
-class FactorSettings:
+class FactorSettings(Settings):
     """The constants of docs/reference/contribution.md; the defaults are those that its simulations were run with."""
 
-    clip_multiple: float = 2.0  # an update longer than this many median lengths is shortened to them
-    copy_threshold: float = 0.98  # updates with a higher cosine are copies ...
-    copy_ratio: float = 0.1  # ... if they are also this much closer than sites usually are
-    coherence_scale: float = 0.10  # the median site's alignment from which alignment is full evidence
-    memory: float = 0.7  # how much of the evidence so far stays when a round is added
-    usefulness_limit: float = 0.3  # a change of Dice beyond this is taken as this
-    alignment_deviation: float = 0.05  # sites whose alignments differ by less than this are alike
-    usefulness_deviation: float = 0.03  # the same for usefulness, in Dice
-    least_evidence: float = -3.0  # what one round can say against a site at most, in log units
-    smallest_factor: float = 0.5
-    largest_factor: float = 2.0
-    smallest_share: float = 0.5  # a site that is heard keeps at least this share of its prior weight
-    largest_weight: float = 0.5  # no site weighs more, unless its cases alone say so
-    window: int = 10  # coherent rounds in which stability is judged
-    stability_scale: float = 3.0  # alignment scores that vary by this deviation halve the stability
-    stability_rounds: int = 3  # a site is stable until it has answered this many coherent rounds
-    coherent: float = 0.5  # the coherence from which a round counts for stability and quarantine
-    way_length: float = 2.0  # the way that is remembered; a round in which all sites agree is a step of 1
-    quarantine_rounds: int = 2  # coherent rounds before which nobody is quarantined
-    quarantine_share: float = 0.25  # a standing below this share of the median site's is quarantined ...
-    release_share: float = 0.5  # ... until it is above this share
-    sketched: bool = False  # cosines from sketches of 4096 numbers instead of whole updates
+    clip_multiple: float = Field(2.0, ge=0, le=1000)
+    """An update longer than this many times the median length is shortened to it; 0 shortens none."""
+    copy_threshold: float = Field(0.98, ge=0, le=1)
+    """Updates whose cosine is above this may be copies of each other."""
+    copy_ratio: float = Field(0.1, ge=0, le=1)
+    """They are copies where they are also closer than this share of the usual distance between sites."""
+    coherence_scale: float = Field(0.10, gt=0, le=1)
+    """The median site's alignment from which alignment is full evidence."""
+    memory: float = Field(0.7, ge=0, lt=1)
+    """How much of the evidence so far stays when a round is added."""
+    usefulness_limit: float = Field(0.3, ge=0, le=1)
+    """A change of Dice beyond this counts as this."""
+    alignment_deviation: float = Field(0.05, gt=0, le=2)
+    """Sites whose alignments differ by less than this are alike."""
+    usefulness_deviation: float = Field(0.03, gt=0, le=1)
+    """Sites whose changes of Dice differ by less than this are alike."""
+    least_evidence: float = Field(-3.0, ge=-100, le=0)
+    """What one round can say against a site at most, in log units."""
+    smallest_factor: float = Field(0.5, gt=0, le=1)
+    """No factor is smaller."""
+    largest_factor: float = Field(2.0, ge=1, le=1000)
+    """No factor is larger."""
+    smallest_share: float = Field(0.5, ge=0, le=1)
+    """A site that is heard keeps at least this share of its prior weight."""
+    largest_weight: float = Field(0.5, gt=0, le=1)
+    """No site weighs more than this, unless its cases alone say so."""
+    window: int = Field(10, ge=1, le=1000)
+    """Coherent rounds in which stability is judged."""
+    stability_scale: float = Field(3.0, gt=0, le=1000)
+    """Alignment scores with this standard deviation halve the stability."""
+    stability_rounds: int = Field(3, ge=1, le=1000)
+    """A site counts as stable until it has answered this many coherent rounds."""
+    coherent: float = Field(0.5, ge=0, le=1)
+    """The coherence from which a round counts for stability and quarantine."""
+    way_length: float = Field(2.0, gt=0, le=1e6)
+    """The length of the way that is remembered; a round in which all sites agree is a step of 1."""
+    quarantine_rounds: int = Field(2, ge=1, le=1000)
+    """Coherent rounds before which no site is quarantined."""
+    quarantine_share: float = Field(0.25, ge=0, le=1)
+    """A site whose standing is below this share of the median site's is quarantined."""
+    release_share: float = Field(0.5, ge=0, le=1)
+    """A quarantined site is released when its standing is above this share."""
+    sketched: bool = False
+    """Whether cosines are computed from sketches of 4096 numbers instead of whole updates."""
+
+    @model_validator(mode="after")
+    def _released_above_quarantine(self) -> Self:
+        if self.release_share < self.quarantine_share:
+            raise ConfigurationError(
+                f"release_share {self.release_share} is below quarantine_share {self.quarantine_share}, so that a site "
+                f"would be released and quarantined in turns; make it at least as large"
+            )
+        return self

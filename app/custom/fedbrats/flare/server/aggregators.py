@@ -14,7 +14,6 @@ from fedbrats.federation.gates import Contribution
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
 from fedbrats.federation.updates import weighted_mean
 from fedbrats.flare.server.gated_aggregator import Combined, GatedAggregator
-from fedbrats.settings import read_settings
 
 
 class WeightedFedAvg(GatedAggregator):
@@ -64,7 +63,7 @@ class ContributionFactor(GatedAggregator):
     """
 
     def __init__(self, min_clients: int = 1, factor: dict[str, Any] | None = None, **gated: Any):
-        settings = read_settings(FactorSettings, factor or {}, "factor")
+        settings = FactorSettings.read(factor or {}, "factor")
         super().__init__(clip_multiple=gated.pop("clip_multiple", settings.clip_multiple), **gated)
         self._settings = settings
         self._min_clients = min_clients

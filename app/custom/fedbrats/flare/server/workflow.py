@@ -36,7 +36,6 @@ from fedbrats.flare.server.state import (
     save_state,
 )
 from fedbrats.jobs.resume import check_job_ids
-from fedbrats.settings import read_settings
 from fedbrats.site.site_file import read_state_dir
 from fedbrats.site_report import SiteReport
 
@@ -74,7 +73,7 @@ class QuorumScatterAndGather(ScatterAndGather):
         model_selector_id: str = "model_selector",
         **scatter_and_gather: Any,
     ):
-        self._rule = read_settings(Participation, participation or {}, "participation")
+        self._rule = Participation.read(participation or {}, "participation")
         super().__init__(min_clients=self._rule.min_clients, ignore_result_error=True, **scatter_and_gather)
         self._rollback_drop = rollback_drop
         self._resume = check_job_ids(resume)

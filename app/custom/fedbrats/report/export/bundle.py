@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def _model_bytes(model: SavedModel) -> bytes:
             "inference_window": list(model.window) if model.window else None,
             "component_share": model.component_share,
         },
-        "preparation": asdict(model.preparation),
+        "preparation": model.preparation.model_dump(),
     }
     stream = io.BytesIO()
     torch.save(document, stream)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from fedbrats.model.saved import SavedModel
 from fedbrats.rows import Row, summarise_rows
+from fedbrats.run_folder import BEST_MODEL, CENTRAL_MODEL, FINAL_MODEL
 
 FINAL, BEST = "final", "best"
-STAGES = {"global_model.pt": FINAL, "model.pt": FINAL, "best_model.pt": BEST}  # a model file of results, and its rows
+STAGES = {FINAL_MODEL: FINAL, CENTRAL_MODEL: FINAL, BEST_MODEL: BEST}  # a model file of results, and its rows
 
 
 @dataclass(frozen=True)

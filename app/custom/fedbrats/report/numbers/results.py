@@ -22,9 +22,8 @@ from fedbrats.rows import (
     counted_rows,
     read_rows,
 )
+from fedbrats.run_folder import MODEL_FILES, SUMMARY_FILE
 
-SUMMARY_FILE = "summary.json"
-MODEL_FILES = ("global_model.pt", "best_model.pt", "model.pt")
 ALL_SITES = "all sites"  # of an older `fedbrats train`, whose cases do not say their sites
 
 Patient = tuple[str | None, str]  # site and name: two hospitals may call their patients alike. None: it is not known

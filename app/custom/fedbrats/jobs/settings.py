@@ -1,0 +1,211 @@
+"""Every variable of a job, declared once: the tables of the floors below, and what belongs to a job as a whole.
+
+The JSON of `app/config` and of `jobs/` holds the same defaults (a test compares them); `--set`, the check before a
+submission, `fedbrats job list JOB`, docs/reference/configuration.md and the checks at server and site come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from fedbrats.data.prepare.settings import CacheSettings
+from fedbrats.errors import ConfigurationError
+from fedbrats.federation.factor.settings import FactorSettings
+from fedbrats.federation.participation import Participation
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.settings import Declaration, Settings, declarations, show
+
+
+class Network(Settings):
+    """The network, and what of it the sites share."""
+
+    network: str = "fast"
+    """The preset of the network: fast, large, original, or tiny for tests."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """The seed of the first weights and of every random choice."""
+    personal: str = "none"
+    """Which weights stay at a site: none, head, decoder, norm, all, or prefixes of names that end at a dot."""
+    personal_rounds: int = Field(0, ge=0, le=10**6)
+    """In so many last rounds all weights stay at the sites, and each site fits the model to its own cases."""
+    compression: Literal["none", "float16", "int8"] = "none"
+    """How models and updates are packed on their way."""
+
+
+class Rounds(Settings):
+    """The rounds of a federation, at the server."""
+
+    num_rounds: int = Field(25, ge=1, le=10**6)
+    """The rounds of the whole job."""
+    rollback_drop: float | None = Field(None, ge=0, le=1)
+    """The last good model takes the place of one that has lost more Dice than this at the median site; null never."""
+    memory_mb: float = Field(1024.0, ge=0, le=1e9)
+    """Updates of a round that do not fit into so many MiB wait on the server's disk."""
+    evaluation_timeout_s: int = Field(3600, ge=1, le=10**8)
+    """Seconds to wait for each site's evaluation of the final model."""
+    poll_interval_s: float = Field(0.1, ge=0.001, le=60)
+    """Seconds between two looks for a new task or answer, at the server and at the sites."""
+    resume: list[str] | None = None
+    """The jobs that this one goes on from, newest first; written by `fedbrats submit --resume`."""
+
+
+class Evaluation(Settings):
+    """What a site measures in every round."""
+
+    validate_received: bool = True
+    """Whether a site evaluates the model that it receives, before it trains."""
+    validate_trained: bool = True
+    """Whether a site evaluates its model after it has trained."""
+    measure_minus_model: bool = False
+    """For FedCE: whether a site also evaluates the received model without its own share."""
+
+
+class Method(Settings):
+    """How the server makes one model of the sites' updates."""
+
+    aggregator: str = "fedbrats.flare.server.aggregators.WeightedFedAvg"
+    """The class of the aggregator; a kit allows only those on its list."""
+    aggregator_arguments: dict[str, Any] = {  # noqa: RUF012 - a table is frozen, and pydantic copies defaults
+        "network_id": "network",
+        "personal": "{personal}",
+        "personal_rounds": "{personal_rounds}",
+        "memory_mb": "{memory_mb}",
+    }
+    """The arguments of the aggregator; `{name}` stands for a variable."""
+    shareable_generator: str = (
+        "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
+    )
+    """The class that applies the combined update to the model."""
+    shareable_generator_arguments: dict[str, Any] = {}  # noqa: RUF012
+    """The arguments of that class."""
+
+
+class Contribution(Settings):
+    """Of the jobs that weigh sites by the Contribution Factor."""
+
+    factor: dict[str, Any] = {}  # noqa: RUF012
+    """Constants of the Contribution Factor that differ from their defaults, by name."""
+
+    @field_validator("factor")
+    @classmethod
+    def _of_the_factor(cls, value: dict[str, Any]) -> dict[str, Any]:
+        FactorSettings.read(value, "factor")
+        return value
+
+
+class Trimming(Settings):
+    """Of the job that takes the trimmed mean."""
+
+    trim: float = Field(0.2, ge=0, lt=0.5)
+    """The share of the sites that is left out at each end of every coordinate."""
+
+
+class ServerOptimiser(Settings):
+    """Of the job whose server has an optimiser of its own (FedOpt)."""
+
+    server_learning_rate: float = Field(1.0, gt=0, le=1000)
+    """The learning rate of the server's optimiser."""
+    server_momentum: float = Field(0.6, ge=0, lt=1)
+    """The momentum of the server's optimiser."""
+
+
+class GivenModels(Settings):
+    """Of the job that evaluates models which it brings."""
+
+    models: list[str] = []  # noqa: RUF012
+    """The names of the models; written by --models."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of settings that job variables come from; `names` says which variable has another name than its field."""
+
+    settings: type[Settings]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+TABLES = (
+    Table(Rounds),
+    Table(Participation, {"attempts": "round_attempts"}),
+    Table(Network),
+    Table(TrainingSettings),
+    Table(CacheSettings, {"shape": "volume_shape"}),
+    Table(Evaluation),
+    Table(Contribution),
+    Table(Trimming),
+    Table(ServerOptimiser),
+    Table(GivenModels),
+    Table(Method),
+)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a job: what is declared of it, and the table and field that check it."""
+
+    declared: Declaration
+    table: type[Settings]
+    field: str
+
+    def check(self, value: Any) -> Any:
+        """The value as it is used (a whole number becomes a number where one is expected).
+
+        Raises: ConfigurationError in one sentence that names the variable and what it may be.
+        """
+        try:
+            return getattr(self.table(**{self.field: value}), self.field)
+        except ConfigurationError as error:
+            if self.field == self.declared.name:
+                raise
+            name = self.declared.name
+            raise ConfigurationError(f"{name} is {show(value)}, expected {self.declared.expected}") from error
+
+
+@cache
+def variables() -> Mapping[str, Variable]:
+    """Every declared variable of any job, by name."""
+    return {variable.declared.name: variable for table in TABLES for variable in _variables_of(table)}
+
+
+def _variables_of(table: Table) -> Iterator[Variable]:
+    for name, declared in declarations(table.settings).items():
+        known_as = table.names.get(name, name)
+        yield Variable(replace(declared, name=known_as), table.settings, name)
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuse a value that its variable cannot have; names that are not declared are left alone.
+
+    For the submitter, and for server and site, which do not rely on the submitter's check.
+    Raises: ConfigurationError naming the first such variable.
+    """
+    known = variables()
+    for name, value in values.items():
+        if name in known:
+            known[name].check(value)
+
+
+def check_job(values: Mapping[str, Any]) -> None:
+    """Refuse the variables of a whole job where one cannot be, or where two do not go together.
+
+    Raises: ConfigurationError.
+    """
+    check_values(values)
+    for table in TABLES:  # rules between the settings of one table
+        names = {field: table.names.get(field, field) for field in table.settings.model_fields}
+        table.settings(**{field: values[name] for field, name in names.items() if name in values})
+    rounds, personal_rounds = values.get("num_rounds"), values.get("personal_rounds", 0)
+    if rounds is not None and rounds <= personal_rounds:
+        raise ConfigurationError(
+            f"personal_rounds is {personal_rounds} of num_rounds {rounds}, so that no round would be federated; make "
+            f"it smaller, or use the job local_only"
+        )
+    if values.get("rollback_drop") is not None and not values.get("validate_received", True):
+        raise ConfigurationError(
+            f"rollback_drop is {values['rollback_drop']} and validate_received is false: no site would measure the "
+            f"model that could be rolled back; set validate_received=true, or rollback_drop=null"
+        )
