@@ -39,7 +39,7 @@ from fedbrats.data.check.checks import examine_case
 from fedbrats.data.check.segmentations import settle_convention
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.trainer import Trainer
 
 SPACING_MM = 2.0
 SEED = 0

@@ -35,7 +35,7 @@ from fedbrats.data.check.segmentations import settle_convention
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.federation.updates import Update, weighted_mean
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.trainer import Trainer
 
 THREADS, SEED, STEPS = 2, 0, 40
 WAYS = ("as it is", "one thread", "batch of two", "channels last", "compiled", "bfloat16", "as it is, again")

@@ -41,7 +41,7 @@ from fedbrats.data.prepare.site_cases import SiteCases, read_site
 from fedbrats.errors import DataError
 from fedbrats.model.metrics import summarise
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.trainer import Trainer
 
 LEVELS = (0.45, 0.60, 0.65)
 THREADS = 2
@@ -153,7 +153,7 @@ def compete(name: str, sites: list[SiteCases], budget_s: float) -> dict[str, Any
         if peer:
             torch.manual_seed(SEED)
             trainer.network = Peer(peer())  # type: ignore[assignment]
-            trainer.forget_state()
+            trainer.optimisation.reset()
         return trainer
 
     trial = begin(6)
@@ -168,7 +168,7 @@ def compete(name: str, sites: list[SiteCases], budget_s: float) -> dict[str, Any
     for number in range(rounds):
         seconds += trainer.train_round(number, rounds).seconds
         last = name in OURS and number == rounds - 1
-        scores = trainer.validate_finally() if last else trainer.validate()
+        scores = trainer.evaluation.score_finally() if last else trainer.evaluation.score()
         course.append({"seconds": round(seconds, 1), "dice": round(summarise(scores)["dice"]["mean"], 4)})
         say(f"{name}: {seconds:.0f} of {budget_s:.0f} s, Dice {course[-1]['dice']:.3f}")
         if seconds > 1.3 * budget_s:

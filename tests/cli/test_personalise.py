@@ -8,7 +8,7 @@ import torch
 
 from fedbrats.cli.main import main
 from fedbrats.model.network import SegmentationNetwork
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.trainer import Trainer
 
 TINY = ("--set", "network=tiny", "--set", "patch_size=[24, 24, 24]")
 
@@ -71,7 +71,7 @@ def test_it_trains_as_the_models_job_did_unless_told(make_job, phantom_sites, tm
             seen.append(settings)
             super().__init__(network, settings, *rest, **named)
 
-    monkeypatch.setattr("fedbrats.model.training.Trainer", Recorded)
+    monkeypatch.setattr("fedbrats.model.training.trainer.Trainer", Recorded)
     patch, window = [16, 24, 16], [24, 24, 24]
     job = make_job(patch_size=patch, inference_window=window, learning_rate=0.005, local_steps=7, num_rounds=9)
     words = ["--rounds", "1", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--set=local_steps=2"]

@@ -105,7 +105,7 @@ def test_a_case_that_breaks_is_left_out_with_a_row_and_the_round_goes_on(
 def test_a_broken_validation_case_has_no_score(tmp_path, phantom_sites):
     site = Site(tmp_path, phantom_sites)
     site.report(0)
-    [case] = site.executor._site.trainer.validation
+    [case] = site.executor._site.trainer.evaluation.cases
     os.truncate(mask_of(case), 500)
     report = site.report(1)
     assert report["validation_cases"] == 0

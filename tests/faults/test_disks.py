@@ -17,7 +17,7 @@ from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
 from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.trainer import Trainer
 from fedbrats.site.personal import load_personal
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.disks import small_disk
@@ -82,14 +82,14 @@ def test_a_state_disk_that_is_full(tmp_path, phantom_sites):
     trainer.train_round(0, 2)
     with small_disk(tmp_path / "small", "1m") as disk:
         path = disk.path / "optimiser.pt"
-        trainer.save_state(path)
+        trainer.optimisation.save(path)
         before = path.read_bytes()
         disk.fill()
         trainer.train_round(1, 2)
         with pytest.raises(OSError, match="No space left"):
-            trainer.save_state(path)
+            trainer.optimisation.save(path)
         assert path.read_bytes() == before
-        trainer.load_state(path)
+        trainer.optimisation.load(path)
         assert sorted(each.name for each in disk.path.iterdir()) == ["filler", "optimiser.pt"]
 
 

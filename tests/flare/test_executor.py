@@ -157,7 +157,7 @@ def test_a_round_that_failed_after_training_is_trained_from_what_the_round_befor
     room, executor = new_site(personal="head")
     execute(room, executor)
     with monkeypatch.context() as patch:
-        patch.setattr("fedbrats.flare.site.executor.save_round", _full_disk)
+        patch.setattr("fedbrats.site.state.new_folder", _full_disk)
         assert execute(room, executor, round_number=1).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     again = from_shareable(execute(room, executor, round_number=1)).data
     assert all(np.array_equal(again[name], expected[name]) for name in expected)

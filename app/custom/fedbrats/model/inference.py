@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.model.precision import autocast, precision_of
 
 WINDOW_OVERLAP = 0.5
 THRESHOLD = 0.5
@@ -29,16 +30,18 @@ def predict_probabilities(
     device: torch.device,
     window: Sequence[int] | None = None,
     flips: bool = False,
+    mixed_precision: bool = True,
 ) -> NDArray[np.float32]:
     """Probabilities (3, X, Y, Z) on the case's prepared grid, each region no likelier than the one around it.
 
     window: the side lengths of a sliding window; None takes the whole volume at once.
     flips: the mean over the eight mirror images of the case.
+    mixed_precision: let a CUDA device compute in what `fedbrats.model.precision` chooses for it.
     """
     image = torch.from_numpy(case.image.astype(np.float32))[None].to(device)  # (1, 4, X, Y, Z)
     total = torch.zeros(())
     directions = _ALL_FLIPS if flips else _ALL_FLIPS[:1]
-    with eval_mode(network):
+    with eval_mode(network), autocast(device, precision_of(device, mixed_precision)):
         for axes in directions:
             total = total + torch.sigmoid(_logits(network, image.flip(axes), window).float()).flip(axes).cpu()
     probabilities = (total / len(directions))[0].numpy()

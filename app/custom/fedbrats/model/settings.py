@@ -66,7 +66,8 @@ class TrainingSettings(InferenceSettings, Augmentation):
     """FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights is added to
     the loss."""
     mixed_precision: bool = True
-    """Whether a CUDA GPU computes in bfloat16; a CPU always computes in float32."""
+    """Whether a CUDA GPU computes in bfloat16, or in float16 where it has no units for bfloat16; a CPU always computes
+    in float32."""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainingSettings:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import math
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedbrats
+from fedbrats.atomic import append_lines
 from fedbrats.data.cases.datalist import DATALIST_NAME
 from fedbrats.data.prepare.cache import (
     CachedCase,
@@ -21,13 +24,15 @@ from fedbrats.data.prepare.cache import (
 )
 from fedbrats.data.prepare.site_cases import SiteCases, read_site
 from fedbrats.errors import DataError
-from fedbrats.rows import CASES_FILE
+from fedbrats.rows import CASES_FILE, ROWS_FOLDER, case_rows
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 from fedbrats.site_report import SiteReport
 
 if TYPE_CHECKING:
     from fedbrats.model.metrics import CaseScore, DetailedScore
-    from fedbrats.model.training import Trainer, TrainOutcome
+    from fedbrats.model.training.trainer import Trainer, TrainOutcome
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,6 +46,7 @@ class LocalSite:
     manifest: str  # SHA-256 of the site's datalist: which cases these were, without saying which
     spacing_mm: float | None  # of its prepared training cases, where it is one
     preparing_seconds: float
+    scores_file: Path  # rows about single cases, which never leave the site
     validating_seconds: float = 0.0
     _told: set[RejectedCase] = field(default_factory=set)
 
@@ -49,16 +55,31 @@ class LocalSite:
         """The cases that are left out: those that could not be prepared, then those that broke while training."""
         return (*self.unprepared, *self.trainer.rejected)
 
-    def newly_rejected(self) -> tuple[RejectedCase, ...]:
-        """The cases that are left out since this was last asked."""
-        fresh = tuple(case for case in self.rejected if case not in self._told)
+    def leave_out_bad_cases(self, round_number: int | None) -> None:
+        """Record each case that is left out from now on, with its reason; no name of a case comes into the log.
+
+        Raises: DataError where the site has too many of them.
+        """
+        fresh = [case for case in self.rejected if case not in self._told]
         self._told.update(fresh)
-        return fresh
+        self._record({"round": round_number, "rejected": case.name, "reason": case.reason} for case in fresh)
+        if fresh:
+            logger.warning(
+                "%d cases are left out; %s and `fedbrats check` say why site=%s", len(fresh), CASES_FILE, self.name
+            )
+        self.refuse_too_many_bad()
+
+    def record_scores(self, round_number: int, stage: str, scores: Sequence[CaseScore] | None) -> None:
+        """Append the scores of single cases to the site's own file."""
+        self._record(case_rows(round_number, stage, scores))
+
+    def _record(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        append_lines(self.scores_file, map(json.dumps, rows))
 
     def refuse_too_many_bad(self) -> None:
         """Raise DataError where more of the site's cases are bad than it allows: then it is not the cases."""
         bad = len(self.rejected)
-        listed = len(self.unprepared) + len(self.trainer.training) + len(self.trainer.validation)
+        listed = len(self.unprepared) + len(self.trainer.training) + len(self.trainer.evaluation.cases)
         if bad > self.facts.max_bad_share * listed:
             raise DataError(
                 f"site {self.name} stops: {bad} of its {listed} cases cannot be used, and max_bad_share in its "
@@ -73,9 +94,9 @@ class LocalSite:
         All of them too where those left out would be fewer than `min_cases`: the difference to all would describe them.
         """
         listed, most, usable = (
-            self.trainer.validation,
+            self.trainer.evaluation.cases,
             self.facts.round_validation_cases,
-            self.trainer.usable_validation,
+            self.trainer.evaluation.usable_cases,
         )
         if most is None or most >= len(listed):
             return usable
@@ -86,13 +107,13 @@ class LocalSite:
     def evaluate(self) -> list[CaseScore]:
         """Scores of the trainer's model on a round's validation cases; the time is kept for the report."""
         began = time.perf_counter()
-        scores = self.trainer.validate(self.round_validation)
+        scores = self.trainer.evaluation.score(self.round_validation)
         self.validating_seconds += time.perf_counter() - began
         return scores
 
     def evaluate_finally(self) -> list[DetailedScore]:
         """Scores on all validation cases, with mirror images where the job asks for them."""
-        return self.trainer.validate_finally()
+        return self.trainer.evaluation.score_finally()
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
         """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
@@ -135,6 +156,7 @@ class LocalSite:
 def open_local_site(
     name: str,
     local_dir: Path,
+    run_dir: Path,
     *,
     network: Mapping[str, Any],
     training: Mapping[str, Any],
@@ -145,13 +167,15 @@ def open_local_site(
     """Read the site's facts and datalist, prepare its cases and build its trainer.
 
     Args:
+        local_dir: the folder of the site file.
+        run_dir: of the job at this site, for rows about single cases.
         prepare: what prepares the site's cases; None for `prepare_site`.
 
     Raises: ConfigurationError for a site file or settings that cannot be, DataError for a site without a usable
         training case.
     """
     from fedbrats.model.settings import TrainingSettings
-    from fedbrats.model.training import Trainer
+    from fedbrats.model.training.trainer import Trainer
 
     began = time.perf_counter()
     facts = read_site_facts(local_dir, name)
@@ -174,7 +198,9 @@ def open_local_site(
     manifest = hashlib.sha256((facts.data_dir / DATALIST_NAME).read_bytes()).hexdigest()
     spacing_mm = common_spacing(cases.training)
     seconds = time.perf_counter() - began
-    return LocalSite(name, facts, cases.rejected, trainer, manifest, spacing_mm, seconds)
+    return LocalSite(
+        name, facts, cases.rejected, trainer, manifest, spacing_mm, seconds, run_dir / ROWS_FOLDER / CASES_FILE
+    )
 
 
 def prepare_site(site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:

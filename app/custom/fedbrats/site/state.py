@@ -1,8 +1,8 @@
 """What a site must remember to go on after it was killed: one folder a round, on the site's own disk.
 
     PERSONAL_DIR/JOB/SITE/personal.npz             the personal weights of the last round
-    PERSONAL_DIR/JOB/SITE/round-000007/            after round 7: optimiser.pt, and where there are any,
-                                                   personal.npz and trained.npz (the trained model, for FedCE)
+    PERSONAL_DIR/JOB/SITE/round-000007/            after round 7: optimiser.pt, and the state of every hook that has
+                                                   any, such as personal.npz and trained.npz (for FedCE)
 
 A round that is repeated, or a job that goes on from an earlier round, begins with what the round before it left, never
 with what was learned since: a site that is asked twice answers twice the same.
@@ -10,40 +10,96 @@ with what was learned since: a site that is asked twice answers twice the same.
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import Literal
 
 from fedbrats.arrays import write_arrays
 from fedbrats.atomic import new_folder
-from fedbrats.site.personal import PERSONAL_FILE
+from fedbrats.errors import UpdateError
+from fedbrats.model.training.optimisation import Optimisation
+from fedbrats.site.hooks.hook import SiteHook
+from fedbrats.site.personal import load_weights
+from fedbrats.site_report import FRESH, KEPT, STORED
 
-if TYPE_CHECKING:
-    from fedbrats.model.training import Trainer
-
-OPTIMISER_FILE, TRAINED_FILE = "optimiser.pt", "trained.npz"
+OPTIMISER_FILE = "optimiser.pt"
 KEPT_ROUNDS = 3  # the server may go back two: the round it was killed in, and a state of its own that it cannot read
 
+logger = logging.getLogger(__name__)
 
-def save_round(
-    folder: Path,
-    round_number: int,
-    trainer: Trainer,
-    *,
-    personal: Mapping[str, np.ndarray] | None,
-    trained: Mapping[str, np.ndarray] | None,
-) -> None:
-    """Keep what a round left, whole or not at all, and forget what is older than the last three."""
-    with new_folder(folder / f"round-{round_number:06d}") as new:
-        trainer.save_state(new / OPTIMISER_FILE)
-        for name, weights in ((PERSONAL_FILE, personal), (TRAINED_FILE, trained)):
-            if weights:
-                write_arrays(new / name, weights)
-    for old in _rounds(folder)[KEPT_ROUNDS:]:
-        shutil.rmtree(old, ignore_errors=True)
+
+class SiteState:
+    """The optimiser and the states of the hooks, in memory and on the disk.
+
+    Args:
+        folders: where this job keeps them, then where those do that it goes on from, newest first.
+        optimisation: the optimiser.
+        hooks: of the job.
+    """
+
+    def __init__(self, folders: Sequence[Path], optimisation: Optimisation, hooks: Sequence[SiteHook]) -> None:
+        self._folders = tuple(folders)
+        self._optimisation = optimisation
+        self._hooks = tuple(hooks)
+        self._round: int | None = None  # whose state is in memory; None where it must be read from the disk
+
+    def take_up(self, round_number: int) -> Literal["kept", "stored", "fresh"]:
+        """Have in memory what the round before this one left; returns where it came from.
+
+        Until this round is kept, nothing counts as in memory: what fails or is aborted begins anew from the disk.
+
+        Raises: DataError where weights that a hook keeps cannot be read; they are never written over.
+        """
+        before, self._round = self._round, None
+        if before is not None and before < round_number:
+            return KEPT
+        for hook in self._latest_keepers():
+            load_weights(self._folders[0] / _file_of(hook))
+        kept = find_round(self._folders, round_number)
+        for hook in self._hooks:
+            hook.restore(load_weights(kept / _file_of(hook)) if kept else None)
+        if kept is None:
+            self._optimisation.reset()
+            if round_number > 0:
+                logger.warning("nothing of an earlier round is here; the round begins anew round=%d", round_number)
+            return FRESH
+        try:
+            self._optimisation.load(kept / OPTIMISER_FILE)
+        except UpdateError as error:
+            logger.error("%s; the round begins with a new optimiser round=%d", error, round_number)
+            self._optimisation.reset()
+            return FRESH
+        return STORED
+
+    def take_up_latest(self) -> None:
+        """Have in memory what the last round left that hooks keep beside the rounds, for an evaluation.
+
+        Raises: DataError where it cannot be read.
+        """
+        if self._round is None:  # a job that goes on after its last round
+            for hook in self._latest_keepers():
+                stored = (load_weights(folder / _file_of(hook)) for folder in self._folders)
+                hook.restore(next((state for state in stored if state is not None), None))
+
+    def keep(self, round_number: int) -> None:
+        """Keep what a round left, whole or not at all, and forget what is older than the last three."""
+        folder = self._folders[0]
+        states = {hook: state for hook in self._hooks if (state := hook.state())}
+        for hook in self._latest_keepers():
+            if hook in states:
+                write_arrays(folder / _file_of(hook), states[hook])
+        with new_folder(folder / f"round-{round_number:06d}") as new:
+            self._optimisation.save(new / OPTIMISER_FILE)
+            for hook, state in states.items():
+                write_arrays(new / _file_of(hook), state)
+        for old in _rounds(folder)[KEPT_ROUNDS:]:
+            shutil.rmtree(old, ignore_errors=True)
+        self._round = round_number
+
+    def _latest_keepers(self) -> list[SiteHook]:
+        return [hook for hook in self._hooks if hook.keeps_latest]
 
 
 def find_round(folders: Sequence[Path], before: int) -> Path | None:
@@ -53,6 +109,10 @@ def find_round(folders: Sequence[Path], before: int) -> Path | None:
             if int(path.name.removeprefix("round-")) < before:
                 return path
     return None
+
+
+def _file_of(hook: SiteHook) -> str:
+    return f"{hook.name}.npz"
 
 
 def _rounds(folder: Path) -> list[Path]:

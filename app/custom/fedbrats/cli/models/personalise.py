@@ -49,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
     from fedbrats.model.metrics import summarise
-    from fedbrats.model.personalisation import train_personal_part
     from fedbrats.model.saved import load_model
-    from fedbrats.model.training import Trainer
+    from fedbrats.model.training.personalisation import train_personal_part
+    from fedbrats.model.training.trainer import Trainer
     from fedbrats.run_folder import SUMMARY_FILE, new_run
+    from fedbrats.site.hooks.choice import choose_step_hooks
     from fedbrats.site.personal import PERSONAL_FILE, save_personal
 
     out = args.out or new_run(Path("results"), "personalise")
@@ -69,14 +70,15 @@ def run(args: argparse.Namespace) -> int:
         model.network_options, training, site.training, site.validation, seed=plan.seed, device=args.device
     )
     trainer.set_weights({name: value.numpy() for name, value in model.network.state_dict().items()})
-    before = [] if model.untrained else trainer.validate()  # what was never trained is nothing to compare with
+    before = [] if model.untrained else trainer.evaluation.score()  # what was never trained is nothing to compare with
     personal = train_personal_part(
         trainer,
         names,
         args.rounds,
         lambda number, outcome: say(f"personalise: round {number + 1}/{args.rounds}, loss {outcome.loss:.3f}"),
+        choose_step_hooks(training),
     )
-    after = trainer.validate()
+    after = trainer.evaluation.score()
     save_personal(out, personal)
     document = {
         "model": str(given),

@@ -35,8 +35,8 @@ from fedbrats.run_folder import CENTRAL_MODEL, SUMMARY_FILE
 if TYPE_CHECKING:
     from fedbrats.data.prepare.site_cases import SiteCases
     from fedbrats.jobs.plan import TrainingPlan
-    from fedbrats.model.central import Rows
-    from fedbrats.model.training import Trainer
+    from fedbrats.model.training.central import Rows
+    from fedbrats.model.training.trainer import Trainer
 
 COMPLETED = "FINISHED:COMPLETED"
 FEDERATED_ONLY = ("personal", "personal_rounds")  # where all cases are in one place, nothing of a model is personal
@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.data.prepare.cache import common_spacing
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
-    from fedbrats.model.central import pooled_trainer, train_centrally
+    from fedbrats.model.training.central import pooled_trainer, train_centrally
+    from fedbrats.site.hooks.choice import choose_step_hooks
 
     began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     out = args.out or Path("results") / job_id
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         _write_rows(out / ROWS_FILE, rows)
         _show_round(round_number, plan.rounds, rows)
 
-    final, by_case = train_centrally(trainer, sites, plan.rounds, keep)
+    final, by_case = train_centrally(trainer, sites, plan.rounds, keep, choose_step_hooks(plan.training))
     seconds = round(time.perf_counter() - began, 2)
     rows += [*final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
     _write_rows(out / ROWS_FILE, rows)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.model.training import Trainer, TrainOutcome
+from fedbrats.model.training.hooks import StepHook
+from fedbrats.model.training.trainer import Trainer, TrainOutcome
 
 
 def train_personal_part(
-    trainer: Trainer, personal: Collection[str], rounds: int, on_round: Callable[[int, TrainOutcome], None]
+    trainer: Trainer,
+    personal: Collection[str],
+    rounds: int,
+    on_round: Callable[[int, TrainOutcome], None],
+    hooks: Sequence[StepHook] = (),
 ) -> dict[str, NDArray[np.float32]]:
     """Train the personal names alone for `rounds` rounds and return them; every other weight stays bit for bit.
 
@@ -24,6 +29,6 @@ def train_personal_part(
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in personal)
     for round_number in range(rounds):
-        on_round(round_number, trainer.train_round(round_number, rounds))
+        on_round(round_number, trainer.train_round(round_number, rounds, hooks=hooks))
     weights = trainer.get_weights()
     return {name: weights[name] for name in personal}

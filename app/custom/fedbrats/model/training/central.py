@@ -10,7 +10,8 @@ from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.model.metrics import CaseScore, summarise
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.hooks import StepHook
+from fedbrats.model.training.trainer import Trainer
 from fedbrats.rows import FINAL_ROUND, case_rows, metric_rows
 
 Rows = list[dict[str, Any]]
@@ -45,18 +46,22 @@ def pooled_trainer(
 
 
 def train_centrally(
-    trainer: Trainer, sites: Sequence[SiteCases], rounds: int, on_round: Callable[[int, Rows], None]
+    trainer: Trainer,
+    sites: Sequence[SiteCases],
+    rounds: int,
+    on_round: Callable[[int, Rows], None],
+    hooks: Sequence[StepHook] = (),
 ) -> tuple[Rows, Rows]:
     """Train `rounds` rounds; `on_round` is told each round's number and rows.
 
     Returns the rows of the final evaluation, by site, and its scores by case, each with the `site` that the case is of.
     """
-    scores = _by_site(trainer.validate, sites)
+    scores = _by_site(trainer.evaluation.score, sites)
     for round_number in range(rounds):
         began = time.perf_counter()
         received = scores
-        outcome = trainer.train_round(round_number, rounds)
-        scores = _by_site(trainer.validate, sites)
+        outcome = trainer.train_round(round_number, rounds, hooks=hooks)
+        scores = _by_site(trainer.evaluation.score, sites)
         rows = _metric_rows(round_number, "received", received)
         rows += _metric_rows(round_number, "trained", scores)
         rows += [_site_row(round_number, site, outcome.loss, outcome.steps) for site in sites]
@@ -67,7 +72,7 @@ def train_centrally(
         }
         rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
         on_round(round_number, rows)
-    final = _by_site(trainer.validate_finally, sites)
+    final = _by_site(trainer.evaluation.score_finally, sites)
     by_case = [{"site": site, **row} for site, own in final for row in case_rows(FINAL_ROUND, "final", own)]
     return _metric_rows(FINAL_ROUND, "final", final), by_case
 

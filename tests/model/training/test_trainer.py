@@ -8,7 +8,8 @@ import pytest
 from fedbrats.errors import ConfigurationError, DataError, UpdateError
 from fedbrats.model.metrics import summarise
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training import Trainer
+from fedbrats.model.training.hooks import StepHook
+from fedbrats.model.training.trainer import Trainer
 
 NETWORK = {"preset": "tiny", "seed": 0}
 SETTINGS = TrainingSettings(local_steps=4, learning_rate=1e-2, rotation_degrees=0, scaling=0)
@@ -30,10 +31,10 @@ def differ(one, other) -> bool:
 
 def test_it_learns(prepared):
     some = trainer(prepared, settings=SETTINGS.changed(local_steps=60, learning_rate=3e-2, intensity=0.0, flips=False))
-    before = summarise(some.validate(prepared[:3]))["dice"]["WT"]
+    before = summarise(some.evaluation.score(prepared[:3]))["dice"]["WT"]
     outcomes = [some.train_round(number, 3) for number in range(3)]
     assert outcomes[2].loss < outcomes[0].loss
-    assert summarise(some.validate(prepared[:3]))["dice"]["WT"] > before + 0.1
+    assert summarise(some.evaluation.score(prepared[:3]))["dice"]["WT"] > before + 0.1
     assert [(outcome.steps, outcome.cases, outcome.skipped) for outcome in outcomes] == [(60, 3, 0)] * 3
     assert all(0 <= outcome.seconds_waiting <= outcome.seconds for outcome in outcomes)
 
@@ -51,12 +52,12 @@ def test_the_same_seeds_give_the_same_weights_bit_for_bit(prepared):
 def test_a_restart_goes_on_as_if_nothing_had_happened(prepared, tmp_path):
     steady = trainer(prepared)
     steady.train_round(0, 2)
-    steady.save_state(tmp_path / "state.pt")
+    steady.optimisation.save(tmp_path / "state.pt")
     weights = steady.get_weights()
     steady.train_round(1, 2)
     restarted = trainer(prepared)
     restarted.set_weights(weights)
-    restarted.load_state(tmp_path / "state.pt")
+    restarted.optimisation.load(tmp_path / "state.pt")
     restarted.train_round(1, 2)
     assert_same(restarted.get_weights(), steady.get_weights())
 
@@ -65,7 +66,7 @@ def test_a_file_that_is_no_state_is_refused(prepared, tmp_path):
     path = tmp_path / "state.pt"
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(UpdateError, match="is not a training state"):
-        trainer(prepared).load_state(path)
+        trainer(prepared).optimisation.load(path)
 
 
 def test_weights_are_copies_and_come_back_whole(prepared):
@@ -112,15 +113,35 @@ def test_a_loss_that_is_not_finite_changes_no_weight(prepared):
     assert math.isfinite(some.train_round(0, 1).loss)
 
 
-def test_a_proximal_term_keeps_weights_near_those_received(prepared):
-    def distance(mu: float) -> float:
-        some = trainer(prepared, settings=SETTINGS.changed(local_steps=20, proximal_mu=mu))
-        start = some.get_weights()
-        some.train_round(0, 1)
-        end = some.get_weights()
-        return sum(float(np.square(end[name] - start[name]).sum()) for name in start)
+def test_hooks_are_called_at_every_step_and_may_change_loss_and_gradient(prepared):
+    class Counting(StepHook):
+        def __init__(self):
+            self.calls = []
 
-    assert distance(1000.0) < 0.3 * distance(0.0)
+        def before_steps(self, network):
+            self.calls.append("before")
+
+        def change_loss(self, loss, network):
+            self.calls.append("loss")
+            return loss * 2
+
+        def change_gradient(self, network):
+            self.calls.append("gradient")
+            for parameter in network.parameters():
+                parameter.grad.zero_()
+
+        def after_step(self, network):
+            self.calls.append("after")
+
+    settings = SETTINGS.changed(local_steps=2, weight_decay=0.0)
+    plain, hooked, hook = trainer(prepared, settings=settings), trainer(prepared, settings=settings), Counting()
+    first = hooked.get_weights()
+    doubled = hooked.train_round(0, 1, hooks=[hook])
+    assert hook.calls == ["before", *["loss", "gradient", "after"] * 2]
+    assert_same(hooked.get_weights(), first)  # without a gradient nothing is learned
+    losses = []
+    plain.train_round(0, 1, on_step=lambda _, loss: losses.append(loss))
+    assert doubled.loss > losses[0]
 
 
 def test_deep_supervision_trains_every_head(prepared):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fedbrats.data.prepare.site_cases import SiteCases
-from fedbrats.model.central import pooled_trainer, train_centrally
 from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.central import pooled_trainer, train_centrally
 
 SETTINGS = TrainingSettings(local_steps=1, rotation_degrees=0, scaling=0, final_flips=False)
 
@@ -29,4 +29,4 @@ def test_a_case_that_broke_takes_no_namesake_at_another_site_with_it(namesakes):
     assert {(row["site"], row["cases"]) for row in scored} == {("south", 1)}
     assert [(row["site"], row["patient"]) for row in by_case] == [("south", "patient-1")]
     assert [case.name for case in trainer.rejected] == ["case_001"]
-    assert trainer.usable_validation == (trainer.validation[1],)
+    assert trainer.evaluation.usable_cases == (trainer.evaluation.cases[1],)

@@ -1,0 +1,46 @@
+"""The loss of training: Dice and binary cross-entropy of the three regions, at every supervised scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai.losses import DeepSupervisionLoss, DiceLoss
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+class RegionLoss(nn.Module):
+    """Dice loss plus `bce_weight` times binary cross-entropy, each the mean over the regions.
+
+    MONAI's DiceCELoss takes several channels for classes that exclude each other; the regions are nested.
+    """
+
+    def __init__(self, bce_weight: float) -> None:
+        super().__init__()
+        self._dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+        self._bce_weight = bce_weight
+
+    def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """The loss, a scalar, of logits (B, 3, x, y, z) and masks of 0 and 1 (B, 3, x, y, z)."""
+        loss = self._dice(logits, masks)
+        if self._bce_weight:
+            loss = loss + self._bce_weight * binary_cross_entropy_with_logits(logits, masks)
+        return loss
+
+
+class SegmentationLoss:
+    """The region loss as a weighted mean over scales: a scale weighs half of the one above it.
+
+    Args:
+        bce_weight: of the binary cross-entropy beside the Dice loss.
+        deep_supervision: whether deeper scales count; otherwise the network's answer alone.
+    """
+
+    def __init__(self, bce_weight: float, deep_supervision: bool) -> None:
+        self._scales = DeepSupervisionLoss(RegionLoss(bce_weight), weight_mode="exp")
+        self._deep = deep_supervision
+
+    def __call__(self, outputs: Sequence[Tensor], masks: Tensor) -> Tensor:
+        """The loss, a scalar in float32, of logits of every scale, each (B, 3, x, y, z), and masks (B, 3, x, y, z)."""
+        used = list(outputs if self._deep else outputs[:1])
+        return self._scales(used, masks) / sum(self._scales.get_weights(len(used)))

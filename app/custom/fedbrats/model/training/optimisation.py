@@ -1,0 +1,86 @@
+"""From a loss to changed weights: gradients, their clipping, the optimiser and its state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fedbrats.arrays import read_checkpoint
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.errors import DamagedFileError, UpdateError
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.hooks import StepHook
+
+OPTIMISER_CLASSES = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
+
+class Optimisation:
+    """An optimiser of a network's parameters that lives across rounds.
+
+    Args:
+        scaled: whether the loss is scaled while gradients are computed, as float16 needs it.
+    """
+
+    def __init__(self, network: nn.Module, settings: TrainingSettings, device: torch.device, *, scaled: bool) -> None:
+        self._network = network
+        self._settings = settings
+        self._device = device
+        self._scaled = scaled
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew with an optimiser that knows nothing."""
+        settings = self._settings
+        self._optimiser = OPTIMISER_CLASSES[settings.optimiser](
+            self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._scaled)
+
+    def step(self, loss: Tensor, learning_rate: float, hooks: Sequence[StepHook] = ()) -> bool:
+        """Change the weights by one step; returns False, and changes none, where a gradient is not finite."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        self._optimiser.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimiser)
+        for hook in hooks:
+            hook.change_gradient(self._network)
+        if not self._clip():
+            if self._scaled:
+                self._scaler.update()  # to a smaller scale
+            return False
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        for hook in hooks:
+            hook.after_step(self._network)
+        return True
+
+    def save(self, path: Path) -> None:
+        """Atomically write what a restart needs besides the weights."""
+        state = {"optimiser": self._optimiser.state_dict()}
+        if self._scaled:
+            state["scaler"] = self._scaler.state_dict()
+        write_bytes_atomic(path, lambda stream: torch.save(state, stream))
+
+    def load(self, path: Path) -> None:
+        """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
+        try:
+            state = read_checkpoint(path, self._device)
+            self._optimiser.load_state_dict(state["optimiser"])
+            if self._scaled and "scaler" in state:
+                self._scaler.load_state_dict(state["scaler"])
+        except (DamagedFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            raise UpdateError(f"{path} is not a training state of this network: {why}") from None
+
+    def _clip(self) -> bool:
+        """Clip the gradient where the settings say so; whether it is finite."""
+        most = self._settings.gradient_clip
+        if not most and not self._scaled:
+            return True
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), most or math.inf)
+        return bool(torch.isfinite(norm))

@@ -1,0 +1,199 @@
+"""One site's training, round by round: batches -> loss -> steps. Of a federation it knows weights in and out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedbrats.data.batches.loading import Batch, Loader
+from fedbrats.data.prepare.cache import CachedCase, RejectedCase
+from fedbrats.errors import DataError, UpdateError
+from fedbrats.model.allocator import keep_freed_memory
+from fedbrats.model.device import choose_device
+from fedbrats.model.network import SegmentationNetwork
+from fedbrats.model.precision import autocast, precision_of
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.evaluation import Evaluation
+from fedbrats.model.training.hooks import StepHook
+from fedbrats.model.training.loss import SegmentationLoss
+from fedbrats.model.training.optimisation import Optimisation
+from fedbrats.model.training.weights import copy_weights, take_over
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What a local round came to.
+
+    Attributes:
+        steps: how many changed the weights.
+        cases: how many training cases have not broken.
+        loss: the mean over the steps, on patches of `loss_cases` different cases.
+        seconds_waiting: of `seconds`, for batches.
+        skipped: steps whose loss or gradient was not finite; they changed nothing.
+    """
+
+    steps: int
+    cases: int
+    loss: float
+    loss_cases: int
+    seconds: float
+    seconds_waiting: float
+    skipped: int
+
+
+class Trainer:
+    """A network, its optimiser and its cases, alive across rounds.
+
+    Args:
+        network_options: arguments of SegmentationNetwork: `preset`, `seed` and changes.
+        seed: of this site; the batches of a round depend on it and on the round's number alone.
+        device: `auto` takes a CUDA GPU where there is one.
+        threads: of torch on the CPU, for the whole process; None leaves them.
+
+    Attributes:
+        evaluation: scores of the network on the validation cases.
+        optimisation: the optimiser and its state.
+    """
+
+    def __init__(
+        self,
+        network_options: Mapping[str, Any],
+        settings: TrainingSettings,
+        training: Sequence[CachedCase],
+        validation: Sequence[CachedCase] = (),
+        *,
+        seed: int,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if not training:
+            raise DataError("there is no case to train on")
+        if threads:
+            torch.set_num_threads(threads)
+        self.settings = settings
+        self.training = tuple(training)
+        self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.network = SegmentationNetwork(**network_options).to(self.device)
+        self._seed = seed
+        self._precision = precision_of(self.device, settings.mixed_precision)
+        self._loss = SegmentationLoss(settings.bce_weight, settings.deep_supervision)
+        scaled = self._precision is torch.float16
+        self.optimisation = Optimisation(self.network, settings, self.device, scaled=scaled)
+        self.evaluation = Evaluation(self.network, settings, validation, self.device)
+        self._loader = Loader(
+            self.training,
+            patch_size=settings.patch_size,
+            batch_size=settings.batch_size,
+            foreground_share=settings.foreground_share,
+            augmentation=settings,
+            seed=seed,
+        )
+
+    @property
+    def rejected(self) -> tuple[RejectedCase, ...]:
+        """The cases, of training and of validation, that broke since the trainer has them; they are left out."""
+        return (*self._loader.rejected, *self.evaluation.rejected)
+
+    @property
+    def usable_training_cases(self) -> int:
+        """How many training cases have not broken."""
+        return len(self.training) - len(self._loader.rejected)
+
+    def get_weights(self) -> dict[str, NDArray[np.float32]]:
+        """A copy of every weight, float32, by name."""
+        return copy_weights(self.network)
+
+    def set_weights(self, weights: Mapping[str, NDArray[np.floating]], *, strict: bool = True) -> None:
+        """Take over weights by name; the optimiser's state stays. Raises: UpdateError as `take_over`."""
+        take_over(self.network, weights, strict=strict)
+
+    def train_round(
+        self,
+        round_number: int,
+        total_rounds: int,
+        *,
+        hooks: Sequence[StepHook] = (),
+        should_stop: Callable[[], bool] | None = None,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> TrainOutcome:
+        """Train one local round from the present weights.
+
+        The learning rate follows the share of `total_rounds` that is done, so that it falls alike in a federation and
+        in central training.
+
+        Args:
+            hooks: what a method changes of the steps.
+            should_stop: asked before each step.
+            on_step: told each step's number and loss.
+
+        Raises: UpdateError where no step had a finite loss.
+        """
+        began, waited = time.perf_counter(), self._loader.seconds_waiting
+        if not self.settings.keep_optimiser:
+            self.optimisation.reset()
+        steps = self.settings.steps_per_round(self.usable_training_cases)
+        losses: list[float] = []
+        seen: set[int] = set()
+        skipped = 0
+        self.network.train()
+        for hook in hooks:
+            hook.before_steps(self.network)
+        with _seeded(self._seed, round_number, self.device):
+            for step, batch in enumerate(self._loader.batches(round_number, steps)):
+                if should_stop and should_stop():
+                    break
+                progress = (round_number + step / steps) / max(total_rounds, 1)
+                loss = self._step(batch, self.settings.learning_rate_at(progress), hooks)
+                if math.isfinite(loss):
+                    losses.append(loss)
+                    seen.update(batch.cases)
+                else:
+                    skipped += 1
+                if on_step:
+                    on_step(step, loss)
+        if skipped and not losses:
+            raise UpdateError(
+                f"no step of round {round_number} had a finite loss: the received weights or the learning rate are "
+                "out of bounds"
+            )
+        return TrainOutcome(
+            steps=len(losses),
+            cases=self.usable_training_cases,
+            loss=float(np.mean(losses)) if losses else math.nan,
+            loss_cases=len(seen),
+            seconds=time.perf_counter() - began,
+            seconds_waiting=self._loader.seconds_waiting - waited,
+            skipped=skipped,
+        )
+
+    def _step(self, batch: Batch, learning_rate: float, hooks: Sequence[StepHook]) -> float:
+        """One optimiser step; returns the loss. A loss or gradient that is not finite changes nothing and gives NaN."""
+        images = torch.from_numpy(batch.images).to(self.device, non_blocking=True)
+        masks = torch.from_numpy(batch.masks).to(self.device, non_blocking=True)
+        with autocast(self.device, self._precision):
+            outputs = self.network.forward_deep(images)
+        loss = self._loss(outputs, masks)
+        for hook in hooks:
+            loss = hook.change_loss(loss, self.network)
+        value = float(loss.detach())
+        if not math.isfinite(value) or not self.optimisation.step(loss, learning_rate, hooks):
+            return math.nan
+        return value
+
+
+@contextmanager
+def _seeded(seed: int, round_number: int, device: torch.device) -> Iterator[None]:
+    """Torch's own random numbers (dropout) seeded by site and round, and given back as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0]))
+        yield

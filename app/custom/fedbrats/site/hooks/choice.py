@@ -1,0 +1,29 @@
+"""Which hooks the settings of a job ask for."""
+
+from __future__ import annotations
+
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.site.hooks.hook import SiteHook
+from fedbrats.site.hooks.minus_score import MinusScore
+from fedbrats.site.hooks.personal_layers import PersonalLayers
+from fedbrats.site.hooks.proximal import ProximalTerm
+
+
+def choose_hooks(
+    settings: TrainingSettings, *, personal: str = "none", personal_rounds: int = 0, measure_minus_model: bool = False
+) -> tuple[SiteHook, ...]:
+    """The hooks of a job, in the order in which they act.
+
+    Args:
+        personal, personal_rounds: as of PersonalLayers.
+        measure_minus_model: whether the server's method is FedCE.
+    """
+    hooks: list[SiteHook] = [PersonalLayers(personal, personal_rounds)]
+    if measure_minus_model:
+        hooks.append(MinusScore())
+    return (*hooks, *choose_step_hooks(settings))
+
+
+def choose_step_hooks(settings: TrainingSettings) -> tuple[SiteHook, ...]:
+    """Those that change the steps alone, and so act where there is no federation too."""
+    return (ProximalTerm(settings.proximal_mu),) if settings.proximal_mu else ()

@@ -1,0 +1,55 @@
+"""The places of a local round where a method may act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fedbrats.model.training.hooks import StepHook
+from fedbrats.site.task import RoundTask, Weights
+
+if TYPE_CHECKING:
+    from fedbrats.site.local_site import LocalSite
+
+
+class SiteHook(StepHook):
+    """A method's part at a site; every method does nothing unless it is overridden.
+
+    A round calls them in this order: `restore` where the site was restarted, `begin_round`, the methods of StepHook
+    while it trains, `end_round`, `state`, `change_update`, `report`.
+
+    Attributes:
+        name: of the file, NAME.npz, in which its state is kept after every round.
+        keeps_latest: whether the state of the last round is also kept beside the rounds, for the site's gate and for
+            later jobs.
+    """
+
+    name: ClassVar[str]
+    keeps_latest: ClassVar[bool] = False
+
+    def begin_round(self, site: LocalSite, weights: Weights, task: RoundTask) -> Weights:
+        """The weights that the round begins with, given those that were received or that a hook before made of them."""
+        return weights
+
+    def end_round(self, trained: Weights) -> None:
+        """The round has ended with these weights."""
+
+    def change_update(self, update: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The update that the site answers with."""
+        return update
+
+    def report(self) -> dict[str, Any]:
+        """Entries of `SiteReport` that this method adds."""
+        return {}
+
+    def evaluated_model(self, site: LocalSite, weights: Weights) -> Weights:
+        """The weights that are evaluated at the end of the job, given those of the server."""
+        return weights
+
+    def state(self) -> Weights | None:
+        """Arrays without which the next round would not have the same bits; None where there are none."""
+        return None
+
+    def restore(self, state: Weights | None) -> None:
+        """Be as after the round that `state` is of; None before the first."""

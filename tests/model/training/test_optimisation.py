@@ -1,0 +1,53 @@
+"""Steps of the optimiser, with and without a scaled loss."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.optimisation import Optimisation
+
+CPU = torch.device("cpu")
+
+
+def steps(network, optimisation, losses):
+    return [optimisation.step(network(torch.ones(1, 3)).square().sum() * factor, 0.1) for factor in losses]
+
+
+def new(scaled, clip=1.0):
+    torch.manual_seed(0)
+    network = nn.Linear(3, 2)
+    settings = TrainingSettings(gradient_clip=clip)
+    return network, Optimisation(network, settings, CPU, scaled=scaled)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_scaled_loss_makes_the_same_steps_bit_for_bit(clip):
+    plain, scaled = new(False, clip), new(True, clip)
+    assert steps(*plain, [1, 2, 3]) == steps(*scaled, [1, 2, 3]) == [True] * 3
+    assert torch.equal(plain[0].weight, scaled[0].weight)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_that_overflows_changes_nothing_and_the_next_scale_is_smaller(clip):
+    network, optimisation = new(True, clip)
+    before = network.weight.clone()
+    assert steps(network, optimisation, [1e37]) == [False]
+    assert torch.equal(network.weight, before)
+    assert steps(network, optimisation, [1.0]) == [True]
+    assert optimisation._scaler.get_scale() < 65536
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_restart_makes_the_same_steps(scaled, tmp_path):
+    network, optimisation = new(scaled)
+    steps(network, optimisation, [1e37 if scaled else 1.0, 1.0])
+    optimisation.save(tmp_path / "state.pt")
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    steps(network, optimisation, [2.0])
+    again, restarted = new(scaled)
+    again.load_state_dict(weights)
+    restarted.load(tmp_path / "state.pt")
+    steps(again, restarted, [2.0])
+    assert np.array_equal(again.weight.detach(), network.weight.detach())

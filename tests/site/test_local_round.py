@@ -1,0 +1,139 @@
+"""A local round without FLARE: received weights in, an update and a report out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fedbrats.federation.leave_one_out import leave_out
+from fedbrats.rows import CASES_FILE, ROWS_FOLDER
+from fedbrats.site.hooks.choice import choose_hooks
+from fedbrats.site.hooks.hook import SiteHook
+from fedbrats.site.local_round import LocalRound
+from fedbrats.site.local_site import open_local_site
+from fedbrats.site.task import RoundTask
+
+TRAINING = {"local_steps": 2, "patch_size": [16, 16, 16], "final_flips": False}
+
+
+@pytest.fixture
+def open_site(tmp_path, phantom_sites):
+    """site-1, opened anew at every call, as after a restart; its folders stay."""
+    (tmp_path / "local").mkdir()
+    facts = {"cache_dir": "cache", "personal_dir": "personal", "threads": 1, "data_dir": str(phantom_sites / "site-1")}
+    (tmp_path / "local" / "fedbrats.json").write_text(json.dumps(facts))
+
+    def make(**training):
+        return open_local_site(
+            "site-1",
+            tmp_path / "local",
+            tmp_path / "run",
+            network={"preset": "tiny", "seed": 0},
+            training={**TRAINING, **training},
+            preparation={"spacing_mm": 8.0},
+            seed=0,
+        )
+
+    return make
+
+
+def new_round(site, tmp_path, *extra, **method):
+    hooks = (*choose_hooks(site.trainer.settings, **method), *extra)
+    return LocalRound(site, hooks, [tmp_path / "personal" / "job" / site.name])
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_an_answer_is_the_difference_to_what_was_received(open_site, tmp_path):
+    site = open_site()
+    received = site.trainer.get_weights()
+    answer = new_round(site, tmp_path).answer(RoundTask(received, 0, 2))
+    end = site.trainer.get_weights()
+    assert all(np.array_equal(answer.update[name], end[name] - received[name]) for name in received)
+    assert (answer.report.steps, answer.report.training_cases, answer.report.begins) == (2, 4, "fresh")
+    rows = [json.loads(line) for line in (tmp_path / "run" / ROWS_FOLDER / CASES_FILE).read_text().splitlines()]
+    assert [row["stage"] for row in rows] == ["received", "trained"]
+
+
+@pytest.mark.parametrize("method", [{}, {"personal": "head"}, {"measure_minus_model": True}])
+def test_a_restart_between_rounds_changes_no_bit(open_site, tmp_path, method):
+    shares = {"site-1": 0.4}
+    steady = new_round(open_site(), tmp_path / "steady", **method)
+    first = open_site().trainer.get_weights()
+    answers = [steady.answer(RoundTask(first, number, 3, shares)) for number in range(2)]
+    for number in range(2):
+        restarted = new_round(open_site(), tmp_path / "restarted", **method)
+        answer = restarted.answer(RoundTask(first, number, 3, shares))
+        assert same(answer.update, answers[number].update)
+        assert answer.report.minus_score == answers[number].report.minus_score
+        assert answer.report.begins == ("stored" if number else "fresh")
+    again = restarted.answer(RoundTask(first, 1, 3, shares))  # asked twice, it answers twice the same
+    assert same(again.update, answers[1].update)
+
+
+def test_the_minus_score_is_of_the_model_without_the_sites_share(open_site, tmp_path):
+    site = open_site()
+    local_round = new_round(site, tmp_path, measure_minus_model=True)
+    first = site.trainer.get_weights()
+    assert local_round.answer(RoundTask(first, 0, 3, {"site-1": 0.5})).report.minus_score is None
+    trained = site.trainer.get_weights()
+    report = local_round.answer(RoundTask(first, 1, 3, {"site-1": 0.5})).report
+    site.trainer.set_weights(leave_out(first, trained, 0.5))
+    assert report.minus_score == 1 - site.metrics(site.evaluate())["dice"]["mean"]
+
+
+def test_a_round_that_is_stopped_has_never_begun(open_site, tmp_path):
+    local_round = new_round(open_site(), tmp_path, personal="head")
+    first = open_site().trainer.get_weights()
+    asked = iter([False, True, True])
+    assert local_round.answer(RoundTask(first, 0, 2), should_stop=lambda: next(asked)) is None
+    assert not (tmp_path / "personal" / "job").exists()
+    expected = new_round(open_site(), tmp_path / "other", personal="head").answer(RoundTask(first, 0, 2))
+    assert same(local_round.answer(RoundTask(first, 0, 2)).update, expected.update)
+
+
+def test_a_proximal_term_keeps_weights_near_those_received(open_site, tmp_path):
+    def length(mu):
+        site = open_site(local_steps=20, proximal_mu=mu, learning_rate=1e-2)
+        answer = new_round(site, tmp_path / str(mu)).answer(RoundTask(site.trainer.get_weights(), 0, 1))
+        return sum(float(np.square(value).sum()) for value in answer.update.values())
+
+    assert length(1000.0) < 0.3 * length(0.0)
+
+
+def test_a_hook_changes_weights_update_and_report_and_keeps_its_state(open_site, tmp_path):
+    class Halving(SiteHook):
+        name = "halving"
+        rounds = None
+
+        def begin_round(self, site, weights, task):
+            return {name: value / 2 for name, value in weights.items()}
+
+        def end_round(self, trained):
+            self.rounds = (self.rounds or 0) + 1
+
+        def change_update(self, update):
+            return {name: value * 0 for name, value in update.items()}
+
+        def report(self):
+            return {"minus_score": 0.25}
+
+        def state(self):
+            return None if self.rounds is None else {"rounds": np.array(self.rounds)}
+
+        def restore(self, state):
+            self.rounds = None if state is None else int(state["rounds"])
+
+    site, seen = open_site(), []
+    first = site.trainer.get_weights()
+    halving = Halving()
+    halving.before_steps = lambda network: seen.append(site.trainer.get_weights())
+    answer = new_round(site, tmp_path, halving).answer(RoundTask(first, 0, 2))
+    assert same(seen[0], {name: value / 2 for name, value in first.items()})
+    assert not any(value.any() for value in answer.update.values())
+    assert answer.report.minus_score == 0.25
+    hook = Halving()
+    new_round(open_site(), tmp_path, hook).answer(RoundTask(first, 1, 2))
+    assert hook.rounds == 2
