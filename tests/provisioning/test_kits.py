@@ -226,3 +226,27 @@ def test_what_the_server_has_no_entry_for_is_refused(tmp_path, facts):
     server["fedbrats"] = facts
     with pytest.raises(ConfigurationError, match=f"{SERVER}.*unknown entries.*known are mlflow_uri, storage_dir"):
         build_kits(project, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (
+            {"name": "tum", "type": "client", "org": "tum-muc"},
+            "'tum' cannot have the organisation 'tum-muc' .* no dash",
+        ),
+        ({"name": "tum", "type": "client", "org": "TU München"}, "organisation 'TU München'"),
+        ({"name": "tum", "type": "client"}, "organisation None"),
+        ({"name": "köln", "type": "client", "org": "uk"}, "'köln' cannot have this name: expected letters a-z"),
+        ({"name": "site 1", "type": "client", "org": "uk"}, "'site 1' cannot have this name"),
+        ({"name": "s" * 65, "type": "client", "org": "uk"}, "no more than 64 characters"),
+        ({"name": "lead", "type": "admin", "org": "uk"}, "expected an e-mail address"),
+        ({"name": "my_server", "type": "server", "org": "uk"}, "expected a host name"),
+        ({"name": "x", "type": "hospital", "org": "uk"}, "is of type 'hospital', expected one of client"),
+    ],
+)
+def test_names_that_a_certificate_cannot_carry_are_refused_with_their_participant(tmp_path, entry, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        build_kits({"name": "study", "participants": [entry], "builders": []}, tmp_path)
+    assert "[" not in str(caught.value)
+    assert "regex" not in str(caught.value)

@@ -5,6 +5,7 @@ Nothing here is read from files: examinations are made up.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from fedbrats.data.regions import BRATS_2018
 from fedbrats.data.split.partitions import geometric_sizes, site_name
 from fedbrats.data.split.plan import SplitPlan, SplitSettings, plan_split
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from tests.generated.asking import attempt
 
 SCHEMES = ("equal", "unequal", "tumour-size", "dirichlet:0.5")
 
@@ -374,11 +376,98 @@ def test_geometric_sizes(total: int, sites: int) -> None:
     assert min(sizes) >= min(2, total // sites)
 
 
-@given(st.text())
+@given(st.text() | st.text("aB1 -_.ö", max_size=60))
 def test_site_names_suit_flare(text: str) -> None:
-    name = site_name(text)
-    assert name
+    name, refused = attempt(site_name, text)
+    if name is None:
+        assert repr(text) in refused
+        return
+    assert 0 < len(name) < 64
     assert name[0].isalpha()
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert not name.endswith("-")
     assert name not in ("server", "admin")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("Köln", "koln"), ("Großhadern", "grosshadern"), ("São Paulo 2", "sao-paulo-2"), ("7", "site-7")]
+)
+def test_accents_are_left_out_of_site_names(text: str, name: str) -> None:
+    assert site_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "complaint"),
+    [
+        ("Site_1", "site 1", "'Site_1' and 'site 1' would both be site site-1"),
+        ("A+", "A-", "'A+' and 'A-' would both be site a"),
+        ("Köln", "Koln", "would both be site koln"),
+        ("1", "site-1", "would both be site site-1"),
+        ("東京", "大阪", "cannot be the name of a site: FLARE and certificates carry only a-z"),
+        ("Київ 1", "Львів 1", "cannot be the name of a site"),
+        ("+", "-", "cannot be the name of a site: expected 1 to 58"),
+        ("x" * 70, "y", "cannot be the name of a site: expected 1 to 58"),
+    ],
+)
+def test_hospitals_that_would_fall_together_are_named(tmp_path: Path, one: str, other: str, complaint: str) -> None:
+    table = write_table(tmp_path, "case,hospital", *(f"p0{k}-0,{one if k < 2 else other}" for k in range(4)))
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        plan_split(examine_many(4), SplitSettings(by=f"{table}:hospital"))
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding"), [(";", "utf-8"), ("\t", "utf-8-sig"), (",", "utf-16"), ("\t", "utf-16-le-bom")]
+)
+def test_tables_as_spreadsheets_save_them_are_read(tmp_path: Path, separator: str, encoding: str) -> None:
+    rows = [separator.join((f"p0{k}-0", ("Köln", "Bonn")[k % 2], "a note, with a comma")) for k in range(4)]
+    text = "\r\n".join([separator.join(("case", "town", "note")), *rows]).replace("a note, with a comma", '"a, b; c"')
+    bom = "\ufeff" if encoding.endswith("bom") else ""
+    (tmp_path / "table.csv").write_bytes((bom + text).encode(encoding.removesuffix("-bom")))
+    plan = plan_split(examine_many(4), SplitSettings(by=f"{tmp_path}/table.csv:town"))
+    assert [site.site for site in plan.sites] == ["bonn", "koln"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("case,town\np00-0,Köln\n".encode("cp1252"), "is not in UTF-8, .* save it as `CSV UTF-8`"),
+        ("case;town\np00-0;Łódź\n".encode("cp1250"), "is not in UTF-8"),
+        (b"PK\x03\x04 xlsx", "a workbook of a spreadsheet; save it as CSV"),
+    ],
+)
+def test_tables_that_cannot_be_read_say_what_to_save(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(DataError, match=complaint) as caught:
+        plan_split(examine_many(4), SplitSettings(by=f"{tmp_path}/table.csv:town"))
+    assert "codec" not in str(caught.value)
+
+
+def test_a_patient_column_or_pattern_keeps_cases_together(tmp_path: Path) -> None:
+    cohort = [examine(f"scan{k}") for k in range(8)]
+    rows = [f"scan{k},a,{'xyxyzzww'[k]},{k // 2}" for k in range(8)]
+    table = write_table(tmp_path, "case,site,patient,who", *rows)
+    sharing = {"validation_share": 0.5}
+
+    def patients(**how: str) -> dict[str, set[tuple[str, str]]]:
+        places = places_of(plan_split(cohort, SplitSettings(**{"by": f"{table}:site", **sharing, **how})))
+        assert all(len(place) == 1 for place in places.values())
+        return places
+
+    assert patients().keys() == {"x", "y", "z", "w"}  # the column is honoured
+    assert patients(patient="who").keys() == {"0", "1", "2", "3"}
+    assert patients(patient=f"{table}:who").keys() == {"0", "1", "2", "3"}
+    assert patients(patient="(scan[0-3]|scan)").keys() == {"scan0", "scan1", "scan2", "scan3", "scan"}
+
+
+@pytest.mark.parametrize(
+    ("who", "complaint"),
+    [
+        ("person", "no column of a table"),
+        ("(a)(b)", "2 groups"),
+        ("(a", "not a regular expression"),
+        ("(PAT[0-9]+)_", "does not fit the name of case p00-0"),
+    ],
+)
+def test_a_patient_that_cannot_be_told_so_is_said(who: str, complaint: str) -> None:
+    with pytest.raises(FedbratsError, match=complaint):
+        plan_split(examine_many(4), SplitSettings(sites=1, patient=who))

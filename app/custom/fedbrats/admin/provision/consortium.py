@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from fedbrats.admin.kits import fingerprint
+from fedbrats.admin.provision.names import check_participant
 from fedbrats.admin.run.sessions import quiet
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
@@ -45,13 +46,15 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
 
     Participants known from an earlier build in the same folder keep their certificates.
 
-    Raises: ConfigurationError with what FLARE says of the project.
+    Raises: ConfigurationError for a participant whose names FLARE cannot carry, or with what FLARE says of the project.
     """
     from nvflare.lighter.constants import CtxKey, ProvisionMode
     from nvflare.lighter.prov_utils import prepare_builders
     from nvflare.lighter.provision import prepare_project
     from nvflare.lighter.provisioner import Provisioner
 
+    for entry in project[PARTICIPANTS]:
+        check_participant(entry if isinstance(entry, dict) else {})
     project = copy.deepcopy(project)  # FLARE 2.9.0 writes into it
     out_dir.mkdir(parents=True, exist_ok=True)
     out_dir.chmod(PRIVATE_FOLDER)

@@ -1,8 +1,8 @@
 """Make one folder a site out of one data set, each with a datalist of training, validation and test cases.
 
 Cases are checked first as `fedbrats check` does; those with errors or without a segmentation are left out, each with
-its reason. A patient, told by name or by identical images, is in one section of one site only. DIR/split.json records
-how the sites were made; the same arguments make the same sites.
+its reason. A patient, told by name, by --patient or by identical images, is in one section of one site only.
+DIR/split.json records how the sites were made; the same arguments make the same sites.
 
 --json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
 tumour_ml, grades) and dropped (case -> reason).
@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.cases.check import add_case_arguments, examine_cases
 from fedbrats.cli.output import print_json, print_table
+from fedbrats.data.cases import patients
 from fedbrats.data.regions import get_convention
-from fedbrats.data.split import schemes
+from fedbrats.data.split import identity, schemes
 
 if TYPE_CHECKING:
     from fedbrats.data.split.plan import SplitPlan, SplitSettings
@@ -45,13 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-share", type=float, default=0.0, help="kept for testing, in every fold the same (default: 0)"
     )
+    parser.add_argument(
+        "--patient", metavar="WHO", help="who is who, see below (default: as names tell, or a table's column `patient`)"
+    )
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--link", action="store_true", help="link to the cases' files (the default)")
     files.add_argument("--copy", action="store_true", help="copy the cases' files")
     parser.add_argument("--force", action="store_true", help="replace a sites folder that is there")
     add_case_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
-    parser.epilog = schemes.__doc__
+    parser.epilog = "\n\n".join(filter(None, (schemes.__doc__, patients.__doc__, identity.__doc__)))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.data.split.sites import new_sites_folder, write_record, write_site
 
     settings = SplitSettings(
-        args.by, args.sites, args.seed, args.fold, args.folds, args.validation_share, args.test_share
+        args.by, args.sites, args.seed, args.fold, args.folds, args.validation_share, args.test_share, args.patient
     )
     with new_sites_folder(args.out, args.force) as folder:
         examinations = examine_cases(args.folder, args.workers)

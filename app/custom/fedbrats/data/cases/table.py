@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedbrats.data.cases.case import Case
 from fedbrats.errors import DataError
+
+_SEPARATORS = (",", ";", "\t")  # spreadsheets of many countries write semicolons
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,7 @@ def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
     A row that is shorter than the header says nothing in its last columns; values beyond the header are left out.
     Raises: DataError if the file is not there, has no `column`, or names none of the cases.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, restval="")
-            rows = [{name: row[name] for name in reader.fieldnames or ()} for row in reader]
-    except FileNotFoundError:
-        raise DataError(f"the table {path} is not there") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV table: {error}") from None
+    rows = _read_rows(path, _read_text(path), column)
     columns = list(rows[0]) if rows else []
     if column not in columns:
         raise DataError(f"{path} has no column {column!r}; it has {', '.join(columns) or 'no rows'}")
@@ -60,3 +56,35 @@ def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
     if not found:
         raise DataError(f"no column of {path} holds the name of a case, such as {min(names)}")
     return CaseTable(path, found)
+
+
+def _read_text(path: Path) -> str:
+    """The text of a table, in UTF-8, or in UTF-16 where the file says so: both tell when they are not."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"the table {path} is not there") from None
+    if content[:2] == b"PK" or content[:4] == b"\xd0\xcf\x11\xe0":
+        raise DataError(f"{path} is a workbook of a spreadsheet; save it as CSV in UTF-8")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path} is not in UTF-8, its letters would be a guess: save it as `CSV UTF-8` (commas or semicolons)"
+        ) from None
+
+
+def _read_rows(path: Path, text: str, column: str) -> list[dict[str, str]]:
+    """The rows, whatever of comma, semicolon and tab separates the header so that `column` is in it."""
+    rows: list[dict[str, str]] = []
+    for separator in _SEPARATORS:
+        try:
+            reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=separator)
+            found = [{name: row[name] for name in reader.fieldnames or ()} for row in reader]
+        except csv.Error:
+            raise DataError(f"{path} is not a CSV table: a row of it cannot be divided into fields") from None
+        if column in (found[0] if found else ()):
+            return found
+        rows = max(rows, found, key=lambda each: len(each[0]) if each else 0)
+    return rows

@@ -13,6 +13,7 @@ FILE.csv:COL   by a column of a table whose other columns name the cases
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from fedbrats.data.cases.case import Case
 from fedbrats.errors import DataError
 
 OTHERS = "others"  # the site that the smallest groups are joined to
+LONGEST_NAME = 63  # of a site, in a certificate and in DNS
 SIZE_RATIO = 0.6  # of one site to the one before, in an unequal partition
 _DIRICHLET_DRAWS = 1000
 _DIRICHLET_CLASSES = 4
@@ -86,11 +88,13 @@ def partition_dirichlet(patients: Sequence[Patient], sites: int, alpha: float, r
 def partition_by_group(patients: Sequence[Patient], group_of: Callable[[Case], str], sites: int | None = None) -> Sites:
     """A site for each group; with `sites`, the smallest groups are joined as `others` to make that many.
 
-    Raises: DataError if a patient's cases are of two groups or there are fewer groups than `sites`.
+    Raises: DataError if a patient's cases are of two groups, two groups would have one name as sites, one cannot be a
+        site's name, or there are fewer groups than `sites`.
     """
     groups: Sites = defaultdict(list)
+    spelt: dict[str, str] = {}  # a site's name -> the group that it is of
     for patient in patients:
-        names = sorted({site_name(group_of(case)) for case in patient.cases})
+        names = sorted({_name_site(group_of(case), spelt) for case in patient.cases})
         if len(names) > 1:
             raise DataError(f"patient {patient.name} would be at {' and '.join(names)}; a patient belongs to one site")
         groups[names[0]].append(patient)
@@ -117,10 +121,34 @@ def geometric_sizes(total: int, sites: int) -> list[int]:
 
 
 def site_name(text: str) -> str:
-    """`text` as a site name that FLARE takes everywhere: lower-case letters, digits and dashes, a letter first."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """`text` as a site name that FLARE takes everywhere: lower-case letters, digits and dashes, a letter first.
+
+    Accents are left out (Köln is koln). Raises: DataError for other letters, none at all, or more than 63.
+    """
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    if strange := sorted({c for c in plain if c.isalnum() and not c.isascii()}):
+        raise DataError(
+            f"{text!r} cannot be the name of a site: FLARE and certificates carry only a-z, 0-9 and dashes, not "
+            f"{''.join(strange[:5])}; give the table a column with such names"
+        )
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not name or len(name) > LONGEST_NAME - len("site-"):
+        raise DataError(
+            f"{text!r} cannot be the name of a site: expected 1 to {LONGEST_NAME - 5} letters a-z, digits and dashes"
+        )
     is_usable = name[:1].isalpha() and name not in ("server", "admin")  # roles of FLARE's own
-    return name if is_usable else f"site-{name}".strip("-")
+    return name if is_usable else f"site-{name}"
+
+
+def _name_site(group: str, spelt: dict[str, str]) -> str:
+    """The site's name of a group; `spelt` remembers. Raises: DataError if another group has it."""
+    name = site_name(group)
+    if (first := spelt.setdefault(name, group)) != group:
+        raise DataError(
+            f"{first!r} and {group!r} would both be site {name}: give two hospitals names that differ in their "
+            f"letters, and one hospital one spelling"
+        )
+    return name
 
 
 def _deal(patients: Sequence[Patient], sizes: np.ndarray, rng: np.random.Generator) -> Sites:

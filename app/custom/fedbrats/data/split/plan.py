@@ -19,6 +19,7 @@ from fedbrats.data.check.problems import ERROR
 from fedbrats.data.check.segmentations import LabelVolumes, settle_convention, tumour_ml
 from fedbrats.data.check.survey import judge_cases
 from fedbrats.data.regions import LabelConvention
+from fedbrats.data.split.identity import name_patients
 from fedbrats.data.split.partitions import Patient, Sites
 from fedbrats.data.split.schemes import read_scheme, share_out
 from fedbrats.errors import ConfigurationError, DataError
@@ -37,6 +38,7 @@ class SplitSettings:
     folds: int = 3
     validation_share: float = 0.2
     test_share: float = 0.0
+    patient: str | None = None  # who is who, where case names do not tell it; see `identity`
 
     def __post_init__(self) -> None:
         """Raises: ConfigurationError naming the setting that cannot be."""
@@ -81,6 +83,7 @@ def plan_split(
         unlisted = {e.case.name: f"{table.path.name} has no row for it" for e in fit if e.case.name not in table.rows}
         dropped |= unlisted
         fit = [e for e in fit if e.case.name not in unlisted]
+    fit = name_patients(fit, settings.patient, table)
     patients = group_patients(fit, settled.convention)
     # A generator of its own for each purpose: another number of folds leaves the sites as they were.
     homes = share_out(patients, scheme, settings.sites, np.random.default_rng([settings.seed, 0]))

@@ -7,7 +7,7 @@ dirichlet:A    tumour sizes mixed by chance: with A below 1 sites differ much, w
 institution    as the case names tell (BraTS 2017-2019)
 grade          as the folders HGG and LGG tell (BraTS 2017-2019)
 FILE.csv:COL   by a column of a table in which another column names the cases; a column `fold`, if there is one,
-               gives the folds that --fold asks for
+               gives the folds that --fold asks for, and a column `patient` says who is who
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def share_out(patients: Sequence[Patient], scheme: Scheme, sites: int | None, rn
 def institution_of(case: Case) -> str:
     """The institution in the name of a BraTS 2017-2019 case. Raises: DataError for other names."""
     if match := re.match(r"brats_?(?:20)?(?:17|18|19)_(?P<institution>[a-z0-9]+)_", case.name, re.IGNORECASE):
-        return match["institution"]
+        return match["institution"].upper()  # the years do not spell it alike
     raise DataError(f"the name of case {case.name} tells no institution; use --by FILE.csv:COLUMN instead")
 
 
