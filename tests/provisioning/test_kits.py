@@ -233,7 +233,7 @@ def test_what_the_server_has_no_entry_for_is_refused(tmp_path, facts):
     [
         (
             {"name": "tum", "type": "client", "org": "tum-muc"},
-            "'tum' cannot have the organisation 'tum-muc' .* no dash",
+            "organisation 'tum-muc' .* no dash",
         ),
         ({"name": "tum", "type": "client", "org": "TU München"}, "organisation 'TU München'"),
         ({"name": "tum", "type": "client"}, "organisation None"),
