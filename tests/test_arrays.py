@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from fedbrats.arrays import read_arrays, read_checkpoint, read_safetensors, write_arrays
 from fedbrats.errors import DamagedFileError, DataError
-from fedbrats.flare.server.state import Model, ServerState, load_state, save_state
+from fedbrats.flare.server.state.stored import Model, ServerState, load_state, save_state
 from fedbrats.site.personal import load_personal, save_personal
 
 ARRAYS = {"conv/weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)}

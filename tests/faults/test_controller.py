@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 
 import numpy as np
 import pytest
@@ -10,10 +9,11 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 from nvflare.app_opt.pt.fedopt import PTFedOptModelShareableGenerator
 
+from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.flare.server.aggregators import ContributionFactor, WeightedFedAvg
 from fedbrats.flare.server.fedce import FedCE
 from tests.faults.catalogue import ENDED, SURVIVED, fault
-from tests.flare.server import Server, answer, honest, train
+from tests.flare.server import NO_ANSWER, Server, answer, honest, train
 
 FIRST, SECOND, THIRD = (f"{n}a1b2c3d-4e5f-6789-abcd-ef0123456789" for n in "123")
 
@@ -296,6 +296,31 @@ def test_a_model_that_got_worse_is_given_up_for_the_last_good_one(tmp_path):
     assert off.rows("rollback") == []
 
 
+@fault(
+    "site that never answers",
+    injected="a site takes its task in every round and answers none",
+    detected="`participation` rows `waiting`, then `not_waited_for`; server's log",
+    outcome=f"{SURVIVED}: two rounds wait for it until their deadline, the others close without it at once",
+)
+def test_a_site_that_never_answers_is_waited_for_twice(tmp_path):
+    def behave(server, site, number, weights):
+        if site == "c" and number < 4:
+            return NO_ANSWER
+        if number == 4 and site == "a":
+            time.sleep(0.5)  # the round stays open for the site that is not waited for
+        return honest(server, site, number, weights)
+
+    rule = {"first_deadline_s": 0.6, "deadline_floor_s": 0.6}
+    server = Server(tmp_path, FIRST, rounds=6, participation=rule, behaviour=behave).run()
+    assert server.room.said == []
+    rows = server.rows("participation")
+    assert [row["waiting"] for row in rows] == [["c"]] * 4 + [[], []]
+    assert [row["not_waited_for"] for row in rows] == [[], [], ["c"], ["c"], [], []]
+    assert all("c" in row["asked"] for row in rows)
+    assert all(row["seconds"] >= 0.6 for row in rows[:2])
+    assert [row["counted"] for row in rows[4:]] == [["a", "b", "c"]] * 2
+
+
 def test_a_broken_register_of_cases_ends_the_job_before_its_first_round(tmp_path):
     (tmp_path / "local").mkdir()
     (tmp_path / "local" / "fedbrats.json").write_text('{"registered_cases": {"a": 10, "b": 10, "c": "many"}}')
@@ -355,14 +380,13 @@ def test_a_site_that_comes_in_a_pause_is_asked_at_once(tmp_path):
 def test_what_answers_change_is_read_under_their_lock(tmp_path):
     """A late answer comes in a thread of its own; what it adds to must not be walked through meanwhile."""
 
-    class Measured(deque):
-        def __iter__(self):
+    class Watched(AnswerTimes):
+        def __getattribute__(self, name):
             assert server.controller._lock.locked()
-            return super().__iter__()
+            return super().__getattribute__(name)
 
     server = Server(tmp_path, FIRST, rounds=2)
-    for site in server.sites:
-        server.controller._seconds[site] = Measured([1.0])
+    server.controller._times = Watched()
     server.run()
     assert server.room.said == []
     assert [row["round"] for row in server.rows("round")] == [0, 1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedbrats.federation.rollback import drop
+from fedbrats.federation.rollback import Verdict, drop, judge
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,19 @@ from fedbrats.federation.rollback import drop
 )
 def test_the_median_site_decides(now, good, lost):
     assert drop(now, good) == pytest.approx(lost)
+
+
+@pytest.mark.parametrize(
+    ("now", "good", "verdict", "loss"),
+    [
+        ({"a": 0.5}, None, Verdict.NEW_BASELINE, 0.0),
+        ({}, None, Verdict.OLD_BASELINE, None),
+        ({"a": 0.65}, {"a": 0.7}, Verdict.NEW_BASELINE, 0.05),
+        ({"a": 0.4}, {"a": 0.7}, Verdict.ROLL_BACK, 0.3),
+        ({"b": 0.1}, {"a": 0.7}, Verdict.OLD_BASELINE, None),
+        ({}, {"a": 0.7}, Verdict.OLD_BASELINE, None),
+    ],
+)
+def test_a_round_without_a_common_judge_keeps_the_earlier_baseline(now, good, verdict, loss):
+    found = judge(now, good, most=0.1)
+    assert (found.verdict, found.lost) == (verdict, loss if loss is None else pytest.approx(loss))

@@ -88,6 +88,7 @@ def train(site: str, round_number: int, weights: dict[str, np.ndarray]) -> tuple
     return update, float(score)
 
 
+NO_ANSWER = Shareable()  # of a behaviour: the site keeps the task and asks for more
 Behaviour = Callable[["Server", str, int, dict[str, np.ndarray]], Shareable | None]
 
 
@@ -203,6 +204,8 @@ class Server:
             )
             if result is None:
                 return
+            if result is NO_ANSWER:
+                continue
             try:
                 with self.room.new_context() as fl_ctx:
                     self._introduce(client, result, fl_ctx)

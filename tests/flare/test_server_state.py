@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedbrats.errors import DataError
-from fedbrats.flare.server.state import (
+from fedbrats.flare.server.state.stored import (
     Model,
     ServerState,
     load_state,

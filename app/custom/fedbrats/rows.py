@@ -16,7 +16,8 @@ Kinds of rows, told apart by `kind`:
 - `refusal`: round, site, reason, message
 - `round`: round, answered, silent, seconds, ended_at. silent sites gave no answer; a refused one is in a `refusal`
 - `participation`: round, attempt, asked, absent (not connected), counted, failed, waiting (no answer by the deadline),
-  case_share, deadline_s, seconds, lacks (what the round lacked of its rule, null where it was met)
+  not_waited_for (those of them that missed the deadlines of two earlier rounds), case_share, deadline_s, seconds,
+  lacks (what the round lacked of its rule, null where it was met)
 - `late`: round, site, late_s (after the round was closed), took_s: an answer that is not counted
 - `joined`: round, site, again: a site that came into a running job, for the first time or after a restart
 - `lost`: round, site, message: a site came back without what it kept of earlier rounds

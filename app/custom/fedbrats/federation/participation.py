@@ -49,6 +49,11 @@ class Participation(Settings):
         """No round waits longer: a site that answers at the end of each deadline must not draw out the next."""
         return max(self.first_deadline_s, self.deadline_floor_s)
 
+    @property
+    def longest_round_s(self) -> float:
+        """No round takes longer, pauses included, whatever sites do."""
+        return self.attempts * self.longest_s + sum(map(self.pause_s, range(1, self.attempts)))
+
     def shortfall(self, counted: Mapping[str, int], known: Mapping[str, int]) -> str | None:
         """What the round lacks, as a clause; None where the rule is met.
 

@@ -43,7 +43,8 @@ class ServerState:
         (with the sites' `scores` and the round in which it was sent).
     optimiser: the state of the server's own optimiser, arrays by `parameter/name`; empty where it has none.
     memory: what the aggregator remembers, as JSON.
-    seconds, declared: by site, how long its last rounds took and how many cases it last declared.
+    seconds, missed, declared: by site, how long its last rounds took, how many rounds in a row were closed without its
+        answer, and how many cases it last declared.
     rows: the recorder's file as far as this round; read, never written from here.
     submitter: whose job it was, to whom alone its models may go.
     """
@@ -53,6 +54,7 @@ class ServerState:
     optimiser: dict[str, np.ndarray] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
     declared: dict[str, int] = field(default_factory=dict)
     rows: str = ""
     submitter: str | None = None
@@ -73,6 +75,7 @@ def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
         "about": {kind: model.about for kind, model in state.models.items()},
         "memory": state.memory,
         "seconds": state.seconds,
+        "missed": state.missed,
         "declared": state.declared,
         "submitter": state.submitter,
         "rows_bytes": _keep_rows(folder, rows),
@@ -150,6 +153,7 @@ def _state_of(arrays: dict[str, np.ndarray], folder: Path) -> ServerState:
         optimiser=parts.get("optimiser", {}),
         memory=document["memory"],
         seconds=document["seconds"],
+        missed=document.get("missed", {}),  # a state of an earlier version has none
         declared=document["declared"],
         submitter=document.get("submitter"),
         rows=_read_rows(folder, int(document["rows_bytes"])),

@@ -1,0 +1,1 @@
+"""A round with a quorum: FLARE's side of `fedbrats.federation.quorum`."""

@@ -1,0 +1,49 @@
+"""The tasks of one round, as FLARE's controller keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nvflare.apis.controller_spec import Task, TaskCompletionStatus
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.controller import Controller
+
+
+class RoundTasks:
+    """Sends the same task to more and more sites.
+
+    Args:
+        controller: sends them.
+        template: the round's task.
+        fl_ctx: of the round.
+    """
+
+    def __init__(self, controller: Controller, template: Task, fl_ctx: FLContext):
+        self._controller = controller
+        self._template = template
+        self._fl_ctx = fl_ctx
+        self._tasks: dict[str, Task] = {}
+
+    def open_sites(self) -> set[str]:
+        """The sites whose task has not ended."""
+        return {site for site, each in self._tasks.items() if each.completion_status is None}
+
+    def send(self, sites: Sequence[str]) -> None:
+        """Send the task to some sites; it stays open until all of them have answered."""
+        if not sites:
+            return
+        task = Task(
+            name=self._template.name,
+            data=self._template.data,
+            operator=self._template.operator,
+            before_task_sent_cb=self._template.before_task_sent_cb,
+            result_received_cb=self._template.result_received_cb,
+        )
+        self._controller.broadcast(task=task, fl_ctx=self._fl_ctx, targets=list(sites), min_responses=len(sites))
+        self._tasks.update(dict.fromkeys(sites, task))
+
+    def cancel(self) -> None:
+        """End what is still open."""
+        for each in self._tasks.values():
+            if each.completion_status is None:
+                self._controller.cancel_task(each, TaskCompletionStatus.TIMEOUT)
