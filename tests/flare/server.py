@@ -38,7 +38,7 @@ from tests.flare.conftest import Room
 POLL_S = 0.005
 # Every deadline is as long as the first, and the pause between two attempts, which the floor bounds, is none.
 QUICK = {"min_clients": 2, "min_case_share": 0.0, "first_deadline_s": 20.0, "attempts": 2}
-QUICK |= {"deadline_floor_s": 0.1, "deadline_factor": 1e5}
+QUICK |= {"deadline_floor_s": 0.1, "deadline_factor": 1e4}
 REGIONS = ("mean", "WT", "TC", "ET")
 
 
