@@ -152,3 +152,12 @@ def test_the_command_says_so_by_its_status(kit, capsys):
     assert "may bring code" in capsys.readouterr().out
     assert main(["doctor", str(kit.parent)]) == 1
     assert "is no startup kit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("version", "slow"), [("2.8.0", False), ("2.9.0", True), ("2.9.1", True), ("2.13.0", False)])
+def test_a_pytorch_that_is_slow_on_a_gpu_is_said_whatever_was_agreed(kit, monkeypatch, version, slow):
+    from fedbrats.admin.operate.doctor import software
+
+    monkeypatch.setattr(software, "_installed", lambda name: version)
+    said = {finding.check: finding for finding in software.check(open_kit(kit))}
+    assert ("torch on a GPU" in said) is slow

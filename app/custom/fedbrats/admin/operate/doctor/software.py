@@ -18,6 +18,7 @@ from fedbrats.admin.operate.doctor.finding import (
 )
 
 OLDEST_PYTHON = (3, 11)
+SLOW_TORCH = "2.9."  # pytorch issues 166122 and 166643, mended in 2.10
 PACKAGES = ("nvflare", "monai", "torch", "numpy", "nibabel")
 
 
@@ -36,6 +37,18 @@ def check(kit: Kit) -> Iterator[Finding]:
     for name in PACKAGES:
         if name in agreed:
             yield _compare(name, _installed(name), agreed[name])
+    yield from judge_torch(_installed("torch"))
+
+
+def judge_torch(found: str | None) -> Iterator[Finding]:
+    """A finding where this version of PyTorch is known to be slow, whatever the consortium agreed on."""
+    if found and found.startswith(SLOW_TORCH):
+        yield doubtful(
+            "torch on a GPU",
+            f"{found} computes 3D convolutions in mixed precision four times slower than others, in more memory",
+            "agree on PyTorch 2.10 or later",
+            HOSPITAL_IT,
+        )
 
 
 def _read_agreed(kit: Kit) -> dict[str, str] | None:
