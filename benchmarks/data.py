@@ -125,7 +125,7 @@ def measure_patches(cases: list[CachedCase], steps: int) -> dict[str, Any]:
 
     numbers: dict[str, Any] = {}
     still = Augmentation(flips=False, intensity=0, noise=0, rotation_degrees=0, scaling=0, modality_dropout=0)
-    for key, augmentation in (("patch_ms", still), ("augmented_patch_ms", settings.augmentation)):
+    for key, augmentation in (("patch_ms", still), ("augmented_patch_ms", settings)):
         draws = partial(draw_next, loader(augmentation), itertools.count())
         numbers[key] = round(1000 * median_seconds(draws, steps), 3)
     trainer = Trainer({"preset": "fast", "seed": SEED}, settings, cases, seed=SEED, threads=THREADS)

@@ -41,6 +41,8 @@ from fedbrats.data.prepare.site_cases import SiteCases, read_site
 from fedbrats.errors import DataError
 from fedbrats.model.metrics import summarise
 from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.evaluation import Evaluation
+from fedbrats.model.training.optimisation import Optimisation
 from fedbrats.model.training.trainer import Trainer
 
 LEVELS = (0.45, 0.60, 0.65)
@@ -152,8 +154,10 @@ def compete(name: str, sites: list[SiteCases], budget_s: float) -> dict[str, Any
         trainer = Trainer({"preset": preset, "seed": SEED}, settings, training, validation, seed=SEED, threads=THREADS)
         if peer:
             torch.manual_seed(SEED)
-            trainer.network = Peer(peer())  # type: ignore[assignment]
-            trainer.optimisation.reset()
+            network: Any = Peer(peer())
+            trainer.network = network
+            trainer.optimisation = Optimisation(network, settings, trainer.device, scaled=False)
+            trainer.evaluation = Evaluation(network, settings, validation, trainer.device)
         return trainer
 
     trial = begin(6)
