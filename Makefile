@@ -37,8 +37,9 @@ docs: $(INSTALLED)  ## build the site of the documents into build/site, without 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
 
-pages: $(INSTALLED)  ## make the generated parts of the documents: commands, rooms, rows, performance, results
+pages: $(INSTALLED)  ## make the generated parts of the documents: commands, variables, rooms, rows, performance, results
 	$(BIN)/python -m tests.pages.commands
+	$(BIN)/python -m tests.pages.configuration
 	$(BIN)/python -m tests.pages.rooms
 	$(BIN)/python -m tests.pages.rows
 	$(BIN)/python benchmarks/page.py

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedbrats.cli.main import COMMANDS
-from tests.pages import commands
+from tests.pages import commands, configuration
 
 HOUSE = Path(__file__).parents[2]
 PAGES = [
@@ -88,6 +88,11 @@ def test_make_targets_and_scripts_that_pages_name_are_there():
 def test_the_page_of_commands_is_what_help_says():
     made = commands.page() == commands.PAGE.read_text(encoding="utf-8")
     assert made, "run `make pages` and commit what it changes"
+
+
+def test_the_page_of_configuration_is_what_is_declared():
+    made = configuration.page() == configuration.PAGE.read_text(encoding="utf-8")
+    assert made, "run `python -m tests.pages.configuration`"
 
 
 def test_what_does_not_exist_is_found():

@@ -27,6 +27,11 @@ Sides = Annotated[
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     Field(json_schema_extra={"kind": f"three whole numbers from {SMALLEST_SIDE} to {LARGEST_SIDE}"}),
 ]
+# The path of a class as FLARE's configurations have it; arguments of a component are JSON.
+ClassPath = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", json_schema_extra={"kind": "the path of a class, with dots"}),
+]
 _KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -157,7 +162,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     low = f"from {plain(least)}" if least is not None else f"above {plain(above)}" if above is not None else ""
     high = f"to {plain(most)}" if most is not None else f"to below {plain(below)}" if below is not None else ""
-    return f"{low} {high}".strip()
+    return f"{low} {'up ' if above is not None and high else ''}{high}".strip()
 
 
 def plain(number: float) -> str:

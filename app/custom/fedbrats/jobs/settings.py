@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -17,8 +17,11 @@ from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
+from fedbrats.jobs.resume import JOB_ID
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.settings import Declaration, Settings, declarations, show
+from fedbrats.settings import ClassPath, Declaration, Settings, declarations, show
+
+JobId = Annotated[str, Field(pattern=f"^{JOB_ID.pattern}$")]
 
 
 class Network(Settings):
@@ -49,7 +52,7 @@ class Rounds(Settings):
     """Seconds to wait for each site's evaluation of the final model."""
     poll_interval_s: float = Field(0.1, ge=0.001, le=60)
     """Seconds between two looks for a new task or answer, at the server and at the sites."""
-    resume: list[str] | None = None
+    resume: list[JobId] | None = Field(None, json_schema_extra={"kind": "a list of job ids"})
     """The jobs that this one goes on from, newest first; written by `fedbrats submit --resume`."""
 
 
@@ -67,7 +70,7 @@ class Evaluation(Settings):
 class Method(Settings):
     """How the server makes one model of the sites' updates."""
 
-    aggregator: str = "fedbrats.flare.server.aggregators.WeightedFedAvg"
+    aggregator: ClassPath = "fedbrats.flare.server.aggregators.WeightedFedAvg"
     """The class of the aggregator; a kit allows only those on its list."""
     aggregator_arguments: dict[str, Any] = {  # noqa: RUF012 - a table is frozen, and pydantic copies defaults
         "network_id": "network",
@@ -76,7 +79,7 @@ class Method(Settings):
         "memory_mb": "{memory_mb}",
     }
     """The arguments of the aggregator; `{name}` stands for a variable."""
-    shareable_generator: str = (
+    shareable_generator: ClassPath = (
         "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
     )
     """The class that applies the combined update to the model."""
@@ -116,7 +119,7 @@ class ServerOptimiser(Settings):
 class GivenModels(Settings):
     """Of the job that evaluates models which it brings."""
 
-    models: list[str] = []  # noqa: RUF012
+    models: list[str] = Field([], json_schema_extra={"kind": "a list of names"})
     """The names of the models; written by --models."""
 
 
@@ -175,6 +178,23 @@ def _variables_of(table: Table) -> Iterator[Variable]:
     for name, declared in declarations(table.settings).items():
         known_as = table.names.get(name, name)
         yield Variable(replace(declared, name=known_as), table.settings, name)
+
+
+def sub_tables() -> dict[str, Mapping[str, Declaration]]:
+    """The declarations inside a variable that is itself a table, by the variable's name."""
+    return {"factor": declarations(FactorSettings)}
+
+
+def describe(name: str, default: Any) -> Declaration:
+    """What is declared of a variable, with the default that it has in some job.
+
+    One that is not declared, of a job of somebody's own, takes what is of its default's type.
+    """
+    known = variables().get(name)
+    if known:
+        return replace(known.declared, default=default)
+    kind = "anything" if default is None else f"a value like {show(default)}"
+    return Declaration(name, kind, "", default is None, False, default, "Not declared; a variable of this job's own.")
 
 
 def check_values(values: Mapping[str, Any]) -> None:

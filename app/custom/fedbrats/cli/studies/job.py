@@ -5,7 +5,7 @@ console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
 
 example:
   fedbrats job list
-  fedbrats job list fedavg                     # its variables, for --set
+  fedbrats job list fedavg                     # its variables, for --set: type, bounds, default and meaning
   fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
   fedbrats job build evaluate --models results/fedavg results/fedper
@@ -26,6 +26,7 @@ from fedbrats.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from fedbrats.jobs.build import JobSource
+    from fedbrats.settings import Declaration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,16 +109,31 @@ def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:
 
 
 def _list_variables(args: argparse.Namespace) -> int:
-    """Show what --set can change of one job."""
+    """Show what --set can change of one job, and the constants of a variable that is a table."""
     from fedbrats.jobs.build import find_job, job_variables
+    from fedbrats.jobs.settings import describe, sub_tables
 
-    variables = job_variables(find_job(args.name))
+    values = job_variables(find_job(args.name))
+    own = [describe(name, value) for name, value in sorted(values.items())]
+    below = {name: list(inner.values()) for name, inner in sub_tables().items() if name in values}
     if args.json:
-        print_json({"job": args.name, "variables": variables})
-    else:
-        rows = [(name, json.dumps(value)) for name, value in sorted(variables.items())]
-        print_table(("variable", "value"), rows, title=f"{args.name}: what --set NAME=VALUE changes")
+        tables = {name: _as_document(declared) for name, declared in below.items()}
+        print_json({"job": args.name, "variables": _as_document(own), "tables": tables})
+        return 0
+    columns = ("variable", "default", "what it takes", "what it is")
+    print_table(columns, map(_row, own), title=f"{args.name}: what --set NAME=VALUE changes")
+    for name, declared in below.items():
+        print_table(columns, map(_row, declared), title=f"{name}: what --set '{name}={{\"NAME\": VALUE}}' changes")
     return 0
+
+
+def _row(declared: Declaration) -> tuple[str, str, str, str]:
+    return declared.name, json.dumps(declared.default), declared.expected, declared.meaning
+
+
+def _as_document(declared: Sequence[Declaration]) -> dict[str, Any]:
+    """Declarations by name, as JSON."""
+    return {each.name: {key: value for key, value in asdict(each).items() if key != "name"} for each in declared}
 
 
 def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
