@@ -53,7 +53,7 @@ class Rounds(Settings):
     poll_interval_s: float = Field(0.1, ge=0.001, le=60)
     """Seconds between two looks for a new task or answer, at the server and at the sites."""
     resume: list[JobId] | None = Field(None, json_schema_extra={"kind": "a list of job ids"})
-    """The jobs that this one goes on from, newest first; written by `fedbrats submit --resume`."""
+    """The jobs that this one goes on from, newest first; written by `fedbrats submit` with --resume."""
 
 
 class Evaluation(Settings):
