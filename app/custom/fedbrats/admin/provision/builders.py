@@ -21,6 +21,8 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import (
     ALLOWED_CLASSES,
     AUTHORIZATION,
+    COMM_CONFIG,
+    GUARD_COMPONENT,
     PRIVACY,
     REJOIN_COMPONENT,
     RULES_COMPONENT,
@@ -49,6 +51,7 @@ SERVER_FACTS = (MLFLOW, STORAGE)
 CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
+COMM_CONFIG_FILE = "comm_config.json"
 SITE_LOG_STREAMER = "site_log_streamer"
 START_TIMEOUT_S = 300.0
 REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
@@ -57,8 +60,9 @@ REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: the class allow-list, enforced; the rule that no job names a path; no streaming of logs, and
-      none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
+    - server and sites: who may say what to whom; mutual TLS on internal ports; the class allow-list, enforced; the rule
+      that no job names a path; no streaming of logs, and none that grows for ever; no code with a job, whoever submits
+      it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
     - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
       training curves go besides TensorBoard, from `mlflow_uri`; the component that gives running jobs to sites that
@@ -90,6 +94,7 @@ class FedbratsBuilder(Builder):
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
             quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
+            write_json_atomic(local_dir / COMM_CONFIG_FILE, COMM_CONFIG)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
             self._write_site(site, Path(ctx.get_local_dir(site)))
@@ -212,7 +217,7 @@ def restrict_resources(resources: Path) -> None:
     document["class_allow_list"] = list(ALLOWED_CLASSES)
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
-    document["components"] = [*kept, RULES_COMPONENT]
+    document["components"] = [GUARD_COMPONENT, *kept, RULES_COMPONENT]
     if "client" in document:
         document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)

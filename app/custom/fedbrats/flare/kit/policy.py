@@ -79,4 +79,11 @@ PRIVACY = {
     "default_scope": "hospital",
 }
 REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.kit.rejoin.Rejoin", "args": {}}
+GUARD_COMPONENT = {"id": "cell_guard", "path": "fedbrats.flare.kit.cell_guard.CellGuard", "args": {}}
+# FLARE's ports on 127.0.0.1, for the processes of jobs. By default they are plain TCP, and every user of the machine is
+# then the site.
+COMM_CONFIG = {
+    "internal": {"scheme": "stcp", "resources": {"host": "localhost", "connection_security": "mtls"}},
+    "allow_adhoc_conns": False,
+}
 RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.kit.job_rules.NoPaths", "args": {}}
