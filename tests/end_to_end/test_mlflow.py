@@ -61,4 +61,4 @@ def test_every_sites_curves_arrive(tmp_path, phantom_sites, mlflow_uri):
     for run in runs:
         assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [0, 1]
         assert 0 <= run.data.metrics["dice_received_mean"] <= 1
-    assert list((tmp_path / document["results"]).rglob("events.out.tfevents.*")), "TensorBoard's receiver stays"
+    assert list((tmp_path / document["results"]).rglob("events.out.tfevents.*")), "TensorBoard has them too"

@@ -19,6 +19,3 @@ def test_the_configurations_say_the_same_keys():
     )
     arguments = {component["id"]: component["args"] for component in (*server, *client)}
     assert arguments["model_selector"]["key_metric"] == protocol.VALIDATION_DICE
-    assert arguments["to_federation"]["events_to_convert"] == [protocol.CURVES_EVENT]
-    assert arguments["tensorboard_receiver"]["events"] == [f"fed.{protocol.CURVES_EVENT}"]
-    assert arguments["mlflow_receiver"]["events"] == [f"fed.{protocol.CURVES_EVENT}"]

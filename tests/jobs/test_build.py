@@ -9,7 +9,7 @@ import pytest
 
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.kit.policy import ALLOWED_CLASSES
+from fedbrats.flare.kit.policy import SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import (
     FLARE_KEYS,
     build_job,
@@ -53,7 +53,7 @@ def test_every_component_of_a_job_is_on_the_allow_list_and_exists(name, build_an
         document = configuration(job_dir, side)
         for path in component_paths(document):
             path = document[path.strip("{}")] if path.startswith("{") else path
-            assert path in ALLOWED_CLASSES
+            assert path in (SERVER_CLASSES if side == "server" else SITE_CLASSES)
             module, _, attribute = path.rpartition(".")
             assert isinstance(getattr(import_module(module), attribute), type)
 

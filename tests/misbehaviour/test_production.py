@@ -9,7 +9,7 @@ import pytest
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import (
     ALLOWED_CLASSES,
-    OUR_CLASSES,
+    GUARD_COMPONENT,
     PRIVACY,
     REJOIN_COMPONENT,
     RULES_COMPONENT,
@@ -33,8 +33,8 @@ def _classes_of(component):
 
 
 def test_nothing_that_a_kits_process_imports_brings_it():
-    kit = _classes_of([PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT])
-    modules = sorted({path.rpartition(".")[0] for path in (*OUR_CLASSES, *kit)})
+    kit = _classes_of([GUARD_COMPONENT, PRIVACY, REJOIN_COMPONENT, RULES_COMPONENT])
+    modules = sorted({path.rpartition(".")[0] for path in (*ALLOWED_CLASSES, *kit)})
     code = (
         f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; "
         f"import fedbrats.admin.operate.doctor, fedbrats.admin.provision.builders, fedbrats.cli.main; "

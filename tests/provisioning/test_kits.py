@@ -13,7 +13,7 @@ from fedbrats.admin.kits import open_kit
 from fedbrats.admin.provision.builders import REQUESTS_LOGGER, _register_of, share_settings
 from fedbrats.admin.provision.consortium import build_kits, export_authority, newest_kits, read_project, state_dir
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.kit.policy import ALLOWED_CLASSES
+from fedbrats.flare.kit.policy import COMM_CONFIG, SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import list_jobs
 from fedbrats.shipped import shipped_dir
 from fedbrats.site.site_file import read_registered_cases, read_site_facts
@@ -37,10 +37,18 @@ def read(path):
 def test_every_kit_enforces_the_allow_list_and_the_rules(kits, name):
     resources = read(kits / name / "local" / "resources.json.default")
     assert resources["class_list_enforcement_mode"] == "enforce"
-    assert resources["class_allow_list"] == list(ALLOWED_CLASSES)
+    assert resources["class_allow_list"] == list(SERVER_CLASSES if name == SERVER else SITE_CLASSES)
     assert not [entry for entry in resources["class_allow_list"] if entry.endswith((".", "*"))]
     assert "fedbrats.flare.kit.job_rules.NoPaths" in [entry["path"] for entry in resources["components"]]
     assert resources["allow_log_streaming"] is False
+
+
+@pytest.mark.parametrize("name", [SERVER, *SITES])
+def test_every_kit_guards_its_cells_before_anything_else_is_built(kits, name):
+    """What FLARE builds first is there before it opens a connection."""
+    resources = read(kits / name / "local" / "resources.json.default")
+    assert resources["components"][0]["path"] == "fedbrats.flare.kit.cell_guard.CellGuard"
+    assert read(kits / name / "local" / "comm_config.json") == COMM_CONFIG
 
 
 @pytest.mark.parametrize("name", [SERVER, *SITES])

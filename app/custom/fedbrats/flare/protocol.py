@@ -19,7 +19,6 @@ FEDCE_WEIGHTS = "fedce_coef"  # server to site, of FLARE's FedCE: what each site
 VALIDATION_DICE = "val_dice"  # in MetaKey.INITIAL_METRICS, for FLARE's IntimeModelSelector
 
 PACKED_CODES, PACKED_SCALES = "codes", "scales"  # what is packed, in the data of a DXO
-CURVES_EVENT = "analytix_log_stats"  # site to server, under FLARE's prefix `fed.`: the scalars of a round
 
 # The header MODEL_OWNER of a task names the model to evaluate.
 FINAL_MODEL, BEST_MODEL = "SRV_FL_global_model.pt", "SRV_best_FL_global_model.pt"

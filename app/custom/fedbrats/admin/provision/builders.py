@@ -19,13 +19,14 @@ from fedbrats.admin.kits import fingerprint, read_certificate
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import (
-    ALLOWED_CLASSES,
     AUTHORIZATION,
     COMM_CONFIG,
     GUARD_COMPONENT,
     PRIVACY,
     REJOIN_COMPONENT,
     RULES_COMPONENT,
+    SERVER_CLASSES,
+    SITE_CLASSES,
 )
 from fedbrats.jobs.build import (
     build_job,
@@ -214,7 +215,7 @@ def restrict_resources(resources: Path) -> None:
     """
     document = _read(resources)
     document["class_list_enforcement_mode"] = "enforce"
-    document["class_allow_list"] = list(ALLOWED_CLASSES)
+    document["class_allow_list"] = list(SITE_CLASSES if "client" in document else SERVER_CLASSES)
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
     document["components"] = [GUARD_COMPONENT, *kept, RULES_COMPONENT]

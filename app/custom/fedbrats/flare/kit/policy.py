@@ -5,37 +5,38 @@ not as the prefix `fedbrats.`: a prefix would let a job call any function of the
 choice.
 """
 
-FLARE_CLASSES = (
-    "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
-    "nvflare.app_common.widgets.convert_to_fed_event.ConvertToFedEvent",
-    "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
-    "nvflare.app_common.workflows.cross_site_model_eval.CrossSiteModelEval",
-    "nvflare.app_common.workflows.global_model_eval.GlobalModelEval",
-    "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
-    "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
-    # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
-    "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor",
-    "nvflare.app_opt.tracking.tb.tb_receiver.TBAnalyticsReceiver",
-    "torch.optim.SGD",  # FedOpt's server optimiser
-)
-OUR_CLASSES = (
+# What a job's configuration for the server may build, and what that for a site may: each kit has its own side's list.
+SERVER_CLASSES = (
+    "fedbrats.flare.packing.Compress",
+    "fedbrats.flare.packing.Decompress",
     "fedbrats.flare.server.aggregators.ContributionFactor",
     "fedbrats.flare.server.aggregators.CoordinateMedian",
     "fedbrats.flare.server.aggregators.TrimmedMean",
     "fedbrats.flare.server.aggregators.WeightedFedAvg",
+    "fedbrats.flare.server.evaluation.CrossSiteEvaluation",
+    "fedbrats.flare.server.evaluation.FinalEvaluation",
+    "fedbrats.flare.server.fedce.FedCE",
+    "fedbrats.flare.server.job_models.JobModels",
+    "fedbrats.flare.server.recorder.Recorder",
+    "fedbrats.flare.server.tracking.Curves",
+    "fedbrats.flare.server.workflow.QuorumScatterAndGather",
+    "fedbrats.model.network.SegmentationNetwork",
+    "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
+    "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
+    "nvflare.app_opt.pt.fedopt.PTFedOptModelShareableGenerator",
+    "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
+    # Not on FLARE's own default list in 2.9.0, although its every PyTorch example needs it.
+    "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor",
+    "torch.optim.SGD",  # FedOpt's server optimiser
+)
+SITE_CLASSES = (
     "fedbrats.flare.packing.Compress",
     "fedbrats.flare.packing.Decompress",
     "fedbrats.flare.site.cross_site.CrossSiteExecutor",
-    "fedbrats.flare.server.job_models.JobModels",
-    "fedbrats.flare.server.workflow.QuorumScatterAndGather",
     "fedbrats.flare.site.executor.SegmentationExecutor",
-    "fedbrats.flare.server.fedce.FedCE",
     "fedbrats.flare.site.filters.KeepShared",
-    "fedbrats.flare.server.recorder.Recorder",
-    "fedbrats.flare.server.tracking.MLflowTracking",
-    "fedbrats.model.network.SegmentationNetwork",
 )
-ALLOWED_CLASSES = (*FLARE_CLASSES, *OUR_CLASSES)
+ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simulator, which has one policy
 
 # A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
 # Nobody brings code (byoc), and only people of a site's own organisation read files of its kit (shell_commands).

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fedbrats.flare.server.state import JOB_ID
+from fedbrats.jobs.resume import JOB_ID
 
 SERVER_NAME, PERSON_PREFIX = "server", "_admin_"
 REQUEST, REPLY, RETURN = "req", "reply", "return"  # FLARE's kinds of message; a return is a request undelivered
@@ -144,6 +144,8 @@ def kind_of(cell: str) -> Kind:
 def judge(spoken: Spoken) -> str | None:
     """Why a message must not pass, as the end of a sentence that begins with its speaker; None where it may."""
     said = shown(spoken.about)
+    if not _are_neighbours(spoken.peer, spoken.listener):
+        return f"is connected with {shown(spoken.listener)} ({said})"
     if not _speaks_for_itself(spoken):
         return f"says that it is {shown(spoken.origin)} ({said})"
     if not _is_on_its_way(spoken):
@@ -181,6 +183,13 @@ def shown(said: object) -> str:
 
 def _root(cell: str) -> str:
     return cell.partition(".")[0]
+
+
+def _are_neighbours(one: str, other: str) -> bool:
+    """Whether two cells may be connected at all."""
+    pair = kind_of(one), kind_of(other)
+    inside = Kind.SITE_JOB in pair and Kind.SITE in pair
+    return pair in NEIGHBOURS and (not inside or _root(one) == _root(other))
 
 
 def _speaks_for_itself(spoken: Spoken) -> bool:

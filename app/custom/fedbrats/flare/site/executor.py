@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvflare.apis.analytix import AnalyticsDataType
 from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
-from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.flare import garbage
-from fedbrats.flare.protocol import CURVES_EVENT, FEDCE_WEIGHTS, REPORT_KEY, STAGES, TRAVELLED, VALIDATION_DICE
+from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, STAGES, TRAVELLED, VALIDATION_DICE
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.site.hooks.choice import choose_hooks
 from fedbrats.site.local_round import LocalRound
 from fedbrats.site.local_site import LocalSite
 from fedbrats.site.task import RoundTask
-from fedbrats.site_report import SiteReport
 
 
 class SegmentationExecutor(SiteExecutor):
@@ -80,7 +77,6 @@ class SegmentationExecutor(SiteExecutor):
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: report.steps, REPORT_KEY: report.model_dump()}
         if report.received_dice is not None:  # the server chooses its best model by it
             meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report.received_dice}
-        self._stream(fl_ctx, task.round_number, report)
         garbage.collect()
         reply = DXO(DataKind.WEIGHT_DIFF, data=answer.update, meta=meta).to_shareable()
         reply.set_header(AppConstants.CURRENT_ROUND, task.round_number)  # FLARE's filters do not see the task
@@ -102,15 +98,3 @@ class SegmentationExecutor(SiteExecutor):
                 site, choose_hooks(site.trainer.settings, **self._method), folders, **self._validations
             )
         return self._round
-
-    def _stream(self, fl_ctx: FLContext, round_number: int, report: SiteReport) -> None:
-        """Send the round's scalars to the tracking receivers of the server (TensorBoard, MLflow)."""
-        scalars = {"seconds": (report.seconds or {})["training"]}
-        if report.loss is not None:
-            scalars["loss"] = report.loss
-        for stage, metrics in (("received", report.received), ("trained", report.trained)):
-            for region, dice in (metrics or {"dice": {}})["dice"].items():
-                scalars[f"dice_{stage}_{region}"] = dice
-        for tag, value in scalars.items():
-            dxo = create_analytic_dxo(tag, float(value), AnalyticsDataType.SCALAR, global_step=round_number)
-            send_analytic_dxo(self, dxo, fl_ctx, event_type=CURVES_EVENT)

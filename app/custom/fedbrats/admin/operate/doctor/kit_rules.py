@@ -16,7 +16,7 @@ from fedbrats.admin.operate.doctor.finding import (
     good,
 )
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.kit.policy import ALLOWED_CLASSES, PRIVACY, RULES_COMPONENT
+from fedbrats.flare.kit.policy import PRIVACY, RULES_COMPONENT, SERVER_CLASSES, SITE_CLASSES
 
 CODE_RIGHTS = ("byoc", "server-predeployed-flwr")
 
@@ -31,7 +31,8 @@ def check(kit: Kit) -> Iterator[Finding]:
 
 def _check_resources(resources: dict[str, Any]) -> Iterator[Finding]:
     allowed = set(resources.get("class_allow_list", ()))
-    more, fewer = sorted(allowed - set(ALLOWED_CLASSES)), sorted(set(ALLOWED_CLASSES) - allowed)
+    wanted = set(SITE_CLASSES if "client" in resources else SERVER_CLASSES)
+    more, fewer = sorted(allowed - wanted), sorted(wanted - allowed)
     if resources.get("class_list_enforcement_mode") != "enforce":
         found, remedy = "not enforced", 'set class_list_enforcement_mode to "enforce" in resources.json'
         yield failed("allow-list", found, remedy, HOSPITAL_IT)

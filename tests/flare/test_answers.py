@@ -1,0 +1,148 @@
+"""Whatever bytes a site sends for an answer, the server's process of the job takes an answer of that site, or none."""
+
+import os
+import random
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from nvflare.apis.client import Client
+from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContextManager
+from nvflare.apis.shareable import Shareable
+from nvflare.fuel.f3.cellnet.fqcn import FqcnInfo
+from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
+from nvflare.fuel.f3.streaming.stream_types import BlobSizeError, StreamError
+from nvflare.fuel.utils import fobs
+from nvflare.private.fed.server.server_runner import ServerRunner
+from nvflare.private.fed.utils.fed_utils import nvflare_fobs_initialize
+
+from fedbrats.flare.server import answers
+from fedbrats.flare.server.answers import UNREADABLE
+from tests.security.attacks import attack
+
+SITE, TASK_ID, TOKEN = "hospital-east", "the task", "the token"
+
+
+class Desk:
+    """What stands behind FLARE's adapter: an agent that takes requests, and a workflow that has given one task."""
+
+    def __init__(self):
+        self.taken, self.replied = [], []
+        client = Client(SITE, TOKEN)
+        task = SimpleNamespace(
+            id=TASK_ID, client=client, result_received_time=None, task_sent_time=1.0, task=SimpleNamespace(name="train")
+        )
+        workflow = SimpleNamespace(
+            controller=SimpleNamespace(communicator=SimpleNamespace(_client_task_map={task.id: task}))
+        )
+        contexts = FLContextManager(engine=None, identity_name="server", job_id="job-1")
+        contexts.private_stickers[FLContextKey.RUNNER] = SimpleNamespace(current_wf=workflow)
+        self.engine = SimpleNamespace(new_context=contexts.new_context)
+        self._client = client
+        self.adapter = SimpleNamespace(
+            cb=self.take,
+            cell=SimpleNamespace(get_fobs_context=dict),
+            my_info=FqcnInfo("server.job-1"),
+            _send_response=lambda *args: self.replied.append(args),
+        )
+
+    def _get_client(self, token):
+        return self._client if token == TOKEN else None
+
+    def take(self, request):
+        self.taken.append(request.payload)
+        return "a reply"
+
+    def hear(self, result, error=None):
+        """Let a stream end with these bytes, or with an error; returns the answer that was taken, None for none."""
+        future = Future()
+        future.headers = {
+            "__token__": TOKEN,
+            StreamHeaderKey.CHANNEL: "server_command",
+            StreamHeaderKey.TOPIC: "submit_update",
+            StreamHeaderKey.PAYLOAD_ENCODING: "fobs",
+        }
+        future.error = error
+        future.set_exception(error) if error else future.set_result(result)
+        answers._take_answer(self.adapter, future)
+        return self.taken[-1] if self.taken else None
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    nvflare_fobs_initialize()
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("the process of the job would have ended"))
+    return Desk()
+
+
+def encoded():
+    """An answer as it travels."""
+    update = {f"net.{number}": np.arange(8, dtype=np.float32) for number in range(3)}
+    answer = DXO(DataKind.WEIGHT_DIFF, data=update, meta={"fedbrats": {"training_cases": 4}}).to_shareable()
+    return bytes(fobs.dumps(answer))
+
+
+def test_an_answer_arrives_as_it_was_sent(desk):
+    answer = desk.hear(encoded())
+    assert answer.get_return_code() == "OK"
+    assert answer["DXO"]["data"]["net.1"].tolist() == list(range(8))
+
+
+def test_an_answer_that_is_cut_anywhere_is_a_failed_answer_of_that_site(desk):
+    whole = encoded()
+    for end in range(len(whole)):
+        answer = desk.hear(whole[:end])
+        assert answer.get_return_code() == UNREADABLE, end
+        assert answer.get_cookie(FLContextKey.TASK_ID) == TASK_ID
+        assert answer.get_header(FLContextKey.TASK_NAME) == "train"
+        assert answer.get_peer_context().get_identity_name() == SITE
+    assert len(desk.replied) == len(whole)
+
+
+@attack(
+    "answer with bytes that cannot be decoded, for which FLARE ends the job's process",
+    who="a hospital; also a disk or a line that corrupts",
+    happens="a failed answer of that hospital; the others' round goes on",
+    says="hospital-east could not do round 0 (UNREADABLE_ANSWER); its own log says why",
+)
+def test_an_answer_that_is_corrupt_anywhere_is_taken_or_failed(desk):
+    whole, chance = encoded(), random.Random(0)
+    for place in range(len(whole)):
+        for sign in (whole[place] ^ 1, chance.randrange(256)):
+            assert isinstance(desk.hear(whole[:place] + bytes([sign]) + whole[place + 1 :]), Shareable)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x00" * 100, random.Random(1).randbytes(1000), fobs.dumps([1]), fobs.dumps("text")]
+)
+def test_what_is_no_answer_is_a_failed_one(desk, payload):
+    assert desk.hear(bytes(payload)).get_return_code() == UNREADABLE
+
+
+def test_an_answer_that_is_too_large_is_a_failed_one(desk):
+    assert desk.hear(None, BlobSizeError("too large")).get_return_code() == UNREADABLE
+
+
+def test_an_answer_whose_connection_broke_is_waited_for(desk):
+    """FLARE's site sends it again."""
+    with pytest.raises(StreamError):
+        desk.hear(None, StreamError("cut"))
+    assert desk.taken == []
+
+
+@attack(
+    "answer a task with a return code for which FLARE ends the job",
+    who="a hospital",
+    happens="a failed answer of that hospital; the others' round goes on",
+    says="hospital-east could not do round 0 (TASK_UNKNOWN_AT_SITE); its own log says why",
+)
+@pytest.mark.parametrize("code", sorted(ServerRunner.ABORT_RETURN_CODES))
+def test_no_return_code_of_a_site_ends_the_job(desk, code):
+    answer = Shareable()
+    answer.set_return_code(code)
+    heard = desk.hear(bytes(fobs.dumps(answer)))
+    assert heard.get_return_code() == f"{code}_AT_SITE"
+    assert heard.get_return_code() not in ServerRunner.ABORT_RETURN_CODES
