@@ -25,17 +25,19 @@ ELSEWHERE = {
     "index.md": "README.md",
     "guide/tutorial.md": "docs/guide/tutorial.ipynb",
     "guide/runbook.md": "provisioning/RUNBOOK.md",
-    "reference/security.md": "SECURITY.md",
+    "about/security.md": "SECURITY.md",
     "about/contributing.md": "CONTRIBUTING.md",
     "about/changelog.md": "CHANGELOG.md",
 }
 # The order in which a reader needs the pages of a folder; a page that is not named here comes after them.
 ORDER = {
     "guide": ("tutorial", "own-data", "one-workstation", "production", "runbook", "privacy"),
-    "reference": ("commands", "configuration", "rows", "architecture", "contribution", "reliability", "deployment"),
+    "reference": (
+        *("commands", "configuration", "rows", "architecture", "contribution", "reliability", "security", "deployment"),
+    ),
     "results": ("overview", "results", "performance", "tuning"),
     "api": (),
-    "about": ("contributing", "changelog"),
+    "about": ("contributing", "security", "changelog"),
 }
 TITLES = {"api": "API"}
 LINK = re.compile(r"(?P<text>!?\[(?P<words>[^\]]*)\])\((?P<target>[^)\s]+)\)")
