@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training.optimisation import Optimisation
+from fedbrats.model.training.optimisation import Optimisation, learning_rate_at
 
 CPU = torch.device("cpu")
 
@@ -51,3 +51,12 @@ def test_a_restart_makes_the_same_steps(scaled, tmp_path):
     restarted.load(tmp_path / "state.pt")
     steps(again, restarted, [2.0])
     assert np.array_equal(again.weight.detach(), network.weight.detach())
+
+
+def test_the_learning_rate_follows_the_share_of_the_job_that_is_done():
+    settings = TrainingSettings(learning_rate=1.0, warmup_share=0.1)
+    rates = [learning_rate_at(settings, share / 100) for share in range(101)]
+    assert rates[0] < 0.1
+    assert max(rates) > 0.9
+    assert rates[11:] == sorted(rates[11:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)

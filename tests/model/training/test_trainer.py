@@ -156,15 +156,6 @@ def test_deep_supervision_trains_every_head(prepared):
     assert all((before[name] != after[name]).any() for name in heads)
 
 
-def test_the_learning_rate_follows_the_share_of_the_job_that_is_done():
-    settings = TrainingSettings(learning_rate=1.0, warmup_share=0.1)
-    rates = [settings.learning_rate_at(share / 100) for share in range(101)]
-    assert rates[0] < 0.1
-    assert max(rates) > 0.9
-    assert rates[11:] == sorted(rates[11:], reverse=True)
-    assert rates[-1] == pytest.approx(0, abs=1e-6)
-
-
 def test_a_round_is_as_long_at_every_site_unless_epochs_are_asked_for():
     assert TrainingSettings(local_steps=5).steps_per_round(7) == 5
     assert TrainingSettings(local_epochs=2, batch_size=3).steps_per_round(7) == 6

@@ -77,9 +77,3 @@ class TrainingSettings(InferenceSettings, Augmentation):
     def steps_per_round(self, cases: int) -> int:
         """The steps of a local round of a site with so many training cases."""
         return self.local_epochs * math.ceil(cases / self.batch_size) if self.local_epochs else self.local_steps
-
-    def learning_rate_at(self, progress: float) -> float:
-        """The learning rate when `progress` (0 to 1) of the whole job is done, whichever site or round that is in."""
-        warmth = min(1.0, (progress + 1e-3) / self.warmup_share) if self.warmup_share else 1.0
-        fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if self.schedule == "cosine" else 1.0
-        return self.learning_rate * warmth * fall

@@ -18,6 +18,13 @@ from fedbrats.model.training.hooks import StepHook
 OPTIMISER_CLASSES = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
+def learning_rate_at(settings: TrainingSettings, progress: float) -> float:
+    """The learning rate when `progress`, from 0 to 1, of the whole job is done, whichever site or round that is in."""
+    warmth = min(1.0, (progress + 1e-3) / settings.warmup_share) if settings.warmup_share else 1.0
+    fall = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if settings.schedule == "cosine" else 1.0
+    return settings.learning_rate * warmth * fall
+
+
 class Optimisation:
     """An optimiser of a network's parameters that lives across rounds.
 

@@ -24,7 +24,7 @@ from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.evaluation import Evaluation
 from fedbrats.model.training.hooks import StepHook
 from fedbrats.model.training.loss import SegmentationLoss
-from fedbrats.model.training.optimisation import Optimisation
+from fedbrats.model.training.optimisation import Optimisation, learning_rate_at
 from fedbrats.model.training.weights import copy_weights, take_over
 
 
@@ -153,7 +153,7 @@ class Trainer:
                 if should_stop and should_stop():
                     break
                 progress = (round_number + step / steps) / max(total_rounds, 1)
-                loss = self._step(batch, self.settings.learning_rate_at(progress), hooks)
+                loss = self._step(batch, learning_rate_at(self.settings, progress), hooks)
                 if math.isfinite(loss):
                     losses.append(loss)
                     seen.update(batch.cases)
