@@ -97,18 +97,6 @@ def conversations(consortium, cell):
             yield from sorted(k for k in known if k.startswith(f"{channel}:")) if topic == "*" else [line]
 
 
-class Speaker:
-    """Somebody of the consortium with a certificate of their own and a program that judges nothing."""
-
-    def __init__(self, name, send, close):
-        self.name, self._send, self.close = name, send, close
-
-    def say(self, listener, about, origin=None):
-        channel, _, topic = about.partition(":")
-        message = Message({}, {"from": "an attacker"})
-        self._send(channel, topic, listener, message)
-
-
 @pytest.fixture(scope="module")
 def speakers(federation):
     """A process of hospital-north beside its own, and the statistician, who may only look."""

@@ -13,6 +13,8 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContextManager
 from nvflare.apis.shareable import Shareable
 from nvflare.fuel.f3.cellnet.fqcn import FqcnInfo
+from nvflare.fuel.f3.cellnet.registry import Callback, Registry
+from nvflare.fuel.f3.streaming.blob_streamer import BlobHandler, BlobTask
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.f3.streaming.stream_types import BlobSizeError, StreamError
 from nvflare.fuel.utils import fobs
@@ -134,6 +136,25 @@ def test_an_answer_whose_connection_broke_is_waited_for(desk):
 
 
 @attack(
+    "answer with more bytes than an answer can have",
+    who="a hospital",
+    happens="refused by the announced size, before anything of it is kept",
+    says="an answer of hospital-east cannot be read: Blob size 1000000000 exceeds configured limit 16778000",
+)
+def test_the_size_of_an_answer_is_judged_before_it_is_taken(desk):
+    handler = BlobHandler(lambda future: None)
+    registry = Registry()
+    registry.set("server_command", "*", Callback(handler.handle_blob_cb, (), {}))
+    cell = SimpleNamespace(byte_receiver=SimpleNamespace(registry=registry))
+    with desk.engine.new_context() as fl_ctx:
+        fl_ctx.get_engine = lambda: SimpleNamespace(get_cell=lambda: cell)
+        answers.limit_answers(fl_ctx, model_bytes=392)
+    BlobTask(None, announced(16_778_000), handler.max_blob_size, preserve_chunks=True)
+    with pytest.raises(BlobSizeError, match="Blob size 1000000000 exceeds configured limit 16778000"):
+        BlobTask(None, announced(1_000_000_000), handler.max_blob_size)
+
+
+@attack(
     "answer a task with a return code for which FLARE ends the job",
     who="a hospital",
     happens="a failed answer of that hospital; the others' round goes on",
@@ -146,3 +167,8 @@ def test_no_return_code_of_a_site_ends_the_job(desk, code):
     heard = desk.hear(bytes(fobs.dumps(answer)))
     assert heard.get_return_code() == f"{code}_AT_SITE"
     assert heard.get_return_code() not in ServerRunner.ABORT_RETURN_CODES
+
+
+def announced(size):
+    """A stream of which only the announced size is known yet."""
+    return SimpleNamespace(get_size=lambda: size)

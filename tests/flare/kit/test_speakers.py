@@ -22,7 +22,6 @@ from fedbrats.flare.kit.speakers import (
     judge,
     judge_admin,
     kind_of,
-    shown,
 )
 from tests.security.attacks import attack
 
@@ -214,9 +213,3 @@ def test_a_process_of_a_job_tells_of_its_own_job():
     assert judge_admin(f"north.{JOB}", "train.notify_job_status", {"job_id": OTHER_JOB})
     assert judge_admin(f"north.{JOB}", "train.notify_job_status", {})
     assert judge_admin(f"north.{JOB}", "train.shutdown", {"job_id": JOB})
-
-
-@pytest.mark.parametrize("text", ["a\x1b[31m\n2026 - ERROR - forged", "x" * 10**6, "\x00", 17])
-def test_what_others_say_is_short_and_printable_in_a_line(text):
-    assert len(shown(text)) <= 80
-    assert shown(text).isprintable()

@@ -52,6 +52,8 @@ def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> No
         if matrix := document.get("evaluation"):
             _print_matrix(matrix)
     for document in documents:
+        if note := document.get("note"):
+            print(f"{document['job']}: {note}")
         for site, rounds in document.get("silent_rounds", {}).items():
             print(f"{document['job']}: {site} counted for nothing in {rounds} of {document['rounds']} rounds")
         for site, count in document.get("refusals", {}).items():

@@ -107,14 +107,21 @@ def finish_results(
         "results": str(results_dir),
         "variables": dict(variables),
     }
+    # Its values are None where every site has too few cases to speak of: that is no failure.
+    matrix = summarise_evaluation(rows)
+    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
+    whole = evaluated and rows[-1]["kind"] == "end" and rows[-1]["status"] == "ended"
+    if whole and status != COMPLETED:
+        document["note"] = (
+            f"the server says {status}, but by its rows the job was done: every round, the evaluation of the final "
+            f"model, and the end"
+        )
     if misbehaviour:
         document["misbehaviour"] = dict(misbehaviour)
-    if matrix := summarise_evaluation(rows):
+    if matrix:
         document["evaluation"] = matrix
     write_json_atomic(results_dir / SUMMARY_FILE, document)
-    # Its values are None where every site has too few cases to speak of: that is no failure.
-    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
-    if status != COMPLETED or not evaluated:
+    if not evaluated or (status != COMPLETED and not whole):
         why = _last_error(results_dir)
         raise FedbratsError(
             f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"

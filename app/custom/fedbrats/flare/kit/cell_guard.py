@@ -21,8 +21,9 @@ from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
 from fedbrats.flare.kit import arrays
-from fedbrats.flare.kit.speakers import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of, shown
+from fedbrats.flare.kit.speakers import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of
 from fedbrats.flare.server import answers
+from fedbrats.words import shown
 
 QUIET_S = 60.0  # the same refusal again is counted, and told once in so many seconds
 MOST_REFUSALS = 500  # different ones that are kept apart

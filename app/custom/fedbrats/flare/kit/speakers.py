@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fedbrats.jobs.resume import JOB_ID
+from fedbrats.words import shown
 
 SERVER_NAME, PERSON_PREFIX = "server", "_admin_"
 REQUEST, REPLY, RETURN = "req", "reply", "return"  # FLARE's kinds of message; a return is a request undelivered
 STREAM, REPLY_STREAM = "sm__STREAM", "return_only"  # a stream carries the requests and replies of some other channels
 STREAM_DATA, STREAM_SIGNS = "sm__DATA", ("sm__ACK", "sm__ERROR")
 ADMIN_CHANNEL = "admin"
-LONGEST_SHOWN = 80
 
 
 class Kind(StrEnum):
@@ -172,13 +172,6 @@ def judge_admin(speaker: str, topic: str, headers: Mapping[str, object]) -> str 
     if kind == Kind.SITE_JOB and job_id != speaker.partition(".")[2]:
         return f"tells of job {shown(job_id)}"
     return None
-
-
-def shown(said: object) -> str:
-    """A text of somebody else's as a line of a log may hold it: printable, and short."""
-    text = str(said)[: LONGEST_SHOWN + 1]
-    text = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
 def _root(cell: str) -> str:

@@ -22,6 +22,7 @@ from nvflare.private.defs import CellMessageHeaderKeys
 
 UNREADABLE = "UNREADABLE_ANSWER"  # a return code, beside FLARE's
 LONGEST_ERROR = 200
+REPORT_BYTES = 16 * 2**20  # for what an answer holds beside arrays
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +44,15 @@ def survive_unreadable() -> None:
     flare_cell.Adapter.call = call_safely
 
 
-def limit_answers(cell: Any, most_bytes: int) -> None:
-    """Refuse answers to tasks that announce more bytes than that, before any of them is kept."""
+def limit_answers(fl_ctx: FLContext, model_bytes: int) -> None:
+    """Refuse answers to tasks that announce more than an answer about a model of this size may have.
+
+    Before any of it is kept. An answer is as large as the model, in whatever kind of number the site computes.
+    """
+    cell = getattr(fl_ctx.get_engine(), "get_cell", lambda: None)()
+    if cell is None:
+        return  # an engine without a network
+    most_bytes = 2 * model_bytes + REPORT_BYTES
     for handler in cell.byte_receiver.registry.reg.values():
         blobs: Any = getattr(handler.cb, "__self__", None)
         if hasattr(blobs, "max_blob_size"):

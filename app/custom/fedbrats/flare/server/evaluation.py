@@ -21,11 +21,12 @@ from nvflare.app_common.workflows.global_model_eval import GlobalModelEval
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches
 from fedbrats.flare.job_folder import models_folder
-from fedbrats.flare.kit.speakers import shown
 from fedbrats.flare.protocol import MODEL_NAME
+from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.recorder import fire_rows
 from fedbrats.jobs.models import JobModel, read_job_model
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.words import shown
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,199}")
 
@@ -84,6 +85,11 @@ class CrossSiteEvaluation(_CheckedAnswers, CrossSiteModelEval):
     def __init__(self, network: str = "fast", **cross_site_model_eval: Any):
         super().__init__(**cross_site_model_eval)
         self._network = SegmentationNetwork(network)
+
+    def start_controller(self, fl_ctx: FLContext) -> None:
+        """As FLARE's; no answer is larger than the job's models."""
+        super().start_controller(fl_ctx)
+        limit_answers(fl_ctx, sum(path.stat().st_size for path in models_folder(fl_ctx).glob("*")))
 
     def process_result_of_unknown_task(
         self, client: Client, task_name: str, client_task_id: str, result: Shareable, fl_ctx: FLContext

@@ -15,6 +15,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
+from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.server.quorum.rounds import QuorumRounds
 from fedbrats.flare.server.quorum.sites import named_sites
@@ -67,6 +68,8 @@ class QuorumScatterAndGather(QuorumRounds):
     def start_controller(self, fl_ctx: FLContext) -> None:
         """As FLARE's; then take up the state of the job that this one goes on from."""
         super().start_controller(fl_ctx)
+        weights = self._global_weights[ModelLearnableKey.WEIGHTS] if self._global_weights else {}
+        limit_answers(fl_ctx, sum(np.asarray(value).nbytes for value in weights.values()))
         fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)  # answers are accepted elsewhere
         try:
             if not isinstance(self.aggregator, GatedAggregator):
