@@ -10,22 +10,22 @@ import ctypes
 import gc
 
 
-def set_aside() -> None:
-    """Leave out of every later collection what is there now, imported modules above all: that makes one cheap."""
+def freeze() -> None:
+    """Leave out of every later collection what is there now, above all imported modules, so that one is cheap."""
     gc.collect()
     gc.freeze()
 
 
 def collect() -> None:
-    """Let go of what this round left in cycles."""
+    """Free what this round left in reference cycles."""
     gc.collect()
 
 
-def give_back() -> None:
+def return_to_system() -> None:
     """Return freed memory to the system, where glibc is there to be asked.
 
-    A server's messages are freed by threads that live for a minute, and stay behind in pieces in the arenas of those.
-    A site keeps what it frees, for the next training step takes it again.
+    A server's messages are freed by threads that live for a minute; what they freed stays in the arenas of these
+    threads, in pieces. A site does not call this, because the next training step takes the same memory again.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

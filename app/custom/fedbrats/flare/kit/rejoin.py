@@ -30,6 +30,7 @@ INTERVAL_S = 3.0
 PATIENCE = 4  # a job that is starting or ending is missing for a moment, a job that was lost for longer
 MOST_STARTS = 10  # a site whose job dies again and again is left alone, aloud
 DEPLOY_TIMEOUT_S = 30.0
+LONGEST_REPLY = 100_000  # characters of a site's answer
 STARTED = "started again"
 RUNNING = get_status_message(ClientStatus.STARTED)  # the job's process at the site has found everything it needs
 
@@ -42,6 +43,7 @@ class Rejoin(Widget):
         self._stopped = threading.Event()
         self._missing: dict[tuple[str, str], int] = {}  # (job, site): for how many looks in a row
         self._starts: dict[tuple[str, str], int] = {}
+        self._unreadable: set[str] = set()  # sites of which that has been said
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Begin with the server and end with it."""
@@ -56,37 +58,76 @@ class Rejoin(Widget):
             self._stopped.set()
 
     def _watch(self, engine: Any) -> None:
-        garbage.set_aside()
+        garbage.freeze()
         while not self._stopped.wait(INTERVAL_S):
             garbage.collect()
-            try:
-                for job in list(engine.job_runner.running_jobs.values()):
-                    self._look_after(job, engine)
-            except Exception:  # whatever FLARE raises, the next look is another chance
-                self.logger.exception("could not look after the sites of the running jobs")
+            self.look_after_all(engine)
 
-    def _look_after(self, job: Job, engine: Any) -> None:
-        process = engine.run_processes.get(job.job_id)
-        if job.run_aborted or process is None or process.get(RunProcessKey.PROCESS_FINISHED):
+    def look_after_all(self, engine: Any) -> None:
+        """Look once at every site of every running job; what goes wrong with one is no matter of the others."""
+        try:
+            jobs = [job for job in list(engine.job_runner.running_jobs.values()) if _is_running(job, engine)]
+            running = self._ask_what_runs(engine) if jobs else {}
+            sites = [client.name for client in engine.get_clients()]
+        except Exception:  # whatever FLARE raises, the next look is another chance
+            self.logger.exception("the sites of the running jobs could not be asked")
             return
-        running = _ask_what_runs(engine)
-        for site in (client.name for client in engine.get_clients()):
-            key = (job.job_id, site)
-            if site not in running or job.job_id in running[site]:
-                self._missing[key] = 0
-                if running.get(site, {}).get(job.job_id) == RUNNING:
-                    # FLARE drops the report of a job's death at a site whose outcome nobody waits for. What cannot be
-                    # configured dies before it runs, and still ends the job.
-                    engine.job_runner.resolve_client_outcome(job.job_id, site)
+        for job in jobs:
+            for site in sites:
+                try:
+                    self._look_after(job, site, running.get(site), engine)
+                except Exception as error:
+                    self.logger.error(
+                        f"a job could not be given to a site again: {error!r:.200}; job={job.job_id} site={site}"
+                    )
+
+    def _ask_what_runs(self, engine: Any) -> dict[str, dict[str, str]]:
+        """How each job at each site is, by the site's own word; a site whose answer is none is not in it."""
+        names = {client.token: client.name for client in engine.get_clients()}
+        requests = {token: Message(topic=TrainingTopic.CHECK_STATUS, body="") for token in names}
+        replies = engine.server.admin_server.send_requests_and_get_reply_dict(requests, timeout_secs=INTERVAL_S)
+        running = {}
+        for token, site in names.items():
+            try:
+                jobs = _read_reply(replies.get(token))
+            except Exception:  # one site's answer must not cost the others theirs
+                if site not in self._unreadable:
+                    self.logger.error(f"what a site says of its running jobs cannot be read; site={site}")
+                self._unreadable.add(site)
                 continue
-            self._missing[key] = self._missing.get(key, 0) + 1
-            if self._missing[key] >= PATIENCE and self._starts.get(key, 0) < MOST_STARTS:
-                self._missing[key] = 0
-                self._starts[key] = self._starts.get(key, 0) + 1
-                said = self._start(job, site, engine)
-                self.logger.warning(f"job {job.job_id} was not running at {site}: {said}")
-                if self._starts[key] == MOST_STARTS:
-                    self.logger.error(f"{site} has lost job {job.job_id} {MOST_STARTS} times and is not given it again")
+            self._unreadable.discard(site)
+            if jobs is not None:
+                running[site] = jobs
+        return running
+
+    def _look_after(self, job: Job, site: str, running: dict[str, str] | None, engine: Any) -> None:
+        """Start a job at a site that has said several times that it does not run it.
+
+        Args:
+            job: a running job.
+            site: one of the server's.
+            running: how each job at the site is; None where it has not said.
+            engine: the server's.
+        """
+        key = (job.job_id, site)
+        if running is None or job.job_id in running:
+            self._missing[key] = 0
+            if running and running[job.job_id] == RUNNING:
+                # FLARE drops the report of a job's death at a site whose outcome nobody waits for. What cannot be
+                # configured dies before it runs, and still ends the job.
+                engine.job_runner.resolve_client_outcome(job.job_id, site)
+            return
+        self._missing[key] = self._missing.get(key, 0) + 1
+        if self._missing[key] < PATIENCE or self._starts.get(key, 0) >= MOST_STARTS:
+            return
+        self._missing[key] = 0
+        self._starts[key] = self._starts.get(key, 0) + 1
+        said = self._start(job, site, engine)
+        self.logger.warning(f"a job was not running at a site: {said:.200}; job={job.job_id} site={site}")
+        if self._starts[key] == MOST_STARTS:
+            self.logger.error(
+                f"a site has lost a job {MOST_STARTS} times and is not given it again; job={job.job_id} site={site}"
+            )
 
     def _start(self, job: Job, site: str, engine: Any) -> str:
         """Start a running job at one more site; returns what came of it."""
@@ -119,18 +160,31 @@ def _put_away(engine: Any, fl_ctx: FLContext) -> None:
         manager.set_status(job.job_id, RunStatus.ABANDONED, fl_ctx)
 
 
-def _ask_what_runs(engine: Any) -> dict[str, dict[str, str]]:
-    """How each job at each site is, by the site's own word; a site that does not answer is not in it."""
-    names = {client.token: client.name for client in engine.get_clients()}
-    requests = {token: Message(topic=TrainingTopic.CHECK_STATUS, body="") for token in names}
-    replies = engine.server.admin_server.send_requests_and_get_reply_dict(requests, timeout_secs=INTERVAL_S)
-    running = {}
-    for token, reply in replies.items():
-        if reply is not None and reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) == ReturnCode.OK:
-            status = json.loads(reply.body)
-            jobs = status[ClientStatusKey.RUNNING_JOBS]
-            running[names[token]] = {each[ClientStatusKey.JOB_ID]: each[ClientStatusKey.STATUS] for each in jobs}
-    return running
+def read_running_jobs(body: Any) -> dict[str, str]:
+    """How each job at a site is, in what the site has answered.
+
+    Raises: ValueError, TypeError, LookupError, RecursionError where that cannot be read.
+    """
+    if not isinstance(body, str) or len(body) > LONGEST_REPLY:
+        raise ValueError("no text, or a long one")
+    jobs = json.loads(body)[ClientStatusKey.RUNNING_JOBS]
+    found = {each[ClientStatusKey.JOB_ID]: each[ClientStatusKey.STATUS] for each in jobs}
+    if not all(isinstance(text, str) for entry in found.items() for text in entry):
+        raise TypeError("a job's id or status is no text")
+    return found
+
+
+def _read_reply(reply: Message | None) -> dict[str, str] | None:
+    """What a site answered; None where it did not answer. Raises anything where the answer is malformed."""
+    if reply is None or reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) != ReturnCode.OK:
+        return None
+    return read_running_jobs(reply.body)
+
+
+def _is_running(job: Job, engine: Any) -> bool:
+    """Whether the job's process at the server is at work."""
+    process = engine.run_processes.get(job.job_id)
+    return not (job.run_aborted or process is None or process.get(RunProcessKey.PROCESS_FINISHED))
 
 
 def _app_of(job: Job, site: str) -> str | None:

@@ -79,7 +79,7 @@ class Recorder(FLComponent):
     def _start(self, fl_ctx: FLContext) -> None:
         self._path = rows_path(fl_ctx)
         self._began = time.monotonic()
-        garbage.set_aside()
+        garbage.freeze()
         self._write(
             [{"kind": "job", "job_id": fl_ctx.get_job_id(), "version": fedbrats.__version__, "at": time.time()}]
         )
@@ -140,7 +140,7 @@ class Recorder(FLComponent):
             self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
         self._write([row])
         garbage.collect()
-        garbage.give_back()
+        garbage.return_to_system()
 
     def _record_evaluation(self, fl_ctx: FLContext) -> None:
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)

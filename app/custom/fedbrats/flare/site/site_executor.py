@@ -84,7 +84,7 @@ class SiteExecutor(Executor):
         site.leave_out_bad_cases(None)
         self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._site = site
-        garbage.set_aside()
+        garbage.freeze()
         return site
 
     def _prepare(self, site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
