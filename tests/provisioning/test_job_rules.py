@@ -54,6 +54,11 @@ def test_an_argument_that_names_a_place_is_refused(judge, args):
         judge({"path": "some.Component", "args": args})
 
 
+def test_a_job_of_an_earlier_version_is_told_what_to_do(judge):
+    with pytest.raises(UnsafeComponentError, match="another version made it; build it again with this version"):
+        judge({"path": "fedbrats.flare.controller.PatientScatterAndGather", "args": {}})
+
+
 EVIL = {"path": "subprocess.Popen", "args": {"args": ["true"]}, "config_type": "dict"}
 
 

@@ -16,6 +16,7 @@ from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
 from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import FedbratsError
+from fedbrats.flare.kit.versions import check_job_version
 from fedbrats.jobs.build import (
     META,
     SIGNING_FILES,
@@ -33,8 +34,10 @@ SITE_FACTS = ("version", "manifest", "training_cases", "validation_cases", "reje
 def submit(session: Any, job_dir: Path) -> str:
     """Submit a copy of a built job, for signing writes files into it; returns the job's id.
 
-    Raises: FedbratsError with the server's reason where it does not take the job.
+    Raises: FedbratsError with the server's reason where it does not take the job; ConfigurationError for a job of
+        another version.
     """
+    check_job_version(job_dir)
     from nvflare.fuel.flare_api.api_spec import InternalError, InvalidJobDefinition
 
     with tempfile.TemporaryDirectory(prefix="fedbrats-submit-") as folder:

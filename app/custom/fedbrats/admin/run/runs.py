@@ -14,6 +14,7 @@ from fedbrats.admin.run.poc import SERVER, Poc, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import FedbratsError
+from fedbrats.flare.kit.versions import check_job_version
 from fedbrats.jobs.build import read_variables
 from fedbrats.misbehaviour.jobs import let_misbehave
 from fedbrats.rows import (
@@ -43,8 +44,10 @@ def run_job(
     """Submit a built job, wait for its end, collect its results and return the summary document.
 
     Raises: FedbratsError where the job did not complete or left no result; what can be collected is collected first.
+        ConfigurationError for a job of another version.
     """
     began = time.monotonic()
+    check_job_version(job_dir)
     variables = read_variables(job_dir)
     let_misbehave(job_dir, poc.misbehaviour)
     job_id = session.submit_job(str(job_dir.resolve()))

@@ -13,6 +13,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.widgets.widget import Widget
 
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
+from fedbrats.flare.kit.versions import find_missing, say_missing
 from fedbrats.jobs.build import CONFIGURATIONS, SIGNING_FILES
 
 # A separator of any system, or a home folder. Job files name classes with dots, so none of theirs is met.
@@ -24,6 +25,7 @@ PLACE_NAMES = ("_path", "_dir", "_folder", "_full_name", "_location", "_uri", "_
 class NoPaths(Widget):
     """Stops a job, at the server and at every site, when it could reach for what is not its own.
 
+    - it was built by another version of this package;
     - an argument of a component names a place;
     - an argument names a class that is not allowed. FLARE 2.9.0 checks what it builds itself and lets a dictionary
       with `config_type: dict` through, but some of its own components build the class in it;
@@ -50,6 +52,8 @@ class NoPaths(Widget):
 def _judge(fl_ctx: FLContext) -> str | None:
     """Why the job must stop; None where it may go on."""
     config = fl_ctx.get_prop(FLContextKey.COMPONENT_CONFIG)
+    if missing := find_missing(config):
+        return f"the job cannot run here: {say_missing(missing)}; build it again with this version"
     if place := next(find_places(config), None):
         return f"an argument of a job may not name a path or an address, but {place} does"
     if foreign := next(find_classes(config), None):

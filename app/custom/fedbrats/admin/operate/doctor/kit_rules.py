@@ -10,6 +10,7 @@ from typing import Any
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import (
     HOSPITAL_IT,
+    PROJECT_ADMIN,
     Finding,
     doubtful,
     failed,
@@ -17,16 +18,34 @@ from fedbrats.admin.operate.doctor.finding import (
 )
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import PRIVACY, RULES_COMPONENT, SERVER_CLASSES, SITE_CLASSES
+from fedbrats.flare.kit.versions import find_missing, say_missing
 
 CODE_RIGHTS = ("byoc", "server-predeployed-flwr")
 
 
 def check(kit: Kit) -> Iterator[Finding]:
     """Findings about the allow-list, who may bring code, and what filters every result."""
-    yield from _check_resources(_read(kit.local_dir, "resources.json"))
+    resources = _read(kit.local_dir, "resources.json")
+    yield from _check_version([resources, *_read_privacy(kit)])
+    yield from _check_resources(resources)
     yield _check_authorization(_read(kit.local_dir, "authorization.json"))
     if kit.kind == "client":
         yield _check_privacy(kit.local_dir)
+
+
+def _check_version(documents: list[dict[str, Any]]) -> Iterator[Finding]:
+    """A failure where the kit names classes that this version does not have; nothing where it does not."""
+    if missing := find_missing(documents):
+        remedy = "have the kit built again with this version; keep fedbrats.json, which is the hospital's"
+        yield failed("kit version", say_missing(missing), remedy, PROJECT_ADMIN)
+
+
+def _read_privacy(kit: Kit) -> list[dict[str, Any]]:
+    """The kit's privacy.json, where it is a hospital's and can be read; `_check_privacy` says where it cannot."""
+    try:
+        return [_read(kit.local_dir, "privacy.json")] if kit.kind == "client" else []
+    except ConfigurationError:
+        return []
 
 
 def _check_resources(resources: dict[str, Any]) -> Iterator[Finding]:

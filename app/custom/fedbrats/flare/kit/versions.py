@@ -1,0 +1,71 @@
+"""Jobs and kits that another version of this package made, told by the classes that they name."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fedbrats
+from fedbrats.errors import ConfigurationError
+from fedbrats.shipped import PACKAGE_DIR
+
+_CLASS = re.compile(r"fedbrats(?:\.[A-Za-z_]\w*)+\.[A-Z]\w*", re.ASCII)
+MOST_SHOWN = 3
+
+
+def find_missing(node: Any) -> list[str]:
+    """The classes of this package, anywhere in a configuration, that this version does not have."""
+    return sorted({text for text in _texts(node) if _CLASS.fullmatch(text) and not has_class(text)})
+
+
+def say_missing(names: list[str]) -> str:
+    """Why what names these classes cannot be used, as a clause."""
+    shown = ", ".join(names[:MOST_SHOWN]) + (" ..." if len(names) > MOST_SHOWN else "")
+    return f"{shown} is not in fedbrats {fedbrats.__version__}: another version made it"
+
+
+def check_job_version(job_dir: Path) -> None:
+    """Refuse a built job of another version. Raises: ConfigurationError."""
+    for path in sorted(job_dir.glob("*/config/*.json")):
+        try:
+            missing = find_missing(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"cannot read {path}: {error}") from None
+        if missing:
+            raise ConfigurationError(
+                f"job {job_dir.name} cannot run: {say_missing(missing)}; build it again with this version, "
+                f"`fedbrats job build`"
+            )
+
+
+@cache
+def has_class(name: str) -> bool:
+    """Whether this version has a class; reads the module's text and imports nothing.
+
+    Args:
+        name: with its module, such as `fedbrats.flare.server.recorder.Recorder`.
+    """
+    _, *rooms, found = name.split(".")
+    module = PACKAGE_DIR.joinpath(*rooms)
+    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    if not file.is_file():
+        return False
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.ClassDef) and node.name == found for node in body)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in nested dictionaries and lists, keys left out."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for each in node.values():
+            yield from _texts(each)
+    elif isinstance(node, list | tuple):
+        for each in node:
+            yield from _texts(each)
