@@ -26,7 +26,7 @@ def find_missing(node: Any) -> list[str]:
 def say_missing(names: list[str]) -> str:
     """Why what names these classes cannot be used, as a clause."""
     shown = ", ".join(names[:MOST_SHOWN]) + (" ..." if len(names) > MOST_SHOWN else "")
-    return f"{shown} is not in fedbrats {fedbrats.__version__}: another version made it"
+    return f"fedbrats {fedbrats.__version__} has no {shown}: another version made it"
 
 
 def check_job_version(job_dir: Path) -> None:
