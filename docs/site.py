@@ -47,7 +47,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Make the navigation from the files that are there."""
     pages = {path.relative_to(HOUSE / "docs").as_posix() for path in (HOUSE / "docs").rglob("*.md")}
     pages |= {*ELSEWHERE, *api_pages()}
-    nav: list[Any] = ["index.md"]
+    nav: list[Any] = [{"Home": "index.md"}]
     for folder, order in ORDER.items():
         named = [f"{folder}/{name}.md" for name in order if f"{folder}/{name}.md" in pages]
         others = sorted(page for page in pages if page.startswith(f"{folder}/") and page not in named)
