@@ -134,7 +134,7 @@ def test_onnx_computes_what_the_network_does(trained_results, tmp_path):
     [
         ([], "say what to write"),
         (["--onnx", "OUT/m.onnx", "--shape", "15", "16", "16"], "multiple of 4"),
-        (["--bundle", "OUT"], "is no bundle"),
+        (["--bundle", "OUT"], "is not a bundle"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(trained_results, tmp_path, capsys, words, said):

@@ -98,8 +98,8 @@ def test_what_is_no_run_among_several_is_left_out_and_said(trained_results, tmp_
     assert main(["report", str(trained_results), str(personal), str(demo), str(out), "--out", str(out), "--json"]) == 0
     said = capsys.readouterr()
     assert len(json.loads(said.out)["runs"]) == 1
-    assert f"{personal} holds no rows" in said.err
-    assert f"{demo} holds no rows" in said.err
+    assert f"{personal} has no rows" in said.err
+    assert f"{demo} has no rows" in said.err
     assert main(["report", str(trained_results), str(tmp_path / "mistyped"), "--out", str(out)]) == 1
     assert main(["report", str(demo), "--out", str(out)]) == 1
     assert f"give those in it, {demo}/*" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_renewing_the_root_renews_everybody_and_keeps_the_old_state(consortium):
     [
         (("add-site", "hospital-north", "--org", "x", "--data", "/d", "--cases", "1"), "already has a participant"),
         (("renew", "nobody"), "nobody never had a certificate"),
-        (("renew",), "say whose certificates"),
+        (("renew",), "name the participants whose certificates"),
         (("build", "--project", "missing.yml"), "cannot read the project missing.yml"),
         (("show", "--out", "elsewhere"), "no kits were built in elsewhere"),
     ],

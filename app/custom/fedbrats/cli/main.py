@@ -17,28 +17,28 @@ from fedbrats.errors import FedbratsError
 # name -> its room and one line of help; the module is fedbrats.cli.<room>.<name with _>
 COMMANDS = {
     "check": ("cases", "find every BraTS case in a folder and report what is wrong with it"),
-    "split": ("cases", "make one folder a site, with a datalist of training, validation and test cases"),
-    "phantom": ("cases", "make a synthetic multi-site cohort in BraTS layout"),
-    "train": ("models", "train without federation: the centralised baseline, or one site alone"),
-    "evaluate": ("models", "score a model on cases with segmentations, site by site"),
-    "predict": ("models", "predict the tumour regions of cases, in each scan's own grid"),
-    "personalise": ("models", "fit a trained model to one hospital: only its personal part is trained"),
+    "split": ("cases", "divide a data set into one folder per site, with training, validation and test cases"),
+    "phantom": ("cases", "make synthetic sites with phantom brains, in the layout of BraTS"),
+    "train": ("models", "train without a federation: on the data of all sites together, or of one site"),
+    "evaluate": ("models", "score a model on cases that have segmentations, by site"),
+    "predict": ("models", "predict the tumour regions of cases, on each scan's own grid"),
+    "personalise": ("models", "fit a trained model to one hospital: train its personal part only"),
     "export": ("models", "write a model as a MONAI bundle or as ONNX"),
     "report": ("studies", "write one HTML page about one or several runs"),
-    "job": ("studies", "build and list FLARE jobs"),
+    "job": ("studies", "build and list FLARE jobs, and advise their timeouts"),
     "simulate": ("studies", "run a job in FLARE's simulator"),
-    "site": ("kits", "write what belongs to a hospital into its startup kit"),
+    "site": ("kits", "write a hospital's own settings into its startup kit"),
     "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
-    "doctor": ("kits", "judge a startup kit and this machine before anything starts"),
+    "doctor": ("kits", "check a startup kit and this machine before anything starts"),
     "submit": ("studies", "submit a job to a federation with a person's startup kit"),
-    "status": ("studies", "show the sites and jobs of a federation"),
-    "fetch": ("studies", "bring a finished job's result home"),
+    "status": ("studies", "show the connected sites and the jobs of a federation"),
+    "fetch": ("studies", "download the result of a finished job"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status: 0 done, 1 said why not, 2 wrong usage, 130 interrupted.
+    """Run one subcommand; returns the exit status: 0 done, 1 failed and said why, 2 wrong arguments, 130 interrupted.
 
     A terminated command (SIGTERM; SIGHUP of a terminal that was closed) stops what it started, and exits with 128 and
     the signal's number.
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FedbratsError as error:
         return _fail(str(error), 1)
     except MemoryError:
-        return _fail("the memory of this machine does not suffice", 1)
+        return _fail("not enough memory on this machine; try fewer threads, smaller patches or a smaller window", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away (`| head`): not an error of ours

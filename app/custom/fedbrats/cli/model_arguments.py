@@ -29,17 +29,23 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a results folder, or a model file in one; of several runs of one method the newest is taken",
     )
-    parser.add_argument("--personal", type=Path, metavar="FILE", help="a site's personal.npz, laid over the model")
+    parser.add_argument(
+        "--personal", type=Path, metavar="FILE", help="personal.npz of one site; its weights replace those of the model"
+    )
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare MODEL, a site's personal weights, and how the model is asked."""
     add_weights_arguments(parser)
     parser.add_argument(
-        "--flips", action="store_true", help="mean over eight mirror images: better, eight times slower"
+        "--flips", action="store_true", help="average over eight mirror images: better, and eight times slower"
     )
     parser.add_argument(
-        "--window", type=int, nargs=3, metavar="N", help="sides of a sliding window in prepared voxels (less memory)"
+        "--window",
+        type=int,
+        nargs=3,
+        metavar="N",
+        help="size of a sliding window in prepared voxels (needs less memory)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(

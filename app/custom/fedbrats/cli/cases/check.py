@@ -1,14 +1,14 @@
 """Find every BraTS case in a folder and report what is wrong with it.
 
-Any naming from BraTS 2017 to 2024 is found, in any depth of subfolders. Which label value means enhancing tumour is
-told from all segmentations together and stated; where they do not tell, --convention must.
+Finds the file names of BraTS 2017 to 2024 in subfolders of any depth. The label value of enhancing tumour depends on
+the BraTS year. It is worked out from all segmentations together and printed; if they do not show it, give --convention.
 
-Exit status: 0 nothing is wrong, 1 there are problems. An error stops a case (`fedbrats split` leaves it out), a warning
-asks for a look, a note is only worth knowing and leaves the exit status as it is.
+Exit status: 0 nothing is wrong, 1 there are errors or warnings. `fedbrats split` leaves a case with an error out. Look
+at a case with a warning. A note is information only.
 
 --json prints: folder, cases, patients, convention (null: not settled), convention_reason, seconds, errors, warnings,
-notes and problems, a list of {case, file, kind, severity, message}; case is empty where a problem is the whole data
-set's.
+notes and problems, a list of {case, file, kind, severity, message}; case is empty where the problem concerns the whole
+data set.
 
 example: fedbrats check ~/BraTS2021_Training_Data --json > problems.json
 """
@@ -49,9 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every command that reads whole data sets takes."""
     parser.add_argument(
-        "--convention", choices=sorted(CONVENTIONS), help="what label values mean, where the data set does not tell"
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="meaning of the label values, if the data set does not show it",
     )
-    parser.add_argument("--workers", type=int, help="processes that read cases (default: one a core)")
+    parser.add_argument("--workers", type=int, help="processes that read cases (default: one per core)")
 
 
 def examine_cases(folder: Path, workers: int | None) -> list[Examination]:

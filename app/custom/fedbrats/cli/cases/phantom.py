@@ -1,8 +1,8 @@
 """Make a synthetic federation: sites of phantom brains with tumours, ready to train on.
 
-Each site has a scanner (gain, contrast, noise, bias field, resolution) and tumours (size, place, oedema, enhancement)
-of its own, so that a model trained at one site is worse at the others. Files, folders and datalists are those of
-`fedbrats split` on BraTS data; labels follow BraTS 2018 (ET = 4). The same arguments make the same bytes.
+Each site has its own scanner (gain, contrast, noise, bias field, resolution) and its own kind of tumours (size, place,
+oedema, enhancement), so that a model that was trained at one site is worse at the others. Files, folders and datalists
+are those of `fedbrats split` on BraTS data; labels follow BraTS 2018 (ET = 4). The same arguments make the same bytes.
 
 --json prints: out and sites (name -> cases, patients, training, validation, test).
 
@@ -22,14 +22,16 @@ from fedbrats.cli.output import follow, print_json, print_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `fedbrats phantom`."""
     parser.add_argument("out", type=Path, metavar="DIR", help="the sites folder to make")
-    parser.add_argument("--sites", type=int, default=5, metavar="N", help="(default: 5)")
-    parser.add_argument("--cases", type=int, default=8, metavar="M", help="at each site (default: 8)")
-    parser.add_argument("--unequal", action="store_true", help="M is the mean; each site has 0.6 of the one before it")
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="(default: 0)")
-    parser.add_argument("--spacing-mm", type=float, default=3.0, help="edge of a voxel, 0.5 to 6 (default: 3)")
-    parser.add_argument("--noise", type=float, default=1.0, help="multiplies every scanner's noise (default: 1)")
-    parser.add_argument("--validation-share", type=float, default=0.2, help="of each site's cases (default: 0.2)")
-    parser.add_argument("--force", action="store_true", help="replace a sites folder that is there")
+    parser.add_argument("--sites", type=int, default=5, metavar="N", help="number of sites (default: 5)")
+    parser.add_argument("--cases", type=int, default=8, metavar="M", help="cases at each site (default: 8)")
+    parser.add_argument(
+        "--unequal", action="store_true", help="M is the mean; each site has 0.6 times the cases of the one before"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of all random choices (default: 0)")
+    parser.add_argument("--spacing-mm", type=float, default=3.0, help="voxel size, 0.5 to 6 mm (default: 3)")
+    parser.add_argument("--noise", type=float, default=1.0, help="factor on the noise of each scanner (default: 1)")
+    parser.add_argument("--validation-share", type=float, default=0.2, help="share of each site's cases (default: 0.2)")
+    parser.add_argument("--force", action="store_true", help="replace an existing sites folder")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
 

@@ -1,8 +1,8 @@
-"""Make one folder a site out of one data set, each with a datalist of training, validation and test cases.
+"""Divide a data set into one folder per site, each with a datalist of training, validation and test cases.
 
-Cases are checked first as `fedbrats check` does; those with errors or without a segmentation are left out, each with
-its reason. A patient, told by name, by --patient or by identical images, is in one section of one site only.
-DIR/split.json records how the sites were made; the same arguments make the same sites.
+Checks the cases first, as `fedbrats check` does. Leaves cases with errors or without a segmentation out, and prints
+why. All cases of a patient go to one section of one site; a patient is recognised by name, by --patient or by identical
+images. DIR/split.json records how the sites were made. The same arguments make the same sites.
 
 --json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
 tumour_ml, grades) and dropped (case -> reason).
@@ -34,25 +34,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a folder with BraTS cases somewhere below it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the sites folder to make")
     parser.add_argument(
-        "--by", default="equal", metavar="SCHEME", help="how cases go to sites, see below (default: equal)"
+        "--by", default="equal", metavar="SCHEME", help="how to divide the cases, see below (default: equal)"
     )
     parser.add_argument(
-        "--sites", type=int, help="how many; institution, grade and tables join the smallest as `others`"
+        "--sites", type=int, help="number of sites; institution, grade and tables join the smallest as `others`"
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="of everything drawn by chance (default: 0)")
-    parser.add_argument("--fold", type=int, metavar="K", help="hold out fold K of each site as its validation cases")
-    parser.add_argument("--folds", type=int, default=3, metavar="N", help="made of each site's patients (default: 3)")
-    parser.add_argument("--validation-share", type=float, default=0.2, help="without --fold (default: 0.2)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of all random choices (default: 0)")
+    parser.add_argument("--fold", type=int, metavar="K", help="use fold K of each site as its validation cases")
+    parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (default: 3)")
     parser.add_argument(
-        "--test-share", type=float, default=0.0, help="kept for testing, in every fold the same (default: 0)"
+        "--validation-share", type=float, default=0.2, help="share for validation, without --fold (default: 0.2)"
     )
     parser.add_argument(
-        "--patient", metavar="WHO", help="who is who, see below (default: as names tell, or a table's column `patient`)"
+        "--test-share", type=float, default=0.0, help="share for testing, the same in each fold (default: 0)"
+    )
+    parser.add_argument(
+        "--patient",
+        metavar="WHO",
+        help="how to recognise patients, see below (default: by name, or a table's column `patient`)",
     )
     files = parser.add_mutually_exclusive_group()
-    files.add_argument("--link", action="store_true", help="link to the cases' files (the default)")
-    files.add_argument("--copy", action="store_true", help="copy the cases' files")
-    parser.add_argument("--force", action="store_true", help="replace a sites folder that is there")
+    files.add_argument("--link", action="store_true", help="make links to the files of the cases (default)")
+    files.add_argument("--copy", action="store_true", help="copy the files of the cases")
+    parser.add_argument("--force", action="store_true", help="replace an existing sites folder")
     add_case_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.epilog = "\n\n".join(filter(None, (schemes.__doc__, patients.__doc__, identity.__doc__)))

@@ -1,8 +1,7 @@
-"""Judge a startup kit and this machine before anything starts: what is wrong, what to do, and whose task it is.
+"""Check a startup kit and this machine before anything starts: what is wrong, what to do, and who must do it.
 
-Looks at the versions installed, keys and certificates, the way to the server, the policy in the kit, disks, memory and
-device, and at a site also at its data. Nothing is changed, and no case is named. Exit status: 0 nothing failed, 1
-something did.
+Checks installed versions, keys and certificates, the connection to the server, the kit's policy, disks, memory and
+device; at a site also its data. Changes nothing and names no case. Exit status: 0 no check failed, 1 a check failed.
 
 example:
   fedbrats doctor hospital-north --root AB:CD:...      # the fingerprint that the project admin read out
@@ -20,8 +19,10 @@ from fedbrats.cli.output import print_json, print_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="a startup kit: the folder that holds startup/ and local/")
-    parser.add_argument("--root", metavar="FINGERPRINT", help="of the consortium's root, to compare")
-    parser.add_argument("--all-cases", action="store_true", help="read every case, not the first few")
+    parser.add_argument(
+        "--root", metavar="FINGERPRINT", help="fingerprint of the consortium's root that the kit must have"
+    )
+    parser.add_argument("--all-cases", action="store_true", help="read all cases and not only the first few")
     parser.add_argument("--offline", action="store_true", help="do not connect to the server")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         rows = [(f.check, f.state, f.found, f.remedy, f.owner) for f in findings]
-        print_table(("check", "state", "found", "what to do", "whose task"), rows, title=f"{kit.kind} {kit.name}")
+        print_table(("check", "state", "found", "what to do", "who does it"), rows, title=f"{kit.kind} {kit.name}")
     return 0 if healthy else 1

@@ -1,16 +1,16 @@
 """Build the startup kits of a consortium, and change the consortium later.
 
-`build` makes one kit a participant of project.yml: certificates, policy, site facts, jobs, a README for the person who
-receives it. Building again keeps the certificates there are. The output folder holds the root's private key: keep it on
-one machine of the project admin, back it up, and never send anything but single kits.
+`build` makes one kit per participant of project.yml: certificates, policy, the site's own settings, jobs, and a README
+for the person who receives it. Building again keeps existing certificates. The output folder has the root's private
+key: keep it on one machine of the project admin, back it up, and send only single kits from it.
 
 example:
   fedbrats provision build
   fedbrats provision add-site hospital-6 --org sixth --data /data/brats --cases 50
   fedbrats provision add-user reader@sixth.example --org sixth --role member
   fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
-  fedbrats provision renew --root                  # everything anew: every kit must be replaced
-  fedbrats provision authority ca                  # for `nvflare cert approve`: a hospital made its own key
+  fedbrats provision renew --root                  # new keys for all: every kit must be replaced
+  fedbrats provision authority ca                  # for a hospital that made its own key
   fedbrats provision show
 """
 
@@ -37,21 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
-    authority = actions.add_parser("authority", help="write the root's folder for `nvflare cert approve`")
+    authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     site.add_argument("name")
     site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
-    site.add_argument("--cases", type=whole_number(1), required=True, help="training cases that the hospital registers")
     site.add_argument(
-        "--min-cases", type=whole_number(1), default=5, help="never send metrics of fewer cases (default: 5)"
+        "--cases", type=whole_number(1), required=True, help="number of training cases that the hospital registers"
     )
+    site.add_argument("--min-cases", type=whole_number(1), default=5, help="send no metric of fewer cases (default: 5)")
     user.add_argument("name", metavar="EMAIL")
     user.add_argument("--role", choices=ROLES, required=True)
     for action in (site, user):
         action.add_argument("--org", required=True, help="organisation, as in project.yml")
     renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
-    renew.add_argument("--root", action="store_true", help="the root too, and so every certificate")
-    authority.add_argument("folder", type=Path, help="to write; it holds the root's private key")
+    renew.add_argument("--root", action="store_true", help="renew the root too, and with it every certificate")
+    authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
     for action in (build, site, user, renew, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
         action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
@@ -77,7 +77,9 @@ def _build(args: argparse.Namespace) -> Path:
     project = consortium.read_project(args.project)
     if args.action == "renew":
         if bool(args.names) == args.root:
-            raise ConfigurationError("say whose certificates to renew, or --root for all of them")
+            raise ConfigurationError(
+                "name the participants whose certificates to renew, or give --root for all of them"
+            )
         if args.root:
             consortium.retire_root(project, args.out)
         else:

@@ -1,7 +1,7 @@
 """Write a kit's `local/fedbrats.json`: where this site's data is, and how it may be used.
 
-fedbrats' own provisioning writes the file; this command is for kits made without it, such as `nvflare poc prepare`,
-and for a hospital that moves its data. What is not named keeps the value that the file has.
+`fedbrats provision` writes the file. This command is for kits that were made in another way, for example by
+`nvflare poc prepare`, and for a hospital that moves its data. A setting that is not given keeps its value.
 
 example:
   fedbrats site poc/example_project/prod_00/site-1 --data sites/site-1
@@ -19,14 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="the site's startup kit (the folder that holds startup/ and local/)")
     parser.add_argument("--data", type=Path, help="the site's folder with its datalist.json; a new kit needs it")
-    parser.add_argument("--cache", type=Path, help="folder of prepared cases (of a new kit: cache in the kit)")
-    parser.add_argument("--personal", type=Path, help="folder of personal weights (of a new kit: personal in the kit)")
-    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (of a new kit: auto)")
-    parser.add_argument("--threads", type=int, help="CPU threads of training (of a new kit: PyTorch's own choice)")
+    parser.add_argument("--cache", type=Path, help="folder of prepared cases (default for a new kit: cache in the kit)")
     parser.add_argument(
-        "--round-validation-cases", type=int, help="try a model on so many validation cases a round (of a new kit: all)"
+        "--personal", type=Path, help="folder of personal weights (default for a new kit: personal in the kit)"
     )
-    parser.add_argument("--min-cases", type=int, help="never send metrics of fewer cases (of a new kit: 1)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default for a new kit: auto)")
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of training (default for a new kit: PyTorch's own choice)"
+    )
+    parser.add_argument(
+        "--round-validation-cases",
+        type=int,
+        help="number of validation cases that score a model in each round (default for a new kit: all)",
+    )
+    parser.add_argument("--min-cases", type=int, help="send no metric of fewer cases (default for a new kit: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,14 +51,16 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(f"{args.kit} is not the startup kit of a site: it has no startup/fed_client.json")
     known = read_site_document(local_dir, args.kit.name)
     if known is not None and not isinstance(known, dict):
-        raise ConfigurationError(f"{local_dir / SITE_FILE} holds no JSON object; move it away and say everything anew")
+        raise ConfigurationError(
+            f"{local_dir / SITE_FILE} is not a JSON object; move it away and give all settings again"
+        )
     facts = {**NEW_KIT, **(known or {})}
     folders = {"data_dir": args.data, "cache_dir": args.cache, "personal_dir": args.personal}
     facts |= {name: str(folder.resolve()) for name, folder in folders.items() if folder}
     numbers = ("device", "threads", "round_validation_cases", "min_cases")
     facts |= {name: getattr(args, name) for name in numbers if getattr(args, name) is not None}
     if "data_dir" not in facts:
-        raise ConfigurationError(f"{args.kit} does not know yet where its data is: add --data FOLDER")
+        raise ConfigurationError(f"{args.kit} has no data folder yet: add --data FOLDER")
     found = parse_site_facts(facts, args.kit.name, base=args.kit, source="the command line")
     datalist = read_datalist(found.data_dir)
     path = write_site_facts(local_dir, facts)

@@ -1,20 +1,21 @@
-"""Score a model on cases with segmentations, on each scan's own grid.
+"""Score a model on cases that have segmentations, on each scan's own grid.
 
-Gives Dice, IoU, HD95 (mm), sensitivity, specificity and volume difference (mL) per region and case, and over patients
-the mean with its 95 % bootstrap interval, the median, the worst site and the gap between the best and the worst site.
-A region that neither truth nor prediction has scores Dice 1 and HD95 0; one that only one of them has, Dice 0 and HD95
-373.13 mm.
+For each region and case: Dice, IoU, HD95 (mm), sensitivity, specificity and volume difference (mL). Over patients: the
+mean with its 95 % bootstrap interval, the median, the worst site, and the gap between the best and the worst site. If
+neither truth nor prediction has a region, its Dice is 1 and its HD95 is 0. If only one of them has it, its Dice is 0
+and its HD95 is 373.13 mm.
 
-MODEL is a results folder (its final model), or a file such as RESULTS/best_model.pt; a model of a method with personal
-weights needs a site's own part with --personal, and is then that site's. DATA is a sites folder, site folders, or a
-folder of BraTS cases, which then counts as one site.
+MODEL is a results folder (its final model is taken) or a file such as RESULTS/best_model.pt. A model of a method with
+personal weights needs the part of one site: --personal. DATA is a sites folder, site folders, or a folder of BraTS
+cases, which counts as one site.
 
 --json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
-median, patients, sites, worst_site, gap), scores (one a case), rejected, and unreached, the number of cases that the
-command ended before. --out writes it as evaluation.json, and evaluation.csv with a row a case and region; written into
-a results folder, `fedbrats report` shows it. What was scored is written too when something ends the command.
+median, patients, sites, worst_site, gap), scores (one per case), rejected, and unreached: the number of cases that were
+not reached because the command ended early. --out writes the same as evaluation.json, and evaluation.csv with one row
+per case and region; `fedbrats report` shows it if DIR is a results folder. A command that ends early writes what it has
+scored.
 
-Exit status: 0 every case was scored, 1 some were not (standard error says why).
+Exit status: 0 every case was scored, 1 some cases were not (standard error says why).
 
 example:
   fedbrats evaluate results/fedavg sites --section test --out results/fedavg
@@ -54,8 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_model_arguments(parser)
     parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, site folders, or cases")
-    parser.add_argument("--section", choices=SECTIONS, default="validation", help="of datalists (default: validation)")
-    parser.add_argument("--convention", choices=sorted(CONVENTIONS), help="of cases without datalist, if unclear")
+    parser.add_argument(
+        "--section", choices=SECTIONS, default="validation", help="section of the datalists (default: validation)"
+    )
+    parser.add_argument(
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="meaning of the label values of cases without a datalist, if unclear",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.csv there")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 

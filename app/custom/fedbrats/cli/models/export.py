@@ -1,11 +1,11 @@
-"""Export a model: a MONAI bundle that predicts as `fedbrats predict` does, or the bare network as ONNX.
+"""Export a model: as a MONAI bundle that predicts like `fedbrats predict`, or the network alone as ONNX.
 
-A bundle holds the weights, metadata (channels, value meaning, data contract), an inference configuration and a model
-card with the training sites in aggregate, and with Dice only where the job measured these very weights. ONNX holds the
-network for one shape of input, without preparation. A model of a method with personal weights needs a site's own part
-with --personal, and what is written is then that site's.
+A bundle has the weights, metadata (channels, meaning of values, what input data must be like), an inference
+configuration and a model card. The card names no single site, and gives Dice only if the job measured exactly these
+weights. ONNX has the network for one input shape, without the preparation of scans. A model of a method with personal
+weights needs the part of one site: --personal.
 
---json prints what was written: bundle, onnx and sha256 of the bundle's weights (null for what was not asked for).
+--json prints what was written: bundle, onnx, and sha256 of the bundle's weights; null for what was not written.
 
 example:
   fedbrats export results/fedavg --bundle bundle
@@ -30,10 +30,10 @@ from fedbrats.run_folder import SUMMARY_FILE
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_weights_arguments(parser)
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="write a MONAI bundle; an older one is replaced")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="write a MONAI bundle, and replace an older one")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="write the network as ONNX (needs the package onnx)")
     parser.add_argument(
-        "--shape", type=int, nargs=3, default=(96, 96, 96), metavar="N", help="of ONNX's input (default: 96 96 96)"
+        "--shape", type=int, nargs=3, default=(96, 96, 96), metavar="N", help="input shape for ONNX (default: 96 96 96)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.bundle or args.onnx):
         raise ConfigurationError("say what to write: --bundle DIR, --onnx FILE, or both")
     if args.bundle and args.bundle.exists() and not _is_replaceable(args.bundle):
-        raise ConfigurationError(f"{args.bundle} exists and is no bundle; choose another folder")
+        raise ConfigurationError(f"{args.bundle} exists and is not a bundle; choose another folder")
     model = load_whole(args)
     document: dict[str, Any] = {"bundle": None, "onnx": None, "sha256": None}
     if args.bundle:

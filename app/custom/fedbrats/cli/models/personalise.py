@@ -1,8 +1,8 @@
-"""Fit a trained model to one hospital: the shared body stays, only its personal part is trained on the site's cases.
+"""Fit a trained model to one hospital: train only its personal part on the site's cases, and keep the shared part.
 
-For a hospital that joins after a federated training, with few cases of its own. Trains with the settings that the model
-was trained with, where it says them; --set changes them. Writes `personal.npz`, which `fedbrats evaluate` and `fedbrats
-predict` lay over the model, and says whether it helped.
+For a hospital that joins after a federated training and has few cases. Uses the settings that the model was trained
+with, if the model has them; --set changes them. Writes `personal.npz` for the option --personal of `fedbrats evaluate`
+and `fedbrats predict`, and prints the scores before and after.
 
 example:
   fedbrats personalise results/fedper-20260101-120000 sites/new-hospital --personal head --rounds 10
@@ -31,9 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("model", nargs="+", type=run_path, metavar="MODEL", help="a model file or a results folder")
     parser.add_argument("site", type=Path, metavar="SITE_DIR", help="the hospital's folder with its datalist.json")
-    parser.add_argument("--personal", default="head", help="head, decoder, norm, or prefixes ending at a dot")
     parser.add_argument(
-        "--rounds", type=whole_number(1), default=10, help="passes in the job's sense of a round (default: 10)"
+        "--personal",
+        default="head",
+        help="part to train: head, decoder, norm, or prefixes of names that end with a dot",
+    )
+    parser.add_argument(
+        "--rounds", type=whole_number(1), default=10, help="number of rounds, as the job counts them (default: 10)"
     )
     parser.add_argument("--out", type=Path, help="results folder (default: results/personalise-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")

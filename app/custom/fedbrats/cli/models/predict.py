@@ -1,19 +1,21 @@
-"""Predict the tumour regions of cases: a label map in each scan's own grid, volumes in mL, and a picture.
+"""Predict the tumour regions of cases: a label map on each scan's own grid, volumes in mL, and a picture.
 
-CASES is a case folder or a folder of cases, with or without segmentations; a segmentation is only drawn, never used.
-Each case is checked first; what cannot be predicted safely is refused with the reason, and the others go on.
+CASES is a case folder or a folder of cases. A segmentation is not needed and not used; if there is one, the picture
+shows it. Each case is checked first. A case that cannot be predicted safely is refused with the reason, and the others
+go on.
 
-DIR gets, for every case: CASE_prediction.nii.gz (grid, affine and header of the case's T1), CASE_overlay.png (three
-planes through the tumour, prediction solid, truth dashed) and with --probabilities CASE_probability_WT.nii.gz and so
-on; and volumes.csv and predictions.json over all cases, written anew after each, so that a command that ends before its
-last case leaves what it has done.
+For every case DIR gets CASE_prediction.nii.gz (grid, affine and header of the case's T1), CASE_overlay.png (three
+planes through the tumour, prediction solid, truth dashed) and, with --probabilities, CASE_probability_WT.nii.gz and so
+on. For all cases together it gets volumes.csv and predictions.json. Both are written again after each case, so that a
+command that ends early leaves what it has done.
 
 --json prints predictions.json: model, sha256, convention, cases, a list of {case, prediction, overlay, volumes_ml,
-seconds, warnings} or, where a case was refused, {case, refused}, and unreached, the number of cases still to come.
+seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that were not
+reached.
 
-Exit status: 0 every case was predicted, 1 some were refused (standard error says why).
+Exit status: 0 every case was predicted, 1 some cases were refused (standard error says why).
 
-Research software, not a medical device: nothing it gives may guide the care of a patient.
+Research software, not a medical device: its output may not guide the care of a patient.
 
 example:
   fedbrats predict results/fedavg ~/BraTS2021_Validation --out predictions

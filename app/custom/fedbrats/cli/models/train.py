@@ -1,7 +1,7 @@
-"""Train without federation: the centralised baseline on pooled sites, or one site alone.
+"""Train without a federation: on the data of all sites together (the centralised baseline), or of one site alone.
 
-Trains what a federated job of the same settings trains, with the same number of steps a round as its sites take
-together, and writes the same metric rows. DATA is a sites folder, or one or more site folders.
+The settings are those of a federated job. A round has as many steps as the sites of that job take together, and the
+rows of metrics are the same. DATA is a sites folder, or one or more site folders.
 
 example:
   fedbrats train sites
@@ -45,8 +45,10 @@ FEDERATED_ONLY = ("personal", "personal_rounds")  # where all cases are in one p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, or site folders")
-    parser.add_argument("--like", default="fedavg", metavar="JOB", help="train as this job does (default: fedavg)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (default: as many as the job)")
+    parser.add_argument(
+        "--like", default="fedavg", metavar="JOB", help="take the settings of this job (default: fedavg)"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds (default: that of the job)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")

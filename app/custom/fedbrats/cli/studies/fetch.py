@@ -1,6 +1,6 @@
-"""Bring a finished job's result home: rows, models, TensorBoard events, and where all of it comes from.
+"""Download the result of a finished job: rows, models, TensorBoard events, and where all of it comes from.
 
-Only who submitted the job and the project admin may fetch it. `summary.json` holds the final model's scores,
+Only the person who submitted the job and the project admin may fetch it. `summary.json` holds the final model's scores,
 `provenance.json` who submitted what and when, the job's hash and configuration, and which version and which data (by
 the hash of its datalist) each site ran it with.
 
@@ -19,7 +19,7 @@ from fedbrats.cli.progress import print_documents
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("job_id", metavar="JOB_ID")
-    parser.add_argument("--kit", type=Path, required=True, help="the startup kit of who submitted the job")
+    parser.add_argument("--kit", type=Path, required=True, help="startup kit of the person who submitted the job")
     parser.add_argument("--results", type=Path, default=Path("results"), help="parent folder (default: results)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 

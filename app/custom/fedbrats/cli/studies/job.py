@@ -1,7 +1,7 @@
-"""Build and list FLARE jobs, and say which timeouts fit them.
+"""Build and list FLARE jobs, and advise timeouts for them.
 
-A built job is `app/` with `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's admin
-console, `nvflare job submit -j FOLDER`, or let `fedbrats poc run` do all of it.
+A built job is `app/` with the files of `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's
+admin console or with `nvflare job submit -j FOLDER`; `fedbrats poc run` builds and submits in one step.
 
 example:
   fedbrats job list
@@ -32,22 +32,24 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `job build`, `job list` and `job timeouts`."""
     actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts", required=True)
-    build = actions.add_parser("build", help="write job folders, ready to be submitted")
-    build.add_argument("names", nargs="*", metavar="JOB", help="names as `fedbrats job list` shows them; none for all")
+    build = actions.add_parser("build", help="write job folders that can be submitted")
+    build.add_argument(
+        "names", nargs="*", metavar="JOB", help="names of jobs, as `fedbrats job list` shows them (default: all)"
+    )
     build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
-    build.add_argument("--with-code", action="store_true", help="ship the fedbrats package inside the job (BYOC)")
+    build.add_argument("--with-code", action="store_true", help="put the fedbrats package into the job (BYOC)")
     add_set_argument(build)
     add_models_argument(build)
     build.add_argument("--json", action="store_true", help="print one JSON document")
-    listing = actions.add_parser("list", help="show the jobs there are, or one job's variables")
+    listing = actions.add_parser("list", help="show the jobs, or the variables of one job")
     listing.add_argument("name", nargs="?", metavar="JOB", help="show what --set can change of this job")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
     timeouts.add_argument("name", metavar="JOB")
-    timeouts.add_argument("--mbit", type=float, required=True, help="Mbit/s of the slowest hospital's line")
+    timeouts.add_argument("--mbit", type=float, required=True, help="network speed of the slowest hospital in Mbit/s")
     round_time = timeouts.add_mutually_exclusive_group(required=True)
-    round_time.add_argument("--results", type=run_path, help="results of a job whose slowest round counts")
-    round_time.add_argument("--round-seconds", type=float, help="the slowest hospital's round, where it is known")
+    round_time.add_argument("--results", type=run_path, help="results of an earlier job; its slowest round is taken")
+    round_time.add_argument("--round-seconds", type=float, help="seconds of a round of the slowest hospital, if known")
     add_set_argument(timeouts)
     timeouts.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -73,7 +75,7 @@ def add_models_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=run_path,
         metavar="RESULTS",
-        help="of the job evaluate: results folders, or model files in them, that every site scores",
+        help="for the job evaluate: results folders, or model files in them, that every site scores",
     )
 
 

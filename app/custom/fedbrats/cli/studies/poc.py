@@ -1,7 +1,7 @@
-"""Run jobs in a real FLARE POC federation on this machine: one server and one process a site, with real certificates.
+"""Run jobs in a real FLARE POC federation on this machine: a server and one process per site, with certificates.
 
 `run` does everything: it prepares the federation for the sites of a data folder, starts it, submits the jobs one after
-the other, shows their progress, collects results, and stops what it started. `up`, `submit`, `status`, `restart`,
+the other, shows their progress, collects their results, and stops what it started. `up`, `submit`, `status`, `restart`,
 `down` go step by step; between them the federation is FLARE's own, open to its admin console.
 
 example:
@@ -40,30 +40,34 @@ DEFAULT_WORKSPACE = Path("build/poc")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare run, up, submit, status, restart and down."""
     actions = parser.add_subparsers(dest="action", metavar="run|up|submit|status|restart|down", required=True)
-    run = actions.add_parser("run", help="prepare, start, run jobs, collect, stop")
+    run = actions.add_parser("run", help="prepare, start, run jobs, collect results, stop")
     up = actions.add_parser("up", help="prepare and start a federation, and leave it running")
     submit = actions.add_parser("submit", help="run jobs in the federation that is up")
     status = actions.add_parser("status", help="show the sites and jobs of the federation that is up")
-    restart = actions.add_parser("restart", help="start again whoever has died, with its jobs and certificates")
+    restart = actions.add_parser("restart", help="restart a server or a site that has died; jobs and certificates stay")
     down = actions.add_parser("down", help="stop every process of the federation")
     for action in (run, submit):
         many = "+" if action is run else "*"
-        action.add_argument("jobs", nargs=many, metavar="JOB", help="names as `fedbrats job list` shows them")
+        action.add_argument("jobs", nargs=many, metavar="JOB", help="names of jobs, as `fedbrats job list` shows them")
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
         add_models_argument(action)
-    submit.add_argument("--resume", metavar="JOB_ID", help="go on with this job, from its last finished round")
+    submit.add_argument("--resume", metavar="JOB_ID", help="continue this job after its last finished round")
     for action in (run, up):
         action.add_argument(
-            "--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`"
+            "--data",
+            type=Path,
+            required=True,
+            metavar="SITES_DIR",
+            help="sites folder of `fedbrats split` or `phantom`",
         )
         action.add_argument("--cache", type=Path, help="folder of prepared cases (default: in the workspace)")
         add_trouble_argument(action)
         action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
-        action.add_argument("--threads", type=int, help="CPU threads a site (default: cores over sites)")
+        action.add_argument("--threads", type=int, help="CPU threads per site (default: cores divided by sites)")
     for action in (run, up, submit, status, restart, down):
         action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
-        action.add_argument("--json", action="store_true", help="end with one JSON document a job, a line each")
+        action.add_argument("--json", action="store_true", help="end with one JSON document per job, each on one line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +105,7 @@ def _submit(args: argparse.Namespace) -> int:
     from fedbrats.errors import ConfigurationError
 
     if bool(args.jobs) == bool(args.resume):
-        raise ConfigurationError("name jobs to submit, or with --resume the id of one to go on with")
+        raise ConfigurationError("name jobs to submit, or give --resume and the id of the job to continue")
     poc = _open_running(args.workspace)
     with _jobs_folder() as folder:
         jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)

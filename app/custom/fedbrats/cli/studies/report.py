@@ -1,14 +1,14 @@
 """Write one HTML page about one or several runs: results, curves, sites, weights, rounds, provenance.
 
-RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page needs nothing but
-itself: no network, no script; it is light or dark as its reader's device, and prints.
+RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page is one file, and
+needs no network and no script. It follows the light or dark setting of the reader's device, and can be printed.
 
-With --data, a sites folder, it also shows the best, the median and the worst validation case of the first run whose
-sites ended with one model; a run with personal weights at its sites is passed over, and the page says so. That is done
-for phantoms only, unless --pictures says that whoever will see the page may see these scans.
+With --data, a sites folder, it also shows pictures of the best, the median and the worst validation case of the first
+run that has one model for all sites. It skips a run with personal weights and says so. It shows phantoms only; with
+--pictures you say that everyone who will see the page may see these scans.
 
---live writes the page anew while a job runs, and the browser follows; it ends with the job. `fedbrats poc run` and
-`fedbrats simulate` say the results folder of each job as it starts.
+--live writes the page again and again while a job runs; the browser reloads it, and the command ends with the job.
+`fedbrats poc run` and `fedbrats simulate` print the results folder of each job when it starts.
 
 example:
   fedbrats report results/fedavg results/fedper results/train --out report.html
@@ -40,10 +40,10 @@ PATIENCE = 5  # polls in which nothing could be read
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("results", nargs="+", type=run_path, metavar="RESULTS", help="results folders")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: report.html)")
-    parser.add_argument("--title", default="Federated brain-tumour segmentation", help="of the page")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="file of the page (default: report.html)")
+    parser.add_argument("--title", default="Federated brain-tumour segmentation", help="title of the page")
     parser.add_argument("--data", type=Path, metavar="SITES_DIR", help="show pictures of cases of this sites folder")
-    parser.add_argument("--pictures", action="store_true", help="show them although they are no phantoms")
+    parser.add_argument("--pictures", action="store_true", help="show pictures of real scans too")
     parser.add_argument("--live", action="store_true", help="follow a running job")
     parser.add_argument("--json", action="store_true", help="print {report, runs, pictures}")
 
@@ -73,7 +73,7 @@ def _leave_out_others(folders: list[Path]) -> list[Path]:
     if len(others) == len(folders):
         return folders  # to be refused with a sentence
     for folder in others:
-        say(f"report: {folder} holds no rows of a run and is left out")
+        say(f"report: {folder} has no rows of a run and is left out")
     return [folder for folder in folders if folder not in others]
 
 
@@ -132,8 +132,7 @@ def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[G
 
     if not (args.pictures or holds_phantoms_only(args.data)):
         raise ConfigurationError(
-            f"{args.data} holds scans that are no phantoms; add --pictures if everyone who will see {args.out} may see "
-            f"them"
+            f"{args.data} has real scans; add --pictures if everyone who will see {args.out} may see them"
         )
     undrawn: list[str] = []
     for results in runs:

@@ -24,8 +24,10 @@ from fedbrats.cli.studies.job import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("job", metavar="JOB", help="a name as `fedbrats job list` shows it")
-    parser.add_argument("--data", type=Path, required=True, metavar="SITES_DIR", help="from `fedbrats split`/`phantom`")
+    parser.add_argument("job", metavar="JOB", help="name of a job, as `fedbrats job list` shows it")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="SITES_DIR", help="sites folder of `fedbrats split` or `phantom`"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     add_set_argument(parser)

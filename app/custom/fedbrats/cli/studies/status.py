@@ -1,4 +1,4 @@
-"""Show the sites that are connected to a federation, and its jobs, with a person's startup kit.
+"""Show the connected sites and the jobs of a federation, with a person's startup kit.
 
 example:
   fedbrats status --kit lead@university.example
@@ -14,7 +14,7 @@ from fedbrats.cli.output import print_json, print_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a person")
+    parser.add_argument("--kit", type=Path, required=True, help="startup kit of a person")
     parser.add_argument("--json", action="store_true", help="print one JSON document: sites, jobs")
 
 

@@ -1,10 +1,10 @@
-"""Submit a job to a federation with a person's startup kit, as FLARE's console or `nvflare job submit` would.
+"""Submit a job to a federation with a person's startup kit, like FLARE's console or `nvflare job submit`.
 
-The job is built, signed with the kit's key and sent; sites run it as soon as the server has scheduled it. With --wait,
-the command ends when the job has, and its status is that of the job. Prints the job's id.
+Builds the job, signs it with the kit's key, sends it, and prints its id. Sites run it as soon as the server has
+scheduled it. With --wait the command ends when the job ends, and its exit status says whether the job completed.
 
-With --resume a job that has ended before its last round goes on from its last finished one: the same model, memory and
-best model, and its rounds count on. What the server kept of it lies in `state` of its `storage_dir`, or of its kit.
+With --resume, a job that ended before its last round continues after its last finished round, with the same model, best
+model, memory and numbering of rounds. The server keeps what this needs in `state` of its `storage_dir`, or of its kit.
 
 example:
   fedbrats submit fedavg --kit lead@university.example --set num_rounds=50
@@ -25,10 +25,12 @@ from fedbrats.cli.studies.job import add_models_argument, add_set_argument, chec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("job", nargs="?", help="a name as `fedbrats job list` shows it, or the folder of a built job")
-    parser.add_argument("--resume", metavar="JOB_ID", help="go on with this job instead, from its last finished round")
+    parser.add_argument(
+        "job", nargs="?", help="name of a job, as `fedbrats job list` shows it, or the folder of a built job"
+    )
+    parser.add_argument("--resume", metavar="JOB_ID", help="continue this job instead, after its last finished round")
     parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a project admin or lead")
-    parser.add_argument("--wait", action="store_true", help="wait for the job's end")
+    parser.add_argument("--wait", action="store_true", help="wait until the job has ended")
     add_set_argument(parser)
     add_models_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document: job_id, status")
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = parse_settings(args.settings)
     if bool(args.job) == bool(args.resume):
-        raise ConfigurationError("name one job to submit, or with --resume the id of one to go on with")
+        raise ConfigurationError("name one job to submit, or give --resume and the id of the job to continue")
     built = Path(args.job) if args.job and (Path(args.job) / META).is_file() else None
     if built and (settings or args.models):
         raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")

@@ -1,13 +1,13 @@
-"""The schemes of `--by`, which share a data set out to sites:
+"""The schemes of `--by`, which divide a data set into sites:
 
 equal          the same number of cases everywhere, at random
-unequal        sizes that fall geometrically, each site 0.6 of the one before it, at random
+unequal        at random, each site with 0.6 times the cases of the one before it
 tumour-size    the smallest tumours at the first site, the largest at the last
-dirichlet:A    tumour sizes mixed by chance: with A below 1 sites differ much, with 100 hardly
-institution    as the case names tell (BraTS 2017-2019)
-grade          as the folders HGG and LGG tell (BraTS 2017-2019)
-FILE.csv:COL   by a column of a table in which another column names the cases; a column `fold`, if there is one,
-               gives the folds that --fold asks for, and a column `patient` says who is who
+dirichlet:A    tumour sizes mixed at random: sites differ much with A below 1, and little with 100
+institution    by the institution in the case names (BraTS 2017-2019)
+grade          by the folders HGG and LGG (BraTS 2017-2019)
+FILE.csv:COL   by a column of a table that has another column with the case names; if the table has a column
+               `fold`, --fold takes its folds; a column `patient` names the patients
 """
 
 from __future__ import annotations
