@@ -16,6 +16,8 @@ from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.hooks import StepHook
 
 OPTIMISER_CLASSES = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+# PyTorch begins at 65536, and each overflow halves it and loses a step: a round may have few.
+FIRST_SCALE = 2.0**12
 
 
 def learning_rate_at(settings: TrainingSettings, progress: float) -> float:
@@ -45,7 +47,7 @@ class Optimisation:
         self._optimiser = OPTIMISER_CLASSES[settings.optimiser](
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._scaled)
+        self._scaler = torch.amp.GradScaler(self._device.type, FIRST_SCALE, enabled=self._scaled)
 
     def step(self, loss: Tensor, learning_rate: float, hooks: Sequence[StepHook] = ()) -> bool:
         """Change the weights by one step; returns False, and changes none, where a gradient is not finite."""

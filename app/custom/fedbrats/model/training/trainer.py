@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,22 @@ class TrainOutcome:
     seconds: float
     seconds_waiting: float
     skipped: int
+
+
+@dataclass
+class _Tally:
+    """The steps of a round so far: losses, the numbers of the cases that they are of, and steps without a loss."""
+
+    losses: list[float] = field(default_factory=list)
+    cases: set[int] = field(default_factory=set)
+    skipped: int = 0
+
+    def add(self, loss: float, batch: Batch) -> None:
+        if math.isfinite(loss):
+            self.losses.append(loss)
+            self.cases.update(batch.cases)
+        else:
+            self.skipped += 1
 
 
 class Trainer:
@@ -142,9 +158,7 @@ class Trainer:
         if not self.settings.keep_optimiser:
             self.optimisation.reset()
         steps = self.settings.steps_per_round(self.usable_training_cases)
-        losses: list[float] = []
-        seen: set[int] = set()
-        skipped = 0
+        tally = _Tally()
         self.network.train()
         for hook in hooks:
             hook.before_steps(self.network)
@@ -154,26 +168,22 @@ class Trainer:
                     break
                 progress = (round_number + step / steps) / max(total_rounds, 1)
                 loss = self._step(batch, learning_rate_at(self.settings, progress), hooks)
-                if math.isfinite(loss):
-                    losses.append(loss)
-                    seen.update(batch.cases)
-                else:
-                    skipped += 1
+                tally.add(loss, batch)
                 if on_step:
                     on_step(step, loss)
-        if skipped and not losses:
+        if tally.skipped and not tally.losses:
             raise UpdateError(
                 f"no step of round {round_number} had a finite loss: the received weights or the learning rate are "
                 "out of bounds"
             )
         return TrainOutcome(
-            steps=len(losses),
+            steps=len(tally.losses),
             cases=self.usable_training_cases,
-            loss=float(np.mean(losses)) if losses else math.nan,
-            loss_cases=len(seen),
+            loss=float(np.mean(tally.losses)) if tally.losses else math.nan,
+            loss_cases=len(tally.cases),
             seconds=time.perf_counter() - began,
             seconds_waiting=self._loader.seconds_waiting - waited,
-            skipped=skipped,
+            skipped=tally.skipped,
         )
 
     def _step(self, batch: Batch, learning_rate: float, hooks: Sequence[StepHook]) -> float:
