@@ -55,7 +55,7 @@ def clock(monkeypatch):
 @fault(
     "clock jump at a site",
     injected="the wall clock goes ten years forward, or back, between two rounds",
-    detected="nobody needs to: nothing of ours waits for the wall clock",
+    detected="not needed: nothing of ours waits for the wall clock",
     outcome=f"{SURVIVED}: the same update bit for bit, durations stay durations",
 )
 def test_a_jump_changes_nothing_at_a_site(tmp_path, phantom_sites, clock, jump_s):
@@ -75,7 +75,7 @@ def test_a_jump_changes_nothing_at_a_site(tmp_path, phantom_sites, clock, jump_s
 @fault(
     "clock jump at the server",
     injected="the wall clock goes ten years forward, or back, in the middle of a round",
-    detected="nobody needs to",
+    detected="not needed",
     outcome=f"{SURVIVED}: the round is counted, and the row says how long it really took",
 )
 def test_a_jump_changes_no_duration_at_the_server(tmp_path, clock, jump_s):
