@@ -97,6 +97,12 @@ def sign_then_alter(monkeypatch, app: str) -> None:
     _after_signing(monkeypatch, alter)
 
 
+def sign_as(monkeypatch, app: str, kit: Path) -> None:
+    """Somebody of the consortium who signs one app of a job in the submitter's place."""
+    key = load_pem_private_key((kit / "startup" / "client.key").read_bytes(), password=None)
+    _after_signing(monkeypatch, lambda job: sign_folders(str(job / app), key, str(kit / "startup" / "client.crt")))
+
+
 def _after_signing(monkeypatch, change: Callable[[Path], object]) -> None:
     def sign(folder, *args, **kwargs):
         sign_folders(folder, *args, **kwargs)

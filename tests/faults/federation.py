@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -42,13 +43,15 @@ class Federation:
         self.folder = folder
         self.orders = folder / "orders"
         self.orders.mkdir(parents=True)
-        os.environ["FEDBRATS_SABOTAGE"] = str(self.orders)
-        os.environ["PYTHONPATH"] = str(SABOTAGE)
         os.environ["NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT"] = "20"  # FLARE's own is a quarter of an hour
         self.poc = poc.prepare(folder / "poc", sites_dir, site_facts={"threads": 1})
         for name in (poc.SERVER, *self.poc.sites):
             own = self.poc.kits / name / "local" / "resources.json"
             path = own if own.exists() else own.with_suffix(".json.default")
+            custom = own.parent / "custom"
+            custom.mkdir()
+            shutil.copy(SABOTAGE / "saboteur.py", custom)
+            (custom / "orders.txt").write_text(str(self.orders))
             document = json.loads(path.read_text())
             document["components"].append({"id": "saboteur", "path": "saboteur.Saboteur", "args": {}})
             path.write_text(json.dumps(document))

@@ -1,7 +1,6 @@
 """No argument of a job names a path or an address, and what cannot be judged is refused."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,24 +11,16 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedbrats.flare.kit.job_rules import NoPaths, find_places
-from fedbrats.jobs.build import CONFIGURATIONS, SIGNING_FILES, list_jobs
+from fedbrats.jobs.build import list_jobs
 from fedbrats.jobs.plan import _resolve
-from tests.flare.conftest import JOB_ID, Room
 
 
 @pytest.fixture
-def judge(tmp_path):
-    """Judge a component of a job whose app has its two configurations, and perhaps more files beside them."""
+def judge():
+    """Judge a component of a job."""
 
-    def judge(config, *more):
-        workspace = Room(tmp_path).workspace
-        folder = Path(workspace.get_app_config_dir(JOB_ID))
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*CONFIGURATIONS, *SIGNING_FILES, *more):
-            (folder / name).write_text("{}")
+    def judge(config):
         context = FLContext()
-        context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
-        context.set_prop(FLContextKey.CURRENT_JOB_ID, JOB_ID, private=True, sticky=False)
         context.set_prop(FLContextKey.COMPONENT_CONFIG, config, private=True, sticky=False)
         NoPaths().handle_event(EventType.BEFORE_BUILD_COMPONENT, context)
 
@@ -86,13 +77,6 @@ def test_a_checkpoint_is_never_read_with_a_full_unpickler(judge):
             judge({"path": "some.Persistor", "args": args})
     with pytest.raises(UnsafeComponentError, match="class_attributes"):
         judge({"path": "some.Persistor", "args": {"class_attributes": {"load_weights_only": False}}})
-
-
-@pytest.mark.parametrize("name", ["environment.json", "config_fed_server.yml", "more.txt"])
-def test_a_job_brings_its_two_configurations_and_no_other_file(judge, name):
-    """FLARE's environment.json would tell its persistor where to read and to write."""
-    with pytest.raises(UnsafeComponentError, match=name):
-        judge({"path": "some.Component", "args": {}}, name)
 
 
 @given(st.text(max_size=20), st.sampled_from(["/", "\\"]), st.text(max_size=20), st.integers(0, 4))

@@ -34,6 +34,7 @@ from tests.end_to_end.intruders import (
     edit_startup,
     expire,
     give_site_its_own_app,
+    sign_as,
     sign_not,
     sign_then_alter,
     trust_ours,
@@ -198,6 +199,20 @@ def test_an_unsigned_or_altered_job_is_refused_by_the_site(consortium, monkeypat
     """The server's part of the job is whole: the site judges for itself."""
     harm(monkeypatch, SITE_APP)
     _assert_site_refuses(consortium, give_site_its_own_app(consortium.job(sites=[NORTH]), NORTH), NORTH, evidence)
+
+
+@pytest.mark.parametrize("signer", [EAST, MEMBER])
+def test_a_job_that_somebody_else_signed_is_refused_by_the_site(consortium, monkeypatch, signer):
+    """The server's part is the lead's own: the site judges who signed what it is handed."""
+    sign_as(monkeypatch, SITE_APP, consortium.kit(signer))
+    job = give_site_its_own_app(consortium.job(sites=[NORTH]), NORTH)
+    _assert_site_refuses(consortium, job, NORTH, f"{signer}, .* signed the job, but only")
+
+
+def test_a_job_that_reads_the_environment_is_refused_by_the_site(consortium):
+    job = give_site_its_own_app(consortium.job(sites=[WEST]), WEST)
+    change(job, "client", lambda document: document.update(seed="{$HOME}"), app=SITE_APP)
+    _assert_site_refuses(consortium, job, WEST, "'{.HOME}' is refused")
 
 
 def _assert_site_refuses(consortium, job, site, evidence):

@@ -1,8 +1,8 @@
 """What breaks a FLARE process from within, at a chosen event of a chosen round: stands in the kits of tests alone.
 
-An order is a file `NAME.json` in the folder that FEDBRATS_SABOTAGE names: identity, event, round, signal, and what to
-hit: `job` (the process of the job) or `all` (the participant's own process first, then the job's). It is carried out
-once: the file is renamed before.
+An order is a file `NAME.json` in the folder that `orders.txt` beside this module names: identity, event, round, signal,
+and what to hit: `job` (the process of the job) or `all` (the participant's own process first, then the job's). It is
+carried out once: the file is renamed before.
 """
 
 import itertools
@@ -19,6 +19,8 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.app_common.app_constant import AppConstants
 
+ORDERS = Path(Path(__file__).with_name("orders.txt").read_text())
+
 
 class Saboteur(FLComponent):
     """Stands in the kit so that every process of the participant imports this module."""
@@ -27,8 +29,7 @@ class Saboteur(FLComponent):
 def _carry_out(event_type, fl_ctx):
     """Do what is ordered for this event."""
     number = _round_of(fl_ctx)
-    folder = os.environ.get("FEDBRATS_SABOTAGE")
-    for path in Path(folder).glob("*.json") if folder else ():
+    for path in ORDERS.glob("*.json"):
         try:
             order = json.loads(path.read_text())
             if (order["event"], order["round"]) != (event_type, number) or order["identity"] != _who():

@@ -16,9 +16,11 @@ from nvflare.lighter.utils import sign_folders
 
 import fedbrats
 from fedbrats.admin.kits import fingerprint, read_certificate
+from fedbrats.admin.provision.start_script import empty_environment
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import (
+    APP_VALIDATOR,
     AUTHORIZATION,
     COMM_CONFIG,
     GUARD_COMPONENT,
@@ -27,7 +29,9 @@ from fedbrats.flare.kit.policy import (
     RULES_COMPONENT,
     SERVER_CLASSES,
     SITE_CLASSES,
+    SUBMITTER_COMPONENT,
 )
+from fedbrats.flare.kit.signers import SUBMITTERS
 from fedbrats.jobs.build import (
     build_job,
     find_job,
@@ -45,7 +49,6 @@ from fedbrats.site.site_file import (
     write_site_facts,
 )
 
-SUBMITTERS = ("project_admin", "lead")
 FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
 STORAGE = "storage_dir"
 SERVER_FACTS = (MLFLOW, STORAGE)
@@ -61,9 +64,9 @@ REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: who may say what to whom; mutual TLS on internal ports; the class allow-list, enforced; the rule
-      that no job names a path; no streaming of logs, and none that grows for ever; no code with a job, whoever submits
-      it; the consortium's versions;
+    - server and sites: who may say what to whom; mutual TLS on internal ports; the class allow-list, enforced; the rules
+      that a job is signed by who may submit, and names no path; a start with an emptied environment; no streaming of
+      logs, and none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
     - server: the register of cases, from the sites' property `registered_cases`; its storage, from `storage_dir`; where
       training curves go besides TensorBoard, from `mlflow_uri`; the component that gives running jobs to sites that
@@ -94,6 +97,7 @@ class FedbratsBuilder(Builder):
             local_dir = Path(ctx.get_local_dir(participant))
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
             quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
+            empty_environment(Path(ctx.get_kit_dir(participant)))
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
             write_json_atomic(local_dir / COMM_CONFIG_FILE, COMM_CONFIG)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
@@ -218,7 +222,8 @@ def restrict_resources(resources: Path) -> None:
     document["class_allow_list"] = list(SITE_CLASSES if "client" in document else SERVER_CLASSES)
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
-    document["components"] = [GUARD_COMPONENT, *kept, RULES_COMPONENT]
+    document["components"] = [GUARD_COMPONENT, *kept, SUBMITTER_COMPONENT, RULES_COMPONENT]
+    document["app_validator"] = APP_VALIDATOR
     if "client" in document:
         document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import psutil
 
+from fedbrats.admin.provision.start_script import ENVIRONMENT
+
 STOP_S = 60.0
 SERVER_PORTS = range(20000, 32000)
 DAEMON = "sub_start.sh"  # start.sh leaves this loop behind, which starts its participant again
 
 
 def participant_environment() -> dict[str, str]:
-    """The environment of a participant: this interpreter first on the path, and no threads beside the site's own
-    choice."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """The environment of a participant: of ours what a kit's start script lets through, this interpreter first on the
+    path, and no threads beside the site's own choice."""
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # five sites share the cores: a waiting thread must not spin
     environment.pop("NVFL_WORKSPACE", None)
     return environment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
@@ -14,7 +13,6 @@ from nvflare.widgets.widget import Widget
 
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.flare.kit.versions import find_missing, say_missing
-from fedbrats.jobs.build import CONFIGURATIONS, SIGNING_FILES
 
 # A separator of any system, or a home folder. Job files name classes with dots, so none of theirs is met.
 PATH_SIGNS = ("/", "\\", "~")
@@ -29,9 +27,7 @@ class NoPaths(Widget):
     - an argument of a component names a place;
     - an argument names a class that is not allowed. FLARE 2.9.0 checks what it builds itself and lets a dictionary
       with `config_type: dict` through, but some of its own components build the class in it;
-    - a checkpoint would be read with a full unpickler, or arguments hide in `class_attributes`;
-    - the app's `config` folder holds more than the two configurations, such as FLARE's `environment.json`, which says
-      where its persistor reads and writes.
+    - a checkpoint would be read with a full unpickler, or arguments hide in `class_attributes`.
 
     Stands in the kit's `resources.json`, so that a job can neither remove nor configure it. FLARE takes an exception of
     another kind for a nuisance and builds the component (seen in 2.9.0): here every one is a refusal.
@@ -63,14 +59,7 @@ def _judge(fl_ctx: FLContext) -> str | None:
     leaves = [leaf for name, value in (config.get("args") or {}).items() for leaf in _leaves(name, value)]
     if any(name == "load_weights_only" and value is not True for name, value in leaves):
         return "a job may not read a checkpoint with a full unpickler (load_weights_only)"
-    folder = Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_app_config_dir(_job_id(fl_ctx)))
-    if more := sorted(path.name for path in folder.iterdir() if path.name not in (*CONFIGURATIONS, *SIGNING_FILES)):
-        return f"a job's config folder holds {' and '.join(CONFIGURATIONS)}, but this one has {', '.join(more)}"
     return None
-
-
-def _job_id(fl_ctx: FLContext) -> str:
-    return str(fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID) or fl_ctx.get_job_id())
 
 
 def find_classes(config: dict[str, Any]) -> Iterator[str]:

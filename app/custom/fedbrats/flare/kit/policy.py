@@ -45,7 +45,8 @@ AUTHORIZATION = {
     "format_version": "1.0",
     "permissions": {
         "project_admin": {
-            **dict.fromkeys(("submit_job", "clone_job", "manage_job", "download_job", "view", "operate"), "any"),
+            **dict.fromkeys(("submit_job", "manage_job", "download_job", "view", "operate"), "any"),
+            "clone_job": "n:submitter",  # a clone bears the signature of the first submitter
             "shell_commands": "o:site",
             **_CODE,
         },
@@ -87,4 +88,7 @@ COMM_CONFIG = {
     "internal": {"scheme": "stcp", "resources": {"host": "localhost", "connection_security": "mtls"}},
     "allow_adhoc_conns": False,
 }
+# Judges an application before it is deployed; FLARE's place for it is at the top of resources.json.
+APP_VALIDATOR = {"path": "fedbrats.flare.kit.app_rules.AppRules", "args": {}}
+SUBMITTER_COMPONENT = {"id": "submitter", "path": "fedbrats.flare.kit.submitter.SubmittedBySigner", "args": {}}
 RULES_COMPONENT = {"id": "job_rules", "path": "fedbrats.flare.kit.job_rules.NoPaths", "args": {}}

@@ -1,0 +1,70 @@
+"""What a participant's processes begin with: next to nothing of their caller's environment, and files of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from fedbrats.admin.provision.start_script import empty_environment
+from fedbrats.admin.run.processes import participant_environment
+from fedbrats.errors import ConfigurationError
+
+SERVER, SITE = "fl.brain-consortium.example", "hospital-north"
+PYTHON = """#!/bin/sh
+umask > "$HOME/umask.txt"
+exec env > "$HOME/environment.txt"
+"""
+
+
+@pytest.fixture(params=[SERVER, SITE])
+def start(request, kits, tmp_path):
+    """Run a kit's start script with another `python3`, and return the environment that it gets."""
+    kit = shutil.copytree(kits / request.param, tmp_path / "kit")
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+
+    def start(**environment):
+        environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(tmp_path), **environment}
+        script = kit / "startup" / "sub_start.sh"
+        subprocess.run(["bash", script, "--once"], env=environment, check=True, capture_output=True, umask=0o022)
+        return dict(line.split("=", 1) for line in (tmp_path / "environment.txt").read_text().splitlines())
+
+    start.kit, start.umask = kit, tmp_path / "umask.txt"
+    return start
+
+
+def test_no_secret_and_no_search_path_of_the_caller_goes_in(start):
+    secrets = {"SECRET_TOKEN": "x", "AWS_SECRET_ACCESS_KEY": "x", "MLFLOW_TRACKING_TOKEN": "x", "https_proxy": "x"}
+    paths = {"PYTHONPATH": "/tmp", "LD_PRELOAD": "", "PYTHONSTARTUP": "/tmp/x", "BASH_ENV": "/tmp/x"}
+    found = start(**secrets, **paths, CUDA_VISIBLE_DEVICES="1", LANG="C.UTF-8")
+    assert not {*secrets, *paths} & set(found)
+    assert (found["CUDA_VISIBLE_DEVICES"], found["LANG"], found["PYTHONSAFEPATH"]) == ("1", "C.UTF-8", "1")
+
+
+def test_the_hospital_lets_more_variables_in(start):
+    (start.kit / "local" / "environment").write_text("https_proxy\nA B=$(false)\nSECRET_TOKEN")
+    found = start(https_proxy="http://proxy:3128", SECRET_TOKEN="a b'\"$x", OTHER="x")
+    assert (found["https_proxy"], found["SECRET_TOKEN"]) == ("http://proxy:3128", "a b'\"$x")
+    assert "OTHER" not in found
+
+
+def test_what_it_writes_is_its_own(start):
+    start()
+    assert start.umask.read_text().strip() == "0077"
+
+
+def test_poc_starts_with_as_little(monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    monkeypatch.setenv("PYTHONPATH", "/tmp")
+    assert not {"SECRET_TOKEN", "PYTHONPATH"} & set(participant_environment())
+    assert participant_environment()["PATH"].startswith(os.path.dirname(sys.executable))
+
+
+def test_another_start_script_than_flares_is_refused(tmp_path):
+    (tmp_path / "sub_start.sh").write_text("#!/usr/bin/env bash\nexec python3\n")
+    with pytest.raises(ConfigurationError, match="not the start script of the FLARE that fedbrats knows"):
+        empty_environment(tmp_path)
