@@ -181,7 +181,7 @@ def test_a_job_with_code_is_refused_by_the_site(consortium):
 
 @pytest.mark.parametrize(
     ("harm", "evidence"),
-    [(sign_not, "unsigned job rejected"), (sign_then_alter, "app does not pass signature verification")],
+    [(sign_not, "the job is unsigned"), (sign_then_alter, "app does not pass signature verification")],
 )
 def test_an_unsigned_or_altered_job_is_refused_by_the_server(consortium, monkeypatch, harm, evidence):
     harm(monkeypatch, "app")
