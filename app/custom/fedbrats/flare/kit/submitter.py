@@ -16,7 +16,7 @@ from nvflare.widgets.widget import Widget
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.app_rules import check_app
 from fedbrats.flare.kit.signers import Signer
-from fedbrats.flare.server.state import check_job_ids
+from fedbrats.jobs.resume import check_job_ids
 from fedbrats.site.job_record import keep_record, read_record
 from fedbrats.site.site_file import read_site_facts
 
