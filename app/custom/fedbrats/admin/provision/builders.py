@@ -64,7 +64,7 @@ REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
-    - server and sites: who may say what to whom; mutual TLS on internal ports; the class allow-list, enforced; the rules
+    - server and sites: who may say what to whom; mutual TLS on internal ports; the class list, enforced; the rules
       that a job is signed by who may submit, and names no path; a start with an emptied environment; no streaming of
       logs, and none that grows for ever; no code with a job, whoever submits it; the consortium's versions;
     - sites: `local/fedbrats.json` from the participant's property `fedbrats`; a privacy scope that no job can leave;
