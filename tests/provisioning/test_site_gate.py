@@ -86,8 +86,10 @@ def test_metrics_of_few_cases_are_taken_out(site):
     assert dxo.get_meta_prop(MetaKey.INITIAL_METRICS) is None
 
 
-def test_the_loss_of_few_cases_is_taken_out(site):
-    assert sent(site, update(loss_cases=2)).get_meta_prop(REPORT_KEY)["loss"] is None
+@pytest.mark.parametrize("cases", [2, 0, None])
+def test_an_update_of_few_cases_does_not_leave(site, cases):
+    with pytest.raises(UpdateError, match=f"rests on {cases or 0} distinct cases, and min_cases in the site file is 3"):
+        sent(site, update(loss_cases=cases))
 
 
 def test_a_validation_of_few_cases_is_taken_out(site):

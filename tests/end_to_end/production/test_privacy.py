@@ -43,7 +43,7 @@ def test_a_hospital_below_its_own_number_of_cases_is_silent_on_them(results):
         if row["kind"] == "metrics":
             assert (row["dice"] is None) == (row["iou"] is None) == (row["site"] == EAST)
         if row["kind"] == "site":
-            assert (row["loss"] is None) == (row["site"] == EAST)
+            assert row["loss"] is not None, "two training cases are behind it everywhere"
     summary = json.loads((results / "summary.json").read_text())
     assert summary["per_site"][EAST]["dice"] is None
     assert summary["dice"] is not None

@@ -98,9 +98,15 @@ def measure_hd95(prediction: NDArray[np.bool_], truth: NDArray[np.bool_], spacin
         return float(compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=spacing))
 
 
-def summarise(scores: Sequence[CaseScore]) -> dict[str, dict[str, float]]:
+def partly_found(scores: Sequence[CaseScore]) -> dict[str, int]:
+    """By region, of how many cases a mean tells something: those that are neither missed whole nor met exactly."""
+    return {name: sum(0 < score.dice[name] < 1 for score in scores) for name in REGIONS}
+
+
+def summarise(scores: Sequence[CaseScore], decimals: int | None = None) -> dict[str, dict[str, float]]:
     """Means over cases: `{"dice": {"mean", "WT", "TC", "ET"}, "iou": {...}}`; `mean` is over the regions.
 
+    decimals: to which the means are rounded; None leaves them as they are.
     Raises: ValueError if there is no score to take a mean of.
     """
     if not scores:
@@ -109,7 +115,9 @@ def summarise(scores: Sequence[CaseScore]) -> dict[str, dict[str, float]]:
     for metric in METRICS:
         means = {name: float(np.mean([getattr(score, metric)[name] for score in scores])) for name in REGIONS}
         summary[metric] = {"mean": float(np.mean(list(means.values()))), **means}
-    return summary
+    if decimals is None:
+        return summary
+    return {metric: {name: round(mean, decimals) for name, mean in means.items()} for metric, means in summary.items()}
 
 
 def _overlap(prediction: NDArray[np.generic], truth: NDArray[np.generic]) -> tuple[float, float]:

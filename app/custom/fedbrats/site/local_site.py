@@ -22,9 +22,17 @@ from fedbrats.data.prepare.cache import (
     RejectedCase,
     common_spacing,
 )
+from fedbrats.data.prepare.room import GB, PreparationLimits
 from fedbrats.data.prepare.site_cases import SiteCases, read_site
+<<<<<<< HEAD
 from fedbrats.errors import DataError
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER, case_rows
+=======
+from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.rows import CASES_FILE
+from fedbrats.site.evaluations import count_evaluation
+from fedbrats.site.job_record import read_record
+>>>>>>> 24d40f5 (Limits of the site's own: hours, voxels, disk and evaluations; min_cases holds for updates and for what a mean tells)
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 from fedbrats.site_report import SiteReport
 
@@ -33,6 +41,8 @@ if TYPE_CHECKING:
     from fedbrats.model.training.trainer import Trainer, TrainOutcome
 
 logger = logging.getLogger(__name__)
+
+TOLD_DECIMALS = 3  # of a mean that a site tells where it has a smallest number of cases
 
 
 @dataclass
@@ -48,6 +58,7 @@ class LocalSite:
     preparing_seconds: float
     scores_file: Path  # rows about single cases, which never leave the site
     validating_seconds: float = 0.0
+    opened: float = field(default_factory=time.time)
     _told: set[RejectedCase] = field(default_factory=set)
 
     @property
@@ -116,13 +127,27 @@ class LocalSite:
         return self.trainer.evaluation.score_finally()
 
     def metrics(self, scores: Sequence[CaseScore] | None) -> dict[str, dict[str, float]] | None:
-        """Mean Dice and IoU by region and over regions, or None where fewer cases stand behind them than the site
-        allows."""
-        from fedbrats.model.metrics import summarise
+        """Mean Dice and IoU by region and over regions, or None where they would tell of fewer cases than the site
+        allows, or the site has told enough today. Three decimals where the site has such a number of cases."""
+        from fedbrats.model.metrics import partly_found, summarise
 
-        if not scores or len(scores) < self.facts.min_cases:
+        least = self.facts.min_cases
+        if not scores or len(scores) < least or any(0 < cases < least for cases in partly_found(scores).values()):
             return None
-        return summarise(scores)
+        if not count_evaluation(self.facts.personal_dir / self.name, self.facts.max_evaluations):
+            return None
+        return summarise(scores, decimals=TOLD_DECIMALS if least > 1 else None)
+
+    def refuse_too_long(self, job_id: str) -> None:
+        """Raise ConfigurationError where a job has run here for longer than the site allows."""
+        record = read_record(self.facts.personal_dir / job_id / self.name)
+        began = self.opened if record is None else record.began
+        if self.facts.max_hours is not None and time.time() - began > self.facts.max_hours * 3600:
+            since = time.strftime("%F", time.gmtime(began))
+            raise ConfigurationError(
+                f"site {self.name} answers this job no more: it began here on {since}, and max_hours in the site file "
+                f"is {self.facts.max_hours:g}"
+            )
 
     def report(
         self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None
@@ -205,7 +230,8 @@ def open_local_site(
 
 def prepare_site(site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
     """The prepared cases of the site's own data folder. Raises: DataError."""
-    return read_site(facts.data_dir, facts.cache_dir, preparation, workers=facts.workers, name=site)
+    limits = PreparationLimits(facts.max_prepared_voxels, None if facts.cache_gb is None else facts.cache_gb * GB)
+    return read_site(facts.data_dir, facts.cache_dir, preparation, workers=facts.workers, name=site, limits=limits)
 
 
 def seed_of_site(seed: int, site: str) -> int:

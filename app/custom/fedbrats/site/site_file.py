@@ -19,6 +19,7 @@ SITE_FILE = "fedbrats.json"
 # The server's entries in its own site file.
 REGISTER, MLFLOW, STATE_DIR = "registered_cases", "mlflow_uri", "state_dir"
 MOST = 100_000  # threads, workers, cases: more is a slip of the finger
+MOST_VOXELS = 2**25  # of a prepared case: the whole grid of a BraTS scan at 0.65 mm
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,16 @@ class SiteFacts:
     device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
     threads: CPU threads of training; None lets PyTorch decide.
     workers: threads that prepare cases at the start of a job.
-    min_cases: metrics that describe fewer cases than this are not sent.
+    min_cases: metrics that describe fewer cases than this, and updates of fewer, are not sent.
     round_validation_cases: on how many validation cases a model is tried in every round; None for all. The last model
         is always tried on all. For a site with hundreds, whose validation would hold up every round.
     share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
     max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
+    max_evaluations: how many evaluations of models the site tells of a day, in all jobs; None for any number.
+    max_hours: how long a job may run here; after that the site answers it no more. None for any time.
+    max_prepared_voxels: the largest prepared case that a job may ask for; one voxel takes 11 bytes.
+    cache_gb: what the prepared cases of all jobs may take on the disk; the least recently used make room. None for no
+        limit.
     """
 
     data_dir: Path
@@ -48,6 +54,10 @@ class SiteFacts:
     round_validation_cases: int | None = None
     share_personal_models: bool = False
     max_bad_share: float = 0.5
+    max_evaluations: int | None = None
+    max_hours: float | None = None
+    max_prepared_voxels: int = MOST_VOXELS
+    cache_gb: float | None = None
 
 
 def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
@@ -95,12 +105,18 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
             raise ConfigurationError(f"site {site}: {source} needs {name}, the path of a folder, but has {value!r}")
         return (base / value.replace("{site}", site)).expanduser()
 
-    def whole_number(name: str, default: int | None) -> int | None:
+    def whole_number(name: str, default: int | None, most: int = MOST) -> int | None:
         value = document.get(name, default)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most):
             raise ConfigurationError(
-                f"site {site}: {source}: {name} must be a whole number from 1 to {MOST}, not {value!r:.100}"
+                f"site {site}: {source}: {name} must be a whole number from 1 to {most}, not {value!r:.100}"
             )
+        return value
+
+    def positive(name: str) -> float | None:
+        value = document.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ConfigurationError(f"site {site}: {source}: {name} must be a number above 0, not {value!r:.100}")
         return value
 
     device = document.get("device", "auto")
@@ -130,6 +146,10 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
         round_validation_cases=round_cases,
         share_personal_models=shares,
         max_bad_share=share,
+        max_evaluations=whole_number("max_evaluations", None),
+        max_hours=positive("max_hours"),
+        max_prepared_voxels=whole_number("max_prepared_voxels", MOST_VOXELS, 2**31) or MOST_VOXELS,
+        cache_gb=positive("cache_gb"),
     )
 
 

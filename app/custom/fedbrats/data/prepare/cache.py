@@ -35,6 +35,7 @@ from fedbrats.data.prepare.preparation import (
     PreparedCase,
     prepare,
 )
+from fedbrats.data.prepare.room import NO_LIMITS, CacheRoom, PreparationLimits
 from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files
 from fedbrats.data.regions import LabelConvention
@@ -97,15 +98,18 @@ def prepare_cases(
     *,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
+    limits: PreparationLimits = NO_LIMITS,
 ) -> tuple[list[CachedCase], list[RejectedCase]]:
     """Prepare many cases in `workers` threads, in order; a bad case is logged and rejected, and never stops the others.
 
-    `on_progress` is called with the number of cases done and of all. Raises: DataError if the cache cannot be written.
+    `on_progress` is called with the number of cases done and of all. Raises: DataError if the cache cannot be written,
+    ConfigurationError where the cases would exceed the limits.
     """
     _remove_abandoned(cache_dir)
+    room = CacheRoom(cache_dir, limits)
     prepared: list[CachedCase] = []
     rejected: list[RejectedCase] = []
-    attempt = partial(_try_to_prepare, convention=convention, cache_dir=cache_dir, settings=settings)
+    attempt = partial(_try_to_prepare, convention=convention, cache_dir=cache_dir, settings=settings, room=room)
     with ThreadPoolExecutor(max(1, workers)) as pool:  # reading, inflating and numpy let go of the interpreter
         try:
             for done, outcome in enumerate(pool.map(attempt, cases), start=1):
@@ -123,27 +127,34 @@ def prepare_cases(
     return prepared, rejected
 
 
-def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings) -> CachedCase:
+def prepare_case(
+    case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings, room: CacheRoom | None = None
+) -> CachedCase:
     """The prepared case, from the cache if a sound entry is there, else prepared and stored.
 
     Other processes may take the entry away, as they found it corrupt, or put a sound one there at any moment.
 
     Raises: DataError naming the case and file that cannot be used; CacheError (a DataError) if the disk is full, or the
-        entry is not sound after it was rebuilt twice.
+        entry is not sound after it was rebuilt twice; ConfigurationError where there is no room for it.
     """
+    room = room or CacheRoom(cache_dir, NO_LIMITS)
     key = _key_of(case, convention, cache_dir, settings)
     folder = cache_dir / key
     for rebuilds_left in (2, 1, 0):
         stamp = _stamp_of(folder)
         try:
-            return _open_entry(folder, case)
+            entry = _open_entry(folder, case)
+            room.touch(folder)
+            return entry
         except _UNSOUND as error:
             reason = str(error)
         if stamp or folder.is_dir():
             logger.warning("rebuilding a corrupt cache entry: entry=%s reason=%s", folder, reason)
             _discard(folder, stamp)
         if rebuilds_left and not folder.is_dir():
-            _store_entry(folder, prepare(case, convention, settings))
+            prepared = prepare(case, convention, settings, room.limits)
+            room.make(prepared.image.nbytes + (0 if prepared.mask is None else prepared.mask.nbytes))
+            _store_entry(folder, prepared)
     raise CacheError(
         f"the cache {cache_dir} does not keep what is written: the entry {folder.name} of case {case.name} was rebuilt "
         f"twice and is not sound ({reason}); look at that disk, or choose another cache folder"
@@ -151,10 +162,10 @@ def prepare_case(case: Case, convention: LabelConvention, cache_dir: Path, setti
 
 
 def _try_to_prepare(
-    case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings
+    case: Case, convention: LabelConvention, cache_dir: Path, settings: CacheSettings, room: CacheRoom
 ) -> CachedCase | RejectedCase:
     try:
-        return prepare_case(case, convention, cache_dir, settings)
+        return prepare_case(case, convention, cache_dir, settings, room)
     except CacheError:
         raise
     except DataError as error:

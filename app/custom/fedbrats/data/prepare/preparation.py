@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedbrats.data.cases.case import MODALITIES, Case
 from fedbrats.data.placement import UNPLACED, Grid
 from fedbrats.data.prepare.resampling import grid_matrix, resample
+from fedbrats.data.prepare.room import NO_LIMITS, PreparationLimits
 from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.regions import LabelConvention, labels_to_regions
 from fedbrats.data.volumes import Volume, read_volume
@@ -85,8 +86,14 @@ class PreparedCase:
     geometry: Geometry
 
 
-def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) -> PreparedCase:
-    """Read and prepare one case. Raises: DataError naming the case and the file that cannot be used."""
+def prepare(
+    case: Case, convention: LabelConvention, settings: CacheSettings, limits: PreparationLimits = NO_LIMITS
+) -> PreparedCase:
+    """Read and prepare one case.
+
+    Raises: DataError naming the case and the file that cannot be used; ConfigurationError where it would be too large.
+    """
+    limits.check_voxels(settings.shape or ())
     images, affine = _read_images(case)
     labels = None if case.label is None else read_labels(case, Grid(images[0].shape, affine))
     whole = Geometry(_as_tuples(affine), images[0].shape, (1.0, 1.0, 1.0), _full_box(images[0].shape))
@@ -95,6 +102,7 @@ def prepare(case: Case, convention: LabelConvention, settings: CacheSettings) ->
     shape = images[0].shape
     step = _steps(shape, whole.spacing_mm, settings)
     box = _on_grid(_box_of_brain(shown) if settings.shape is None else _full_box(shape), step)
+    limits.check_voxels(stop - start for start, stop in box)
     geometry = Geometry(whole.affine, whole.scan_shape, step, box)
     # Cropping first keeps the memory of a full-size case to what its brain takes.
     kept, matrices = _source_of(box, step, shape)

@@ -30,7 +30,7 @@ class SiteGate(Filter):
     - only differences of weights and metrics leave, and personal weights where the hospital shares them; nothing else;
     - the weights that this job keeps at this site are taken out, also where the job's own filter is missing;
     - a job that asks for weights that the hospital lists as its own gets nothing;
-    - metrics and losses of fewer cases than the site's `min_cases` are taken out;
+    - an update of fewer distinct cases than the site's `min_cases` does not leave, and metrics of fewer are taken out;
     - a text with a path, a case or a patient in it stops the result.
 
     Args:
@@ -54,6 +54,7 @@ class SiteGate(Filter):
         site = fl_ctx.get_identity_name()
         facts = read_site_facts(Path(workspace.get_site_config_dir()), site)
         if dxo.data_kind == DataKind.WEIGHT_DIFF:
+            refuse_few(dxo, facts.min_cases)
             dxo.data = self._take_out_personal(dxo.data, facts.personal_dir / fl_ctx.get_job_id() / site)
             suppress_report(dxo, facts.min_cases)
         elif dxo.data_kind == DataKind.METRICS:
@@ -91,6 +92,16 @@ class SiteGate(Filter):
         for word in words:
             if any(separator in word for separator in SEPARATORS) or self._secrets.search(word):
                 raise UpdateError("nothing is sent: a text in the result names a path, a case or a patient")
+
+
+def refuse_few(dxo: DXO, min_cases: int) -> None:
+    """Raise UpdateError for an update that rests on fewer distinct cases than `min_cases`."""
+    cases = (dxo.get_meta_prop(REPORT_KEY) or {}).get("loss_cases") or 0
+    if cases < min_cases:
+        raise UpdateError(
+            f"nothing is sent: the update rests on {cases} distinct cases, and min_cases in the site file is "
+            f"{min_cases}; the job needs more local_steps or a larger batch_size, or the site more cases"
+        )
 
 
 def suppress_report(dxo: DXO, min_cases: int) -> None:
