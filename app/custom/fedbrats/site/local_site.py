@@ -24,15 +24,10 @@ from fedbrats.data.prepare.cache import (
 )
 from fedbrats.data.prepare.room import GB, PreparationLimits
 from fedbrats.data.prepare.site_cases import SiteCases, read_site
-<<<<<<< HEAD
-from fedbrats.errors import DataError
-from fedbrats.rows import CASES_FILE, ROWS_FOLDER, case_rows
-=======
 from fedbrats.errors import ConfigurationError, DataError
-from fedbrats.rows import CASES_FILE
+from fedbrats.rows import CASES_FILE, ROWS_FOLDER, case_rows
 from fedbrats.site.evaluations import count_evaluation
 from fedbrats.site.job_record import read_record
->>>>>>> 24d40f5 (Limits of the site's own: hours, voxels, disk and evaluations; min_cases holds for updates and for what a mean tells)
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 from fedbrats.site_report import SiteReport
 
@@ -59,6 +54,7 @@ class LocalSite:
     scores_file: Path  # rows about single cases, which never leave the site
     validating_seconds: float = 0.0
     opened: float = field(default_factory=time.time)
+    _began: float | None = None  # when the job first ran here
     _told: set[RejectedCase] = field(default_factory=set)
 
     @property
@@ -140,14 +136,20 @@ class LocalSite:
 
     def refuse_too_long(self, job_id: str) -> None:
         """Raise ConfigurationError where a job has run here for longer than the site allows."""
-        record = read_record(self.facts.personal_dir / job_id / self.name)
-        began = self.opened if record is None else record.began
-        if self.facts.max_hours is not None and time.time() - began > self.facts.max_hours * 3600:
-            since = time.strftime("%F", time.gmtime(began))
+        if self.is_over(job_id):
             raise ConfigurationError(
-                f"site {self.name} answers this job no more: it began here on {since}, and max_hours in the site file "
-                f"is {self.facts.max_hours:g}"
+                f"site {self.name} answers this job no more: it has run here for longer than max_hours of the site "
+                f"file, {self.facts.max_hours:g}"
             )
+
+    def is_over(self, job_id: str) -> bool:
+        """Whether a job has run here for longer than the site allows, restarts included."""
+        if self.facts.max_hours is None:
+            return False
+        if self._began is None:
+            record = read_record(self.facts.personal_dir / job_id / self.name)
+            self._began = self.opened if record is None else record.began
+        return time.time() - self._began > self.facts.max_hours * 3600
 
     def report(
         self, outcome: TrainOutcome, received: Sequence[CaseScore] | None, trained: Sequence[CaseScore] | None

@@ -60,53 +60,7 @@ class SegmentationExecutor(SiteExecutor):
         self._validations = {"validate_received": validate_received, "validate_trained": validate_trained}
         self._resume = check_job_ids(resume)
         self._tasks = {train_task: self._train, validate_task: self._validate}
-<<<<<<< HEAD
         self._round: LocalRound | None = None
-=======
-        self._site: LocalSite | None = None
-
-    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """Do one task; what the site can mend is logged as one sentence and answered as an execution error."""
-        task = self._tasks.get(task_name)
-        if task is None:
-            return make_reply(ReturnCode.TASK_UNKNOWN)
-        try:
-            site = self._site or self._open(fl_ctx)
-            site.refuse_too_many_bad()
-            site.refuse_too_long(fl_ctx.get_job_id())
-            return task(site, shareable, fl_ctx, abort_signal)
-        except FedbratsError as error:
-            self.log_error(fl_ctx, str(error))
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            self.log_error(
-                fl_ctx,
-                f"site {fl_ctx.get_identity_name()} cannot use its disk: {error.strerror or error}{where}; "
-                f"nothing is answered until it can",
-            )
-        return make_reply(ReturnCode.EXECUTION_EXCEPTION)
-
-    def _open(self, fl_ctx: FLContext) -> LocalSite:
-        workspace = fl_ctx.get_engine().get_workspace()
-        name = fl_ctx.get_identity_name()
-        site = open_local_site(
-            name,
-            Path(workspace.get_site_config_dir()),
-            network=self._network,
-            training=self._training,
-            preparation=self._preparation,
-            seed=self._seed,
-            prepare=self._prepare,
-        )
-        self._leave_out_bad_cases(site, None, fl_ctx)
-        self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
-        self._site = site
-        garbage.set_aside()
-        return site
-
-    def _prepare(self, site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
-        return prepare_site(site, facts, preparation)
->>>>>>> 24d40f5 (Limits of the site's own: hours, voxels, disk and evaluations; min_cases holds for updates and for what a mean tells)
 
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         received = from_shareable(shareable)
@@ -116,8 +70,12 @@ class SegmentationExecutor(SiteExecutor):
             int(shareable.get_header(AppConstants.NUM_ROUNDS)),
             shares=received.get_meta_prop(FEDCE_WEIGHTS) or {},
         )
-        answer = self._round_of(site, fl_ctx).answer(task, should_stop=lambda: bool(abort_signal.triggered))
+        job_id = fl_ctx.get_job_id()
+        answer = self._round_of(site, fl_ctx).answer(
+            task, should_stop=lambda: bool(abort_signal.triggered) or site.is_over(job_id)
+        )
         if answer is None:
+            site.refuse_too_long(job_id)
             return make_reply(ReturnCode.TASK_ABORTED)
         report = answer.report.completed(bytes_down=received.get_meta_prop(TRAVELLED))
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: report.steps, REPORT_KEY: report.model_dump()}

@@ -56,6 +56,7 @@ class SiteExecutor(Executor):
         try:
             site = self._site or self._open(fl_ctx)
             site.refuse_too_many_bad()
+            site.refuse_too_long(fl_ctx.get_job_id())
             return task(site, shareable, fl_ctx, abort_signal)
         except FedbratsError as error:
             self.log_error(fl_ctx, str(error))

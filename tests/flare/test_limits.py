@@ -1,0 +1,56 @@
+"""What a site allows a job, whatever the job says: hours, voxels and disk."""
+
+import json
+import time
+
+import pytest
+from nvflare.apis.fl_constant import ReturnCode
+
+from fedbrats.site.job_record import RECORD_FILE, keep_record
+from tests.faults.site import Site
+from tests.flare.conftest import JOB_ID
+
+
+@pytest.fixture
+def site(tmp_path, phantom_sites):
+    def make(**facts):
+        return Site(tmp_path, phantom_sites, facts)
+
+    return make
+
+
+def test_a_job_that_has_run_for_too_long_is_answered_no_more(site, tmp_path, caplog):
+    """Its time counts from its first start here, over restarts."""
+    folder = tmp_path / "personal" / JOB_ID / "site-1"
+    keep_record(folder, "lead@university.example")
+    assert site(max_hours=1).answer().get_return_code() == ReturnCode.OK
+    record = json.loads((folder / RECORD_FILE).read_text())
+    (folder / RECORD_FILE).write_text(json.dumps({**record, "began": time.time() - 3601}))
+    assert site(max_hours=1).answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "site-1 answers this job no more: it has run here for longer than max_hours" in caplog.text
+    assert site(max_hours=2).answer().get_return_code() == ReturnCode.OK
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [({"max_prepared_voxels": 100}, "prepares at most 100"), ({"cache_gb": 1e-6}, "cache_gb of the site file allows")],
+)
+def test_what_a_job_would_have_prepared_beyond_the_sites_limits_is_refused(site, caplog, facts, sentence):
+    assert site(**facts).answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert sentence in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("max_hours", (0, -1, "long", True)),
+        ("cache_gb", (0, -1, "much", True)),
+        ("max_prepared_voxels", (0, -1, 2**31 + 1, 1.5, "many")),
+        ("max_evaluations", (0, -1, 1e9, "many")),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(site, caplog, name, values):
+    for value in values:
+        caplog.clear()
+        assert site(**{name: value}).answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+        assert f"{name} must be a " in caplog.text
