@@ -161,3 +161,15 @@ def test_a_pytorch_that_is_slow_on_a_gpu_is_said_whatever_was_agreed(kit, monkey
     monkeypatch.setattr(software, "_installed", lambda name: version)
     said = {finding.check: finding for finding in software.check(open_kit(kit))}
     assert ("torch on a GPU" in said) is slow
+
+
+def test_it_says_in_which_precision_a_gpu_computes(kit, monkeypatch):
+    import torch
+
+    edit(kit / "local" / "fedbrats.json", lambda document: document.update(device="auto"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert findings(kit)["device"].found == "auto, 1 GPUs, computes in float16"
+    edit(kit / "local" / "fedbrats.json", lambda document: document.update(device="cuda:3"))
+    assert "1 CUDA devices were found" in findings(kit)["device"].found

@@ -17,6 +17,7 @@ from fedbrats.admin.operate.doctor.finding import (
     failed,
     good,
 )
+from fedbrats.errors import ConfigurationError
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
 GIB = 2**30
@@ -56,10 +57,18 @@ def _check_folder(folder: Path) -> Finding:
 def _check_device(facts: SiteFacts) -> Finding:
     import torch
 
+    from fedbrats.model.device import choose_device
+    from fedbrats.model.precision import precision_of
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if facts.device.startswith("cuda") and not count:
         remedy = 'install the driver, or set "device": "cpu" in local/fedbrats.json'
         return failed("device", f"{facts.device} is asked for, no GPU is seen", remedy, HOSPITAL_IT)
     if facts.device == "auto" and not count:
         return doubtful("device", "no GPU: training runs on the CPU", "expect long rounds", HOSPITAL_IT)
-    return good("device", f"{facts.device}, {count} GPUs")
+    try:
+        device = choose_device(facts.device)
+    except ConfigurationError as error:
+        return failed("device", str(error), 'set "device" in local/fedbrats.json', HOSPITAL_IT)
+    dtype = precision_of(device) or torch.float32
+    return good("device", f"{facts.device}, {count} GPUs, computes in {str(dtype).removeprefix('torch.')}")
