@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedbrats.report.numbers.statistics import (
+    RESAMPLES,
+    Interval,
     aggregate,
     bootstrap_interval,
     common_values,
@@ -63,7 +65,21 @@ def test_the_same_scores_are_a_tie():
 
 def test_the_p_value_is_that_of_all_exchanges():
     found = paired_difference([1.0] * 4, [0.0] * 4, seed=0)  # 2 of the 16 exchanges are as large
-    assert found.p == pytest.approx(2 / 16, abs=0.01)
+    assert found.p == 2 / 16
+
+
+def test_one_patient_is_no_evidence():
+    assert bootstrap_interval([0.5], seed=0) == Interval(0.5, 0.5, 0.5, 1)
+    found = paired_difference([0.5], [0.25], seed=0)
+    assert (found.low, found.high, found.p, found.is_tie) == (0.25, 0.25, 1.0, True)
+
+
+def test_the_interval_is_the_percentiles_of_the_resampled_means():
+    values = np.random.default_rng(11).uniform(0.2, 0.9, 25)
+    rng = np.random.default_rng(4)
+    means = [values[rng.integers(25, size=25)].mean() for _ in range(RESAMPLES)]
+    interval = bootstrap_interval(values, seed=4)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=1e-12)
 
 
 def test_false_alarms_are_as_rare_as_they_should_be():

@@ -1,8 +1,9 @@
 """What can be said of scores over patients: intervals, differences on the same patients, the worst site and the gap.
 
-Every interval is a percentile bootstrap over patients (Efron 1979, doi 10.1214/aos/1176344552): as many patients as
-there are get drawn with replacement, and the mean is taken anew. It says how far a result depends on which patients
-happened to be there, not how far it depends on the seed of the training.
+Every interval is a percentile bootstrap over patients (Efron 1979, doi 10.1214/aos/1176344552; `scipy.stats.bootstrap`):
+as many patients as there are get drawn with replacement, and the mean is taken anew, RESAMPLES times. It says how far a
+result depends on which patients happened to be there, not how far it depends on the seed of the training. The seed
+starts numpy's default generator; the same seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Patient = TypeVar("Patient", bound=Any)  # whatever tells patients apart; can be
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-_BLOCK = 1_000  # resamples drawn at once, which bounds the memory
+_BATCH = 1_000  # resamples drawn at once, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def bootstrap_interval(values: Sequence[float] | NDArray[np.floating], seed: int
     Raises: ValueError if there is no value or one that is not finite.
     """
     array = _as_values(values)
-    low, high = _percentiles(_resampled_means(array, seed))
+    low, high = _interval(array, seed)
     return Interval(float(array.mean()), low, high, len(array))
 
 
@@ -76,22 +77,17 @@ def paired_difference(
 ) -> PairedDifference:
     """Compare two methods by one value a patient each, in the same order of the same patients.
 
-    The p-value is two-sided, of the permutation test that exchanges a and b within patients (Good 2005, chapter 3): the
-    share of exchanges, drawn at random, that give a difference at least as large.
+    The p-value is two-sided, of the permutation test that exchanges a and b within patients (Good 2005, chapter 3;
+    `scipy.stats.permutation_test`): the share of exchanges that give a mean difference at least as large. All exchanges
+    are tried where there are no more than RESAMPLES of them (up to 13 patients), else so many are drawn at random.
     Raises: ValueError if the lengths differ, there is no value, or one is not finite.
     """
     first, second = _as_values(a), _as_values(b)
     if len(first) != len(second):
         raise ValueError(f"there are {len(first)} values of one method and {len(second)} of the other")
     difference = first - second
-    low, high = _percentiles(_resampled_means(difference, seed))
-    rng = np.random.default_rng([seed, 1])
-    observed = abs(difference.mean()) - 1e-12
-    as_large = 0
-    for _ in range(RESAMPLES // _BLOCK):
-        signs = rng.choice((-1.0, 1.0), size=(_BLOCK, len(difference)))
-        as_large += int(np.count_nonzero(np.abs(signs @ difference) / len(difference) >= observed))
-    return PairedDifference(float(difference.mean()), low, high, (as_large + 1) / (RESAMPLES + 1), len(difference))
+    low, high = _interval(difference, seed)
+    return PairedDifference(float(difference.mean()), low, high, _p_value(difference, seed), len(difference))
 
 
 def common_values(a: Mapping[Patient, float], b: Mapping[Patient, float]) -> tuple[list[float], list[float]]:
@@ -135,12 +131,37 @@ def _as_values(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.flo
     return array
 
 
-def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    rng = np.random.default_rng(seed)
-    blocks = (rng.integers(len(values), size=(_BLOCK, len(values))) for _ in range(RESAMPLES // _BLOCK))
-    return np.concatenate([values[drawn].mean(axis=1) for drawn in blocks])
+def _interval(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    """The ends of the interval of the mean; of a single value that value, which scipy does not resample."""
+    from scipy.stats import bootstrap
+
+    if len(values) == 1:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
-def _percentiles(means: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def _p_value(difference: NDArray[np.float64], seed: int) -> float:
+    """Of the test that changes the sign of each patient's difference; 1 for a single patient."""
+    from scipy.stats import permutation_test
+
+    if len(difference) == 1:
+        return 1.0
+    found = permutation_test(
+        (difference,),
+        lambda values, axis: np.abs(np.mean(values, axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        rng=np.random.default_rng([seed, 1]),
+    )
+    return float(found.pvalue)
