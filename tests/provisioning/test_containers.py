@@ -47,7 +47,8 @@ def test_its_build_steps_run_and_its_user_is_nobody_special():
         pytest.skip("mounts need root")
     look = "import fedbrats, os; print(os.getuid(), fedbrats.__file__, os.access(fedbrats.__file__, os.W_OK))"
     done = subprocess.run(
-        [sys.executable, FOLDER / "build_steps.py", "--", "python", "-c", look],
+        [sys.executable, "-m", "tests.provisioning.build_steps", "--", "python", "-c", look],
+        cwd=shipped_dir(),
         env={**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"},
         capture_output=True,
         text=True,

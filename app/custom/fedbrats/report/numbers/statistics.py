@@ -1,9 +1,9 @@
 """What can be said of scores over patients: intervals, differences on the same patients, the worst site and the gap.
 
-Every interval is a percentile bootstrap over patients (Efron 1979, doi 10.1214/aos/1176344552; `scipy.stats.bootstrap`):
-as many patients as there are get drawn with replacement, and the mean is taken anew, RESAMPLES times. It says how far a
-result depends on which patients happened to be there, not how far it depends on the seed of the training. The seed
-starts numpy's default generator; the same seed gives the same numbers.
+Every interval is a percentile bootstrap over patients (Efron 1979, doi 10.1214/aos/1176344552; made by
+`scipy.stats.bootstrap`): as many patients as there are get drawn with replacement, RESAMPLES times, and the mean is
+taken of each draw. It says how far a result depends on which patients happened to be there, not how far it depends on
+the seed of the training. The seed starts numpy's default generator; the same seed gives the same numbers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ This machine's own root stands in for the base image: in an overlay, so that wha
 Needs root and Linux. An engine would also fetch the base image and make layers; that is not run here.
 
 example:
-  sudo python provisioning/build_steps.py -- fedbrats job list
+  sudo python -m tests.provisioning.build_steps -- fedbrats job list
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from fedbrats.shipped import shipped_dir
+
+DOCKERFILE = shipped_dir() / "provisioning" / "Dockerfile"
 KNOWN = ("FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "VOLUME", "CMD")
 # A base image has nobody but the system's own users.
 LAYERS = """
@@ -84,7 +86,7 @@ def main() -> int:
     if os.geteuid() or not shutil.which("unshare"):
         raise SystemExit("the steps need root and the command unshare (package util-linux)")
     with tempfile.TemporaryDirectory(prefix="image-") as out:
-        image = Image(HERE.parent, f"{out}/root")
+        image = Image(shipped_dir(), f"{out}/root")
         image.script += ["set -e", LAYERS.format(out=out)]
         # In the base image everybody may run Python; here it may lie in a home folder.
         passable = {
@@ -93,7 +95,7 @@ def main() -> int:
         if "/tmp" not in passable:  # a base image's is empty
             image.script.append(f"mount -t tmpfs tmpfs {image.root}/tmp")
         image.script += [f"chmod o+x {image.root}{folder}" for folder in sorted(passable)]
-        for name, value in read_steps(HERE / "Dockerfile"):
+        for name, value in read_steps(DOCKERFILE):
             image.script.append(f"echo {shlex.quote(f'{name} {value}')} >&2")
             image.step(name, value)
         if args.command:
