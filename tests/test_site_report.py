@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedbrats.federation.gates import MOST_CASES
 from fedbrats.rows import REGIONS_AND_MEAN
-from fedbrats.site_report import LONGEST_TEXT, MOST_CASES, EvaluationReport, SiteReport
+from fedbrats.site_report import LONGEST_TEXT, EvaluationReport, SiteReport
 from tests.generated.test_documents import ANYTHING
 
 METRICS = {metric: dict.fromkeys(REGIONS_AND_MEAN, 0.5) for metric in ("dice", "iou")}

@@ -25,6 +25,7 @@ PACKAGE = Path(fedbrats.__file__).parent
 STAMPS = {
     "data/prepare/cache.py": "the age of what killed processes left; a lock protects the living",
     "flare/server/recorder.py": "when a job began and a round ended, for people",
+    "flare/server/tracking.py": "when a point of a curve was made, for MLflow",
 }
 TEN_YEARS_S = 10 * 365 * 86400.0
 

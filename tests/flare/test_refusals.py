@@ -60,6 +60,11 @@ SENT = {
     "negative cases": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases=-5)),
     "half a case": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases=2.5)),
     "a text of cases": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases="many")),
+    "more cases than anybody has": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases=10**400)),
+    "a number of cases that cannot be printed": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases=10**5000)),
+    "a long text of cases": ("cases", lambda f, u: f.answer("bad", ROUND, u, cases="9" * 10**6)),
+    "a long name": ("names", lambda f, u: f.answer("bad", ROUND, {**u, "0" * 10**6: np.ones(3, np.float32)})),
+    "a long round": ("round", lambda f, u: f.answer("bad", "3" * 10**6, u)),
     "too many cases": ("too_many_cases", lambda f, u: f.answer("bad", ROUND, u, cases=11)),
 }
 BY_OTHER_TESTS = {"duplicate", "unregistered"}
@@ -86,6 +91,7 @@ def test_a_refused_update_is_a_row_and_changes_nothing(federation, what):
     (row,) = federation.rows("refusal")
     assert (row["site"], row["round"], row["reason"]) == ("bad", ROUND, reason)
     assert row["message"].startswith("The update of bad in round 3 is not counted: ")
+    assert len(row["message"]) < 400
     for name, value in update.items():
         np.testing.assert_allclose(result.data[name], value, rtol=1e-6)
 

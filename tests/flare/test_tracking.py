@@ -6,7 +6,7 @@ import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.app_common.app_event_type import AppEventType
 
-from fedbrats.flare.server.recorder import rows_path
+from fedbrats.flare.server.rows_file import rows_path
 from fedbrats.flare.server.tracking import CURVES_FOLDER, Curves, TensorBoardCurves, scalars_of
 from fedbrats.rows import metric_rows
 from tests.flare.conftest import Room

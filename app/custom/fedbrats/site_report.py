@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from fedbrats.federation.gates import MOST_CASES
 from fedbrats.rows import REGIONS_AND_MEAN
 
 KEPT: Literal["kept"] = "kept"  # what a site's round begins with: see `SiteReport.begins`
 STORED: Literal["stored"] = "stored"
 FRESH: Literal["fresh"] = "fresh"
-LONGEST_TEXT, MOST_CASES, MOST_BYTES = 100, 10**9, 10**15
+LONGEST_TEXT, MOST_BYTES = 100, 10**15
 PARTS = ("training", "waiting", "validating", "preparing")  # of a site's seconds
 
 

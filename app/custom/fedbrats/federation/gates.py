@@ -29,6 +29,8 @@ REASONS = (
     "unregistered",  # cases are registered by site, and this one has none
 )
 
+MOST_CASES = 10**9  # of one site; a sum over sites stays a number
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -160,6 +162,8 @@ def _fault_of_cases(contribution: Contribution, expectation: Expectation) -> Fau
             "cases",
             f"it says that it comes from {said} cases, and a positive whole number is expected",
         )
+    if cases > MOST_CASES:
+        return "cases", f"it says that it comes from {said} cases, and at most {MOST_CASES} are believed"
     if expectation.max_cases is None:
         return None
     registered = expectation.max_cases.get(contribution.site)

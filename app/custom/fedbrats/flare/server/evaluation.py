@@ -23,7 +23,7 @@ from fedbrats.federation.sharing import matches
 from fedbrats.flare.job_folder import models_folder
 from fedbrats.flare.protocol import MODEL_NAME
 from fedbrats.flare.server.answers import limit_answers
-from fedbrats.flare.server.recorder import fire_rows
+from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.models import JobModel, read_job_model
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.words import shown

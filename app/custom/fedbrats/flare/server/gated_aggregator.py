@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nvflare.apis.dxo import DXO, DataKind, from_shareable
+from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -23,10 +23,9 @@ from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
-from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.recorder import fire_rows
+from fedbrats.flare.server.contributions import cast_like, read_contribution
+from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.site.site_file import read_registered_cases
-from fedbrats.site_report import SiteReport
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 
@@ -95,13 +94,15 @@ class GatedAggregator(Aggregator):
         try:
             contribution = read_contribution(site, shareable)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            message = f"The update of {site} in round {expectation.round_number} is not counted: {error}."
+            message = f"The update of {site} in round {expectation.round_number} is not counted: {error!s:.200}."
             refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
         else:
-            contribution = replace(contribution, update=_as_the_model(contribution.update, fl_ctx))
+            weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+            contribution = replace(contribution, update=cast_like(contribution.update, weights))
             refusal = gates.check(contribution, expectation, self._heard)
         if refusal:
-            self.log_warning(fl_ctx, f"{refusal.message} reason={refusal.reason}")
+            at_end = f"round={refusal.round_number} site={site} reason={refusal.reason}"
+            self.log_warning(fl_ctx, f"{refusal.message} {at_end}")
             row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
             fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
             return False
@@ -118,7 +119,8 @@ class GatedAggregator(Aggregator):
             return replace(contribution, update=self._spool.keep(contribution.update))
         except OSError as error:
             self.log_warning(
-                fl_ctx, f"the update of {contribution.site} stays in memory, for the disk does not take it: {error}"
+                fl_ctx,
+                f"an update stays in memory, because the disk does not take it: {error}; site={contribution.site}",
             )
             return contribution
 
@@ -135,7 +137,9 @@ class GatedAggregator(Aggregator):
             contributions, _, clipped = gates.clip_to_median(contributions, self._clip_multiple)
             if clipped:
                 self.log_warning(
-                    fl_ctx, f"updates clipped to {self._clip_multiple} median lengths: {', '.join(clipped)}"
+                    fl_ctx,
+                    f"updates were clipped to {self._clip_multiple} median lengths; round={round_number} "
+                    f"sites={','.join(clipped)}",
                 )
         combined = self.combine(contributions, round_number)
         fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
@@ -176,43 +180,3 @@ class GatedAggregator(Aggregator):
             round_number=round_number,
             max_cases=self._registered,
         )
-
-
-def _as_the_model(update: Update, fl_ctx: FLContext) -> Update:
-    """The update in the global model's kinds of number, before it is judged: no site decides those of the mean."""
-    weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
-
-    def cast(name: str, value: Any) -> Any:
-        if name not in weights or not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
-            return value  # the gates refuse it
-        with np.errstate(over="ignore"):
-            return value.astype(np.asarray(weights[name]).dtype, copy=False)
-
-    return {name: cast(name, value) for name, value in update.items()}
-
-
-def read_contribution(site: str, shareable: Shareable) -> Contribution:
-    """Read a site's answer; the gates judge it afterwards.
-
-    Raises: ValueError, TypeError or KeyError where it is not a difference of weights with a report.
-    """
-    dxo = from_shareable(shareable)
-    if dxo.data_kind != DataKind.WEIGHT_DIFF:
-        raise ValueError(f"expected {DataKind.WEIGHT_DIFF}, got {dxo.data_kind}")
-    if not isinstance(dxo.data, dict) or not all(isinstance(name, str) for name in dxo.data):
-        raise ValueError("it is no mapping of names to arrays")
-    report = dxo.get_meta_prop(REPORT_KEY)
-    if not isinstance(report, dict) or not {"training_cases", "steps"} <= report.keys():
-        raise ValueError("it says nothing of its cases and steps")
-    if not all(isinstance(name, str) for name in dxo.data):
-        raise TypeError("it has parameters whose names are no texts")
-    known = SiteReport.read(report)
-    return Contribution(
-        site=site,
-        round_number=shareable.get_cookie(AppConstants.CONTRIBUTION_ROUND),
-        cases=report["training_cases"],  # as it is said, for the gates to judge
-        steps=known.steps or 0,
-        update=dxo.data,
-        usefulness=known.usefulness,
-        minus_score=known.minus_score,
-    )

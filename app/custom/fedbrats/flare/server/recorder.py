@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import DXO
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReservedKey
@@ -20,31 +16,17 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 import fedbrats
-from fedbrats.atomic import append_lines
 from fedbrats.flare import garbage
-from fedbrats.flare.protocol import FROM_SERVER, STAGES, TRAVELLED, read_answer, report_of
+from fedbrats.flare.protocol import FROM_SERVER, STAGES, read_answer, report_of
+from fedbrats.flare.server.row_events import ROWS_EVENT
+from fedbrats.flare.server.rows_file import RowsFile, rows_path
+from fedbrats.flare.server.traffic import count_bytes, count_sent
 from fedbrats.rows import (
     FINAL_ROUND,
-    ROWS_FILE,
-    ROWS_FOLDER,
     evaluation_rows,
     metric_rows,
 )
 from fedbrats.site_report import FRESH, EvaluationReport
-
-ROWS_EVENT = "fedbrats_rows"  # any component may fire it with rows under the key of the same name
-
-
-def fire_rows(component: FLComponent, rows: Iterable[Mapping[str, Any]], fl_ctx: FLContext) -> None:
-    """Hand rows to whichever recorder listens."""
-    fl_ctx.set_prop(ROWS_EVENT, list(rows), private=True, sticky=False)
-    component.fire_event(ROWS_EVENT, fl_ctx)
-
-
-def rows_path(fl_ctx: FLContext) -> Path:
-    """The recorder's file of the job that runs here."""
-    run_dir = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-    return run_dir / ROWS_FOLDER / ROWS_FILE
 
 
 class Recorder(FLComponent):
@@ -52,10 +34,8 @@ class Recorder(FLComponent):
 
     def __init__(self) -> None:
         super().__init__()
-        self._path: Path | None = None
+        self._file: RowsFile | None = None
         self._began = self._round_began = time.monotonic()  # durations: the wall clock may jump
-        self._lock = threading.Lock()
-        self._unwritten: list[str] = []
         self._answered: set[str] = set()
         self._refused: set[str] = set()
         self._known: set[str] = set()  # sites that were counted in some round
@@ -77,7 +57,7 @@ class Recorder(FLComponent):
             handler(fl_ctx)
 
     def _start(self, fl_ctx: FLContext) -> None:
-        self._path = rows_path(fl_ctx)
+        self._file = RowsFile(rows_path(fl_ctx), self.logger)
         self._began = time.monotonic()
         garbage.freeze()
         self._write(
@@ -87,7 +67,7 @@ class Recorder(FLComponent):
     def _start_round(self, fl_ctx: FLContext) -> None:
         self._round_began = time.monotonic()
         self._answered, self._refused = set(), set()
-        self._bytes_down = _count_bytes(
+        self._bytes_down = count_bytes(
             (fl_ctx.get_prop(AppConstants.GLOBAL_MODEL) or {}).get(ModelLearnableKey.WEIGHTS)
         )
 
@@ -109,7 +89,7 @@ class Recorder(FLComponent):
             # As it travelled, where that was compressed: then it is less than the arrays, whatever a site says.
             "bytes": {
                 "down": min(report.bytes_down or self._bytes_down, self._bytes_down),
-                "up": _count_sent(answer),
+                "up": count_sent(answer),
             },
         }
         rows = [row]
@@ -120,7 +100,7 @@ class Recorder(FLComponent):
             message = (
                 f"{site} has lost what it kept of earlier rounds: its optimiser and its personal weights begin anew"
             )
-            self.log_warning(fl_ctx, message)
+            self.log_warning(fl_ctx, f"{message}; round={round_number} site={site}")
             rows.append({"kind": "lost", "round": round_number, "site": site, "message": message})
         if accepted:
             self._known.add(site)
@@ -137,7 +117,8 @@ class Recorder(FLComponent):
             "ended_at": time.time(),
         }
         if row["silent"]:
-            self.log_warning(fl_ctx, f"round {row['round']} closed without {', '.join(row['silent'])}")
+            silent = ",".join(row["silent"])
+            self.log_warning(fl_ctx, f"a round was closed without some sites; round={row['round']} sites={silent}")
         self._write([row])
         garbage.collect()
         garbage.return_to_system()
@@ -174,39 +155,8 @@ class Recorder(FLComponent):
         self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append whole lines; what a full disk does not take is kept and written when it takes more."""
-        if self._path is None:
-            return
-        lines = [json.dumps(row, default=_plain) for row in rows]
-        with self._lock:  # a late answer comes in a thread of its own
-            self._unwritten += lines
-            try:
-                append_lines(self._path, self._unwritten)
-            except OSError as error:
-                self.logger.error(
-                    f"{len(self._unwritten)} rows cannot be written to {self._path}: {error.strerror or error}; free "
-                    f"space there: they are kept until the end of the job"
-                )
-            else:
-                self._unwritten = []
-
-
-def _count_bytes(weights: Any) -> int:
-    """The size of named arrays; FLARE's envelope around them is a few hundred bytes an array."""
-    return sum(getattr(value, "nbytes", 0) for value in weights.values()) if isinstance(weights, dict) else 0
-
-
-def _count_sent(answer: DXO | None) -> int:
-    """The bytes of an answer as it travelled."""
-    if answer is None:
-        return 0
-    whole = _count_bytes(answer.data)
-    return min(_as_count(answer.get_meta_prop(TRAVELLED)) or whole, whole)
-
-
-def _as_count(said: Any) -> int:
-    """A number of bytes that somebody says; 0 for anything else."""
-    return said if isinstance(said, int) and said > 0 else 0
+        if self._file is not None:
+            self._file.append(rows)
 
 
 def _name_evaluated(owner: str) -> tuple[str, str | None]:
@@ -215,10 +165,3 @@ def _name_evaluated(owner: str) -> tuple[str, str | None]:
         return owner.removeprefix(FROM_SERVER), None
     site, _, model = owner.rpartition(".")  # a host's name has dots, a model's has none
     return model, site
-
-
-def _plain(value: Any) -> Any:
-    """JSON for numpy's numbers."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in a row")

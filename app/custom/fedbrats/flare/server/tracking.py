@@ -18,7 +18,7 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.app_event_type import AppEventType
 
-from fedbrats.flare.server.recorder import rows_path
+from fedbrats.flare.server.rows_file import rows_path
 from fedbrats.site.site_file import read_mlflow_uri
 
 CURVES_FOLDER = "curves"  # beside the rows, a folder a site

@@ -19,7 +19,8 @@ from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.server.quorum.rounds import QuorumRounds
 from fedbrats.flare.server.quorum.sites import named_sites
-from fedbrats.flare.server.recorder import fire_rows, rows_path
+from fedbrats.flare.server.row_events import fire_rows
+from fedbrats.flare.server.rows_file import rows_path
 from fedbrats.flare.server.state.models import ModelHistory, restore_best
 from fedbrats.flare.server.state.optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server.state.resume import Submitter, check_same_network, find_state

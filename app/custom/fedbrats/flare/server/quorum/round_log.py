@@ -13,7 +13,7 @@ from nvflare.apis.shareable import ReturnCode
 from fedbrats.federation.participation import Participation
 from fedbrats.federation.quorum import Attempt
 from fedbrats.flare.server.quorum.sites import SiteList
-from fedbrats.flare.server.recorder import fire_rows
+from fedbrats.flare.server.row_events import fire_rows
 
 
 class RoundLog:
