@@ -1,8 +1,12 @@
 """Trouble-makers do what their names say."""
 
+import argparse
+import re
+
 import numpy as np
 import pytest
 
+from fedbrats.cli.studies.job import add_trouble_argument
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
 from fedbrats.errors import ConfigurationError
@@ -76,3 +80,10 @@ def test_a_misbehaviour_that_does_not_exist_is_refused_with_those_that_do():
         check_misbehaviour({"site-1": kind})
     with pytest.raises(ConfigurationError, match=r"'lies'.*sign-flip"):
         check_misbehaviour({"site-1": "lies"})
+
+
+def test_the_commands_name_every_kind():
+    parser = argparse.ArgumentParser()
+    add_trouble_argument(parser)
+    (action,) = [each for each in parser._actions if each.dest == "misbehave"]
+    assert set(KINDS) <= set(re.findall(r"[a-z-]+", action.help))
