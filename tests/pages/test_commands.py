@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from fedbrats.cli.main import COMMANDS
 from tests.pages import commands, configuration
+from tests.pages.reading import fedbrats_commands, lines_of
 
 HOUSE = Path(__file__).parents[2]
 PAGES = [
@@ -21,22 +21,6 @@ PAGES = [
     *sorted((HOUSE / "provisioning").rglob("*.md")),
 ]
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (HOUSE / "Makefile").read_text(), re.MULTILINE)
-
-
-def lines_of(text: str) -> Iterator[str]:
-    """Lines that a reader would type: inline code, and lines of fenced blocks with continued lines joined."""
-    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
-    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
-        yield from block.replace("\\\n", " ").splitlines()
-
-
-def fedbrats_commands(lines: Iterator[str]) -> Iterator[list[str]]:
-    """The words after `fedbrats` of every command among the lines."""
-    for line in lines:
-        for part in re.split(r"&&|\|| > ", re.split(r"\s#", line)[0]):
-            found = re.match(r"\s*(?:\w+=\S+ )*(?:\S*/)?fedbrats ([a-z].*)", part)
-            if found:
-                yield shlex.split(found[1].replace("$", ""))
 
 
 def misunderstood(words: list[str]) -> str | None:

@@ -2,23 +2,19 @@
 
 import argparse
 import importlib
-import re
-import shlex
 
 import pytest
 
 from fedbrats.cli.main import COMMANDS
 from fedbrats.shipped import shipped_dir
+from tests.pages.reading import fedbrats_commands, lines_of
 
 FOLDER = shipped_dir() / "provisioning"
 PAGES = [FOLDER / "RUNBOOK.md", *sorted((FOLDER / "readme").glob("*.md"))]
 
 
 def commands(text):
-    for line in re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ *(?:\S*/)?(fedbrats .*)$", text, re.MULTILINE):
-        found = re.search(r"(?:^|/| )fedbrats ([a-z].*)", line.split("  #")[0])
-        if found and found[1].split()[0] in COMMANDS:
-            yield shlex.split(found[1].replace("$", ""))
+    return fedbrats_commands(lines_of(text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
