@@ -62,6 +62,14 @@ def own_resources_without_rules(kit):
     (kit / "local" / "resources.json").write_text(json.dumps(resources))
 
 
+def heard_by_everybody(kit):
+    edit(kit / "local" / "resources.json.default", lambda document: document["components"].pop(0))
+
+
+def open_ports(kit):
+    (kit / "local" / "comm_config.json").unlink()
+
+
 def open_scope(kit):
     edit(kit / "local" / "privacy.json", lambda document: document["scopes"].append({"name": "open"}))
 
@@ -93,6 +101,8 @@ def gpu(kit):
         (allow_everything, "allow-list", "hospital IT"),
         (allow_code, "code in jobs", "hospital IT"),
         (own_resources_without_rules, "paths", "hospital IT"),
+        (heard_by_everybody, "messages", "hospital IT"),
+        (open_ports, "internal ports", "hospital IT"),
         (open_scope, "privacy", "hospital IT"),
         (other_version, "nvflare", "hospital IT"),
         (other_key, "private key", "project admin"),

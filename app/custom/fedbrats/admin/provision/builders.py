@@ -23,6 +23,7 @@ from fedbrats.flare.kit.policy import (
     APP_VALIDATOR,
     AUTHORIZATION,
     COMM_CONFIG,
+    COMM_CONFIG_FILE,
     GUARD_COMPONENT,
     PRIVACY,
     REJOIN_COMPONENT,
@@ -55,7 +56,6 @@ SERVER_FACTS = (MLFLOW, STORAGE)
 CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
-COMM_CONFIG_FILE = "comm_config.json"
 SITE_LOG_STREAMER = "site_log_streamer"
 START_TIMEOUT_S = 300.0
 REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"

@@ -5,6 +5,8 @@ not as the prefix `fedbrats.`: a prefix would let a job call any function of the
 choice.
 """
 
+from typing import Any
+
 # What a job's configuration for the server may build, and what that for a site may: each kit has its own side's list.
 SERVER_CLASSES = (
     "fedbrats.flare.packing.Compress",
@@ -84,7 +86,8 @@ REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.kit.rejoin.Rejoin", 
 GUARD_COMPONENT = {"id": "cell_guard", "path": "fedbrats.flare.kit.cell_guard.CellGuard", "args": {}}
 # FLARE's ports on 127.0.0.1, for the processes of jobs. By default they are plain TCP, and every user of the machine is
 # then the site.
-COMM_CONFIG = {
+COMM_CONFIG_FILE = "comm_config.json"
+COMM_CONFIG: dict[str, Any] = {
     "internal": {"scheme": "stcp", "resources": {"host": "localhost", "connection_security": "mtls"}},
     "allow_adhoc_conns": False,
 }

@@ -17,7 +17,15 @@ from fedbrats.admin.operate.doctor.finding import (
     good,
 )
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.kit.policy import PRIVACY, RULES_COMPONENT, SERVER_CLASSES, SITE_CLASSES
+from fedbrats.flare.kit.policy import (
+    COMM_CONFIG,
+    COMM_CONFIG_FILE,
+    GUARD_COMPONENT,
+    PRIVACY,
+    RULES_COMPONENT,
+    SERVER_CLASSES,
+    SITE_CLASSES,
+)
 from fedbrats.flare.kit.versions import find_missing, say_missing
 
 CODE_RIGHTS = ("byoc", "server-predeployed-flwr")
@@ -28,6 +36,7 @@ def check(kit: Kit) -> Iterator[Finding]:
     resources = _read(kit.local_dir, "resources.json")
     yield from _check_version([resources, *_read_privacy(kit)])
     yield from _check_resources(resources)
+    yield from _check_messages(kit, resources)
     yield _check_authorization(_read(kit.local_dir, "authorization.json"))
     if kit.kind == "client":
         yield _check_privacy(kit.local_dir)
@@ -66,6 +75,24 @@ def _check_resources(resources: dict[str, Any]) -> Iterator[Finding]:
     else:
         remedy = f"add {json.dumps(RULES_COMPONENT)} to components in resources.json"
         yield failed("paths", "a job may name a path on this machine", remedy, HOSPITAL_IT)
+
+
+def _check_messages(kit: Kit, resources: dict[str, Any]) -> Iterator[Finding]:
+    """Findings about who is heard by this participant's processes, and who gets into their ports."""
+    if GUARD_COMPONENT["path"] in [entry.get("path") for entry in resources.get("components", ())]:
+        yield good("messages", "this participant hears only what it should")
+    else:
+        remedy = f"put {json.dumps(GUARD_COMPONENT)} first in components in resources.json"
+        yield failed("messages", "whoever is in the consortium commands this participant", remedy, HOSPITAL_IT)
+    try:
+        internal = _read(kit.local_dir, COMM_CONFIG_FILE).get("internal")
+    except ConfigurationError:
+        internal = None
+    if internal == COMM_CONFIG["internal"]:
+        yield good("internal ports", "ask for a certificate")
+    else:
+        remedy = f"write {json.dumps(COMM_CONFIG)} to local/{COMM_CONFIG_FILE}"
+        yield failed("internal ports", "every user of this machine can be this participant", remedy, HOSPITAL_IT)
 
 
 def _check_authorization(document: dict[str, Any]) -> Finding:
