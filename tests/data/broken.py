@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from fedbrats.data.cases.case import (
     MODALITIES,
@@ -20,6 +21,7 @@ from fedbrats.data.cases.case import (
     find_cases,
 )
 from fedbrats.data.phantom.cohort import write_nifti
+from fedbrats.data.written import make_image
 
 Change = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 
@@ -164,6 +166,39 @@ def _move_to_corner(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
     return corner
 
 
+def _fill_brain(case: Case) -> None:
+    """Let the segmentation be a map of tissues."""
+    t1 = np.asanyarray(nibabel.load(case.files["t1"]).dataobj)
+    middle = np.median(t1[t1 != 0])
+    rewrite(case, SEGMENTATION, lambda v: np.where(t1 != 0, np.where(t1 > middle, 4, 2), 0))
+
+
+def _grow(case: Case) -> None:
+    """Let the tumour take up nearly half of the brain."""
+    t1 = np.asanyarray(nibabel.load(case.files["t1"]).dataobj)
+    half = np.zeros(t1.shape, bool)
+    half[: t1.shape[0] // 2 - 1] = True
+    rewrite(case, SEGMENTATION, lambda v: np.where((v == 0) & (t1 != 0) & half, 2, v))
+
+
+def _scatter(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+    middle = tuple(slice(n // 4, 3 * n // 4, 3) for n in voxels.shape)
+    voxels[middle] = 2
+    return voxels
+
+
+def _mark_as_predicted(case: Case) -> None:
+    image = nibabel.load(case.files[SEGMENTATION])
+    written = make_image(np.asanyarray(image.dataobj), image)
+    case.files[SEGMENTATION].write_bytes(gzip.compress(written.to_bytes(), compresslevel=1))
+
+
+def _exchange_labels(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Core around oedema."""
+    inside = ndimage.binary_erosion(voxels != 0)
+    return np.where(inside & (voxels != 4), 2, np.where((voxels != 0) & ~inside, 1, voxels))
+
+
 BREAKAGES = {
     "missing": Breakage("missing-modality", None, lambda case: case.files["t1ce"].unlink()),
     "no-segmentation": Breakage("missing-segmentation", None, lambda case: case.files[SEGMENTATION].unlink()),
@@ -187,6 +222,11 @@ BREAKAGES = {
     "label-7": Breakage("unknown-labels", SEGMENTATION, _rewriting(SEGMENTATION, _put(7))),
     "label-1.5": Breakage("non-integer-labels", SEGMENTATION, _rewriting(SEGMENTATION, _put(1.5))),
     "tumour-in-air": Breakage("tumour-outside-brain", SEGMENTATION, _rewriting(SEGMENTATION, _move_to_corner)),
+    "tissues": Breakage("no-tumour-map", SEGMENTATION, _fill_brain),
+    "large": Breakage("implausible-tumour", SEGMENTATION, _grow),
+    "scattered": Breakage("implausible-tumour", SEGMENTATION, _rewriting(SEGMENTATION, _scatter)),
+    "predicted": Breakage("predicted-segmentation", SEGMENTATION, _mark_as_predicted),
+    "labels-exchanged": Breakage("labels-against-anatomy", SEGMENTATION, _rewriting(SEGMENTATION, _exchange_labels)),
     "half-flair": Breakage("partial-coverage", "flair", _rewriting("flair", _cut_front)),
     "with-background": Breakage("not-skull-stripped", "t1", _rewriting("t1", _fill_background)),
     "with-head": Breakage("not-skull-stripped", None, _add_head),

@@ -15,7 +15,6 @@ from fedbrats.data.regions import (
     BRATS_2024,
     CONVENTIONS,
     LabelConvention,
-    find_convention,
     get_convention,
     labels_to_regions,
     regions_to_labels,
@@ -83,25 +82,6 @@ def test_a_label_that_the_convention_does_not_know_is_refused(convention: LabelC
     labels = np.array([0, 1, stray]).reshape(1, 1, 3)
     with pytest.raises(DataError, match=rf"label\(s\) {stray:g}, but convention {convention.name}"):
         labels_to_regions(labels, convention)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0, 1, 2, 4], BRATS_2018),
-        ([2, 4], BRATS_2018),
-        ([0, 1, 2, 3], BRATS_2023),
-        ([3], BRATS_2023),
-        ([0, 1, 2], None),
-        ([1, 2, 3, 4], None),
-        ([1, 2, 4, 9], None),
-        ([], None),
-    ],
-)
-def test_convention_follows_from_the_values_or_is_left_open(
-    values: list[int], expected: LabelConvention | None
-) -> None:
-    assert find_convention(values) == expected
 
 
 def test_unknown_convention_lists_those_there_are() -> None:

@@ -1,12 +1,11 @@
 """Label values <-> the nested regions that BraTS scores: whole tumour, tumour core, enhancing tumour.
 
 This is the only module with a label number. BraTS has changed them over the years, and a wrong guess yields an empty
-region without any error, so a convention is always named; `segmentations.py` finds out which one a data set follows.
+region without any error, so a convention is always named; `check/conventions.py` finds out which a data set follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +41,12 @@ class LabelConvention:
             | dict.fromkeys(self.outside, "outside the tumour")
         )
 
+    @property
+    def written(self) -> str:
+        """What a mask in this convention holds, in words."""
+        values = {self.core[0]: "tumour core without enhancement", self.oedema: "oedema", self.enhancing: "ET"}
+        return ", ".join(f"{value} = {name}" for value, name in sorted(values.items()))
+
     def __str__(self) -> str:
         return f"{self.name} ({self.meaning})"
 
@@ -50,7 +55,19 @@ BRATS_2015 = LabelConvention("brats-2015", "ET=4, 3 is non-enhancing core", enha
 BRATS_2018 = LabelConvention("brats-2018", "ET=4", enhancing=4)
 BRATS_2023 = LabelConvention("brats-2023", "ET=3", enhancing=3)
 BRATS_2024 = LabelConvention("brats-2024", "ET=3, 4 is resection cavity", enhancing=3, outside=(4,))
-CONVENTIONS = {c.name: c for c in (BRATS_2015, BRATS_2018, BRATS_2023, BRATS_2024)}
+BRATS_PED_2024 = LabelConvention(
+    "brats-ped-2024", "ET=1, 2 is non-enhancing core, 3 cysts, 4 oedema", enhancing=1, core=(2, 3), oedema=4
+)
+DECATHLON = LabelConvention("decathlon", "ET=3, 1 is oedema, 2 core", enhancing=3, core=(2,), oedema=1)
+CONVENTIONS = {c.name: c for c in (BRATS_2015, BRATS_2018, BRATS_2023, BRATS_2024, BRATS_PED_2024, DECATHLON)}
+COVERAGE = {  # for people who must choose
+    BRATS_2015.name: "BraTS 2012 to 2015",
+    BRATS_2018.name: "BraTS 2017 to 2021, UPENN-GBM, UCSF-PDGM",
+    BRATS_2023.name: "BraTS 2023 and later without resection cavities: GLI, MEN, MET, SSA, GoAT, PED 2023",
+    BRATS_2024.name: "BraTS 2024 and later with resection cavities: GLI, MET 2025",
+    BRATS_PED_2024.name: "BraTS-PED 2024 and later",
+    DECATHLON.name: "Medical Segmentation Decathlon, nnU-Net's conversion",
+}
 
 
 def get_convention(name: str) -> LabelConvention:
@@ -59,17 +76,6 @@ def get_convention(name: str) -> LabelConvention:
         return CONVENTIONS[name]
     except KeyError:
         raise DataError(f"label convention {name!r} is not known; choose one of {', '.join(CONVENTIONS)}") from None
-
-
-def find_convention(values: Iterable[int]) -> LabelConvention | None:
-    """The convention that the label values seen in a whole data set settle, or None where they do not.
-
-    4 without 3 is BraTS 2017-2021, 3 without 4 is BraTS 2023; both together fit BraTS 2015 and the resection cavity of
-    BraTS 2024, neither fits everything, and a value outside 0-4 fits nothing.
-    """
-    seen = frozenset(values)
-    fitting = [c for c in (BRATS_2018, BRATS_2023) if seen <= c.values and c.enhancing in seen]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def labels_to_regions(labels: NDArray[np.generic], convention: LabelConvention) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fedbrats.data.nifti import read_nifti
 from fedbrats.data.placement import Grid, check_header, find_contradictions, is_placed
+from fedbrats.data.written import is_predicted
 from fedbrats.errors import DataError
 
 _NEAR_WHOLE, _MOST_NEAR_WHOLE = 1e-3, 0.1  # how far a label may be from a whole number, without and with a slope
@@ -26,6 +27,7 @@ class Volume:
     affine: NDArray[np.float64]  # (4, 4), voxel indices to mm
     is_placed: bool = True  # False: the file does not say where its voxels lie, and its affine is made up
     step: float = 0.0  # between the values that the file can store; 0: it stores the numbers as they are
+    is_predicted: bool = False  # it has our mark: it is a mask that was written by us
     contradictions: tuple[str, ...] = ()  # what its header says twice and not alike
 
     @property
@@ -83,8 +85,9 @@ def read_volume(path: Path) -> Volume:
     _restore_zeros(voxels, image.dataobj)
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
-    affine = np.asarray(image.affine, dtype=np.float64)
-    return Volume(voxels, affine, is_placed(image.header), _step_of(image.dataobj), find_contradictions(image))
+    header, affine = image.header, np.asarray(image.affine, dtype=np.float64)
+    step, contradictions = _step_of(image.dataobj), find_contradictions(image)
+    return Volume(voxels, affine, is_placed(header), step, is_predicted(header), contradictions)
 
 
 def _restore_zeros(voxels: NDArray[Any], stored: Any) -> None:

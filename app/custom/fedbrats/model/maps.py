@@ -1,17 +1,17 @@
-"""Write predictions as NIfTI files: on the grid of the case's scans, with their affine and header."""
+"""Write predictions as NIfTI files: on the grid of the case's scans, with a header of their own."""
 
 from __future__ import annotations
 
 import gzip
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.data.regions import REGIONS, LabelConvention, regions_to_labels
+from fedbrats.data.written import make_image
 from fedbrats.model.prediction import Prediction
 
 
@@ -30,8 +30,5 @@ def write_probability_maps(prediction: Prediction, out: Path) -> None:
 
 
 def _write_like(path: Path, voxels: NDArray[np.generic], scan: Nifti1Image) -> None:
-    header = scan.header.copy()
-    header.set_data_dtype(voxels.dtype)
-    header["cal_min"] = header["cal_max"] = 0  # the scan's display window means nothing here
-    content = nibabel.Nifti1Image(voxels, scan.affine, header).to_bytes()
+    content = make_image(voxels, scan).to_bytes()
     write_bytes_atomic(path, lambda stream: stream.write(gzip.compress(content, compresslevel=6, mtime=0)))

@@ -29,11 +29,13 @@ from fedbrats.data.check.problems import (
     WARNING,
     Problem,
 )
-from fedbrats.data.regions import CONVENTIONS, get_convention
+from fedbrats.data.regions import CONVENTIONS, COVERAGE, get_convention
 
 if TYPE_CHECKING:
     from fedbrats.data.check.checks import Examination
-    from fedbrats.data.check.segmentations import SettledConvention
+    from fedbrats.data.check.conventions import SettledConvention
+
+EXPLAINED = "; ".join(f"{convention} for {COVERAGE[name]}" for name, convention in CONVENTIONS.items())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +53,7 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--convention",
         choices=sorted(CONVENTIONS),
-        help="meaning of the label values, if the data set does not show it",
+        help=f"what label values mean, where names, labels and anatomy do not agree: {EXPLAINED}",
     )
     parser.add_argument("--workers", type=int, help="processes that read cases (default: one per core)")
 

@@ -152,14 +152,15 @@ def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
     from fedbrats.data.cases.case import find_cases
     from fedbrats.data.cases.datalist import Datalist
     from fedbrats.data.check.checks import examine_case
-    from fedbrats.data.check.segmentations import settle_convention
+    from fedbrats.data.check.conventions import settle_convention
 
     cases = tuple(case for case in find_cases(folder) if case.label)
     if convention:
         settled = get_convention(convention)
     else:
-        labels = {case.name: examine_case(case).labels or {} for case in cases}
-        settled = settle_convention(labels).convention
+        examined = [examine_case(case) for case in cases]
+        labels = {each.case.name: each.labels or {} for each in examined}
+        settled = settle_convention(labels, anatomies=[each.anatomy for each in examined]).convention
     return Datalist(folder.resolve().name, settled, **{"test" if section == "all" else section: cases})
 
 

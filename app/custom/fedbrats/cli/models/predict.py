@@ -4,13 +4,13 @@ CASES is a case folder or a folder of cases. A segmentation is not needed and no
 shows it. Each case is checked first. A case that cannot be predicted safely is refused with the reason, and the others
 go on.
 
-For every case DIR gets CASE_prediction.nii.gz (grid, affine and header of the case's T1), CASE_overlay.png (three
-planes through the tumour, prediction solid, truth dashed) and, with --probabilities, CASE_probability_WT.nii.gz and so
-on. For all cases together it gets volumes.csv and predictions.json. Both are written again after each case, so that a
+For every case DIR gets CASE_prediction.nii.gz (on the grid of the case's T1, marked as a prediction),
+CASE_overlay.png (three planes through the tumour, prediction solid, truth dashed) and, with --probabilities,
+CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv and predictions.json. Both are written again after each case, so that a
 command that ends early leaves what it has done.
 
---json prints predictions.json: model, sha256, convention, cases, a list of {case, prediction, overlay, volumes_ml,
-seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that were not
+--json prints predictions.json: model, sha256, convention, labels, cases, a list of {case, prediction, overlay,
+volumes_ml, seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that were not
 reached.
 
 Exit status: 0 every case was predicted, 1 some cases were refused (standard error says why).
@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--convention",
         choices=sorted(CONVENTIONS),
-        help=f"label values to write (default: those of the segmentations that are there, else {BRATS_2018})",
+        help="label values to write (default: those of the segmentations that are there, else as the data set of these "
+        f"case names has them, else {BRATS_2018})",
     )
     parser.add_argument("--probabilities", action="store_true", help="write a probability map a region too")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="draw no pictures")
@@ -81,11 +82,11 @@ def run(args: argparse.Namespace) -> int:
     examinations = examine_cases(args.cases, workers=1)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)
-    convention = get_convention(args.convention) if args.convention else settled or BRATS_2018
     cases = [examination.case for examination in examinations]
+    convention = _choose_convention(args.convention, settled, [case.name for case in cases])
     model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}
     entries: list[dict[str, Any]] = []
-    document = {**model, "convention": convention.name, "cases": entries}
+    document = {**model, "convention": convention.name, "labels": convention.written, "cases": entries}
     for case in follow(cases, len(cases), "predicting"):
         own = [p for p in problems if p.case == case.name and not _is_about_truth(p, case)]
         entries.append(_predict(case, own, predictor, convention, settled, args))
@@ -99,7 +100,17 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         _print_entries(entries, args.out)
+        print(f"labels in the masks: {convention.written} (convention {convention.name})")
     return 1 if any("refused" in entry for entry in entries) else 0
+
+
+def _choose_convention(chosen: str | None, settled: LabelConvention | None, names: Sequence[str]) -> LabelConvention:
+    """What is written: as chosen, else as the segmentations that are there, else as the data set of these names."""
+    from fedbrats.data.check.conventions import convention_of_names
+
+    if chosen:
+        return get_convention(chosen)
+    return settled or convention_of_names(names) or BRATS_2018
 
 
 def _write_lists(document: dict[str, Any], out: Path) -> None:

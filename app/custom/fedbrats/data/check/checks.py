@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedbrats.data.cases.case import MODALITIES, SEGMENTATION, Case
 from fedbrats.data.check import appearance
+from fedbrats.data.check.anatomy import Anatomy, encloses, measure_anatomy
+from fedbrats.data.check.plausibility import judge_tumour
 from fedbrats.data.check.problems import Problem, make_problem
 from fedbrats.data.check.segmentations import LabelVolumes, measure_labels
 from fedbrats.data.placement import UNPLACED
@@ -24,7 +25,6 @@ from fedbrats.errors import DataError
 
 MIN_COVERAGE = 0.95  # of the brain; 0.979 is the lowest of the real modalities that are whole
 MAX_BRAIN_ML = 2300.0  # the largest real one has 1809 mL; a head has more than 3000
-MAX_OUTSIDE_SHARE = 0.1  # of the tumour; real cases have 0.0001
 _ENOUGH_VOXELS = 1000  # for statistics
 
 
@@ -36,6 +36,7 @@ class Examination:
     problems: tuple[Problem, ...]
     labels: LabelVolumes | None = None  # None: there is no readable segmentation
     fingerprints: dict[str, str] = field(default_factory=dict)  # modality -> a hash of its voxels
+    anatomy: Anatomy = field(default_factory=dict)  # what each label looks like; empty where that cannot be said
 
 
 def check_case(case: Case, convention: LabelConvention | None = None) -> list[Problem]:
@@ -61,10 +62,15 @@ def examine_case(case: Case) -> Examination:
     problems += list(_check_headers(case, volumes))
     placed = {role: volume for role, volume in volumes.items() if volume.is_placed}
     problems += _check_placement(case, [role for role in volumes if role not in placed])
-    problems += list(_check_grids(case, placed)) or _check_appearance(case, placed)
+    misplaced = list(_check_grids(case, placed))
+    problems += misplaced or _check_appearance(case, placed)
     labels, found = _read_labels(case, volumes.get(SEGMENTATION))
     prints = {m: volumes[m].fingerprint for m in MODALITIES if m in volumes}
-    return Examination(case, tuple(problems + found), labels, prints)
+    anatomy: Anatomy = {}
+    if labels and not misplaced and {"t1ce", SEGMENTATION} <= placed.keys():
+        segmentation = placed[SEGMENTATION]
+        anatomy = measure_anatomy(segmentation.labels, placed["t1ce"].voxels, segmentation.voxel_ml)
+    return Examination(case, tuple(problems + found), labels, prints, anatomy)
 
 
 def judge_labels(examination: Examination, convention: LabelConvention) -> Iterator[Problem]:
@@ -73,6 +79,9 @@ def judge_labels(examination: Examination, convention: LabelConvention) -> Itera
     if unknown:
         text = f"label(s) {', '.join(map(str, unknown))} are unknown to convention {convention}"
         yield make_problem(examination.case.name, examination.case.label, "unknown-labels", text)
+    elif encloses(core := convention.core[0], convention.oedema, [examination.anatomy]):
+        text = f"label {core} lies around label {convention.oedema}, which is oedema in {convention.name}: exchanged?"
+        yield make_problem(examination.case.name, examination.case.label, "labels-against-anatomy", text)
 
 
 def _check_files(case: Case) -> Iterator[Problem]:
@@ -101,6 +110,9 @@ def _check_voxels(case: Case, role: str, path: Path, volume: Volume) -> Iterator
 def _read_labels(case: Case, segmentation: Volume | None) -> tuple[LabelVolumes | None, list[Problem]]:
     if segmentation is None or case.label is None:
         return None, []
+    if segmentation.is_predicted:
+        text = f"{case.label.name} has the mark of a prediction of fedbrats in its header (intent_name)"
+        return None, [make_problem(case.name, case.label, "predicted-segmentation", text)]
     try:
         labels = measure_labels(segmentation.labels, segmentation.voxel_ml, case.label)
     except DataError as error:
@@ -158,17 +170,11 @@ def _check_appearance(case: Case, volumes: dict[str, Volume]) -> Iterator[Proble
         text = f"{brain_ml:.0f} mL are not zero, more than any brain: skull and background must be removed"
         yield make_problem(case.name, None, "not-skull-stripped", text)
     if SEGMENTATION in volumes:
-        yield from _check_tumour_place(case, images, volumes[SEGMENTATION].voxels)
+        tumour, shown = volumes[SEGMENTATION].voxels != 0, {m: image != 0 for m, image in images.items()}
+        voxel_ml = volumes[SEGMENTATION].voxel_ml
+        yield from judge_tumour(case.name, case.label, tumour, shown, coverage.brain_voxels, voxel_ml)
     if len(images) == len(MODALITIES):
         yield from _check_identities(case, images)
-
-
-def _check_tumour_place(case: Case, images: appearance.Images, segmentation: NDArray[np.generic]) -> Iterator[Problem]:
-    tumour = segmentation != 0
-    outside = np.all([image[tumour] == 0 for image in images.values()], axis=0)  # one a tumour voxel
-    if np.count_nonzero(outside) > MAX_OUTSIDE_SHARE * outside.size:
-        text = f"{outside.mean():.0%} of the marked tumour is where no modality shows brain"
-        yield make_problem(case.name, case.label, "tumour-outside-brain", text)
 
 
 def _check_identities(case: Case, images: appearance.Images) -> Iterator[Problem]:

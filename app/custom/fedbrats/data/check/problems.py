@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 ERROR = "error"
@@ -34,8 +33,12 @@ KINDS = {
     "identical-modalities": Kind(ERROR, "two modalities show the same image"),
     "non-integer-labels": Kind(ERROR, "the segmentation has values that are not whole numbers"),
     "unknown-labels": Kind(ERROR, "the segmentation has values that the label convention does not have"),
-    "unsettled-convention": Kind(ERROR, "neither labels nor case names show the label convention"),
-    "assumed-convention": Kind(WARNING, "no label shows the label convention; it was taken from the case names"),
+    "unsettled-convention": Kind(ERROR, "case names, labels and anatomy do not agree on one label convention"),
+    "assumed-convention": Kind(WARNING, "the label convention is one that labels alone do not show"),
+    "labels-against-anatomy": Kind(WARNING, "the labels of this case lie as if two of them were exchanged"),
+    "predicted-segmentation": Kind(ERROR, "the segmentation is a prediction of fedbrats, and no truth"),
+    "no-tumour-map": Kind(ERROR, "the marked tumour takes up most of the brain"),
+    "implausible-tumour": Kind(WARNING, "the marked tumour is larger than any, or in very many parts"),
     "missing-segmentation": Kind(WARNING, "no segmentation: the case cannot be trained on"),
     "empty-segmentation": Kind(WARNING, "no tumour is marked"),
     "tumour-outside-brain": Kind(WARNING, "much of the marked tumour is where no modality shows brain"),
@@ -61,6 +64,6 @@ class Problem:
     message: str
 
 
-def make_problem(case: str, file: Path | None, kind: str, message: str) -> Problem:
+def make_problem(case: str, file: object, kind: str, message: str) -> Problem:
     """A problem with the severity of its kind."""
     return Problem(case, str(file or ""), kind, KINDS[kind].severity, message)

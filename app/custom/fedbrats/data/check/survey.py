@@ -8,8 +8,9 @@ from pathlib import Path
 from fedbrats.data.cases.case import Case
 from fedbrats.data.cases.patients import find_look_alikes
 from fedbrats.data.check.checks import Examination, judge_labels
+from fedbrats.data.check.conventions import SettledConvention, settle_convention
 from fedbrats.data.check.problems import Problem, make_problem
-from fedbrats.data.check.segmentations import SettledConvention, settle_convention
+from fedbrats.data.check.segmentations import LabelVolumes
 from fedbrats.data.regions import LabelConvention
 from fedbrats.errors import DataError
 
@@ -22,21 +23,26 @@ def judge_cases(
     passed_over: files of the data set that are of no case.
     """
     problems = [problem for examination in examinations for problem in examination.problems]
-    labels = {e.case.name: e.labels for e in examinations if e.labels is not None}
+    labels = labels_of(examinations)
     settled = None
     try:
-        settled = settle_convention(labels, chosen) if labels else None
+        settled = settle_convention(labels, chosen, [e.anatomy for e in examinations]) if labels else None
     except DataError as error:
         problems.append(make_problem("", None, "unsettled-convention", str(error)))
     if settled:
         problems += [p for examination in examinations for p in judge_labels(examination, settled.convention)]
-        if settled.is_assumed:
-            text = f"label convention {settled.convention} is assumed: {settled.reason}"
-            problems.append(make_problem("", None, "assumed-convention", text))
+        if settled.doubt:
+            problems.append(make_problem("", None, "assumed-convention", settled.doubt))
     problems += _find_repetitions(examinations)
     problems += _find_look_alikes(examinations)
     problems += _tell_of_files([examination.case for examination in examinations], passed_over)
     return settled, sorted(problems, key=lambda problem: problem.case)
+
+
+def labels_of(examinations: Sequence[Examination]) -> dict[str, LabelVolumes]:
+    """The labels of every case that has a map of a tumour, by the case's name; a map of tissues tells no convention."""
+    without = {e.case.name for e in examinations if any(p.kind == "no-tumour-map" for p in e.problems)}
+    return {e.case.name: e.labels for e in examinations if e.labels is not None and e.case.name not in without}
 
 
 def _find_repetitions(examinations: Sequence[Examination]) -> Iterator[Problem]:

@@ -118,6 +118,8 @@ def read_labels(case: Case, images: Grid) -> NDArray[Any]:
     """
     assert case.label is not None
     labels = _read_volume(case, case.label)
+    if labels.is_predicted:
+        raise DataError(f"case {case.name}: {case.label.name} is a prediction of fedbrats, and no truth")
     if gap := images.gap(labels.grid):
         raise DataError(f"case {case.name}: {case.label.name}: {gap}; a segmentation must lie on its images' grid")
     return labels.labels

@@ -15,9 +15,10 @@ import numpy as np
 from fedbrats.data.cases.datalist import Datalist
 from fedbrats.data.cases.table import CaseTable
 from fedbrats.data.check.checks import Examination
+from fedbrats.data.check.conventions import settle_convention
 from fedbrats.data.check.problems import ERROR
-from fedbrats.data.check.segmentations import LabelVolumes, settle_convention, tumour_ml
-from fedbrats.data.check.survey import judge_cases
+from fedbrats.data.check.segmentations import LabelVolumes, tumour_ml
+from fedbrats.data.check.survey import judge_cases, labels_of
 from fedbrats.data.regions import LabelConvention
 from fedbrats.data.split.identity import name_patients
 from fedbrats.data.split.partitions import Patient, Sites
@@ -70,10 +71,10 @@ def plan_split(
     Raises: DataError if the convention cannot be told, no case is fit to train on, too few patients are left, or a site
     could not train; ConfigurationError if `by` means nothing.
     """
-    labels = {e.case.name: e.labels for e in examinations if e.labels is not None}
+    labels = labels_of(examinations)
     if not labels:
         raise _nothing_fit(_find_unfit(examinations, chosen))
-    settled = settle_convention(labels, chosen)
+    settled = settle_convention(labels, chosen, [e.anatomy for e in examinations])
     dropped = _find_unfit(examinations, settled.convention)
     fit = [e for e in examinations if e.case.name not in dropped]
     if not fit:
