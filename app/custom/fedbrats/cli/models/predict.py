@@ -6,12 +6,12 @@ go on.
 
 For every case DIR gets CASE_prediction.nii.gz (on the grid of the case's T1, marked as a prediction),
 CASE_overlay.png (three planes through the tumour, prediction solid, truth dashed) and, with --probabilities,
-CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv and predictions.json. Both are written again after each case, so that a
-command that ends early leaves what it has done.
+CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv and predictions.json. Both are written
+again after each case, so that a command that ends early leaves what it has done.
 
 --json prints predictions.json: model, sha256, convention, labels, cases, a list of {case, prediction, overlay,
-volumes_ml, seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that were not
-reached.
+volumes_ml, seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that
+were not reached.
 
 Exit status: 0 every case was predicted, 1 some cases were refused (standard error says why).
 
