@@ -2,7 +2,8 @@
 
 import pytest
 
-from fedbrats.cli.main import main
+from fedbrats.cli.main import COMMANDS, main
+from tests.pages.commands import parser_of, parsers_below
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,9 @@ from fedbrats.cli.main import main
         (["split", "cases", "--out", "sites", "--seed", "-1"], "--seed: '-1' is not a whole number from 0"),
         (["phantom", "sites", "--seed", "-1"], "--seed: '-1' is not a whole number from 0"),
         (["phantom", "sites", "--seed", "1.5"], "--seed: '1.5' is not a whole number from 0"),
+        (["job", "timeouts", "fedavg", "--mbit", "nan", "--round-seconds", "9"], "--mbit: 'nan' is not a number"),
+        (["job", "timeouts", "fedavg", "--mbit", "9", "--round-seconds", "inf"], "--round-seconds: 'inf' is not"),
+        (["phantom", "sites", "--noise", "nan"], "--noise: 'nan' is not a number"),
         (["train", "sites", "--threads", "0"], "--threads: '0' is not a whole number from 1"),
         (["predict", "model", "cases", "--out", "out", "--threads", "-1"], "--threads: '-1' is not a whole number"),
     ],
@@ -38,3 +42,10 @@ def test_an_argument_that_a_command_does_not_have_is_answered_with_its_usage(wor
     said = capsys.readouterr().err
     assert said.startswith(usage)
     assert said.endswith(f"error: unrecognized arguments: {unknown}\n")
+
+
+def test_no_command_takes_a_number_that_is_none():
+    for name in COMMANDS:
+        parser = parser_of(name)
+        for each in (parser, *parsers_below(parser)):
+            assert not [action.dest for action in each._actions if action.type is float], name

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fedbrats.cli.main import main
+from fedbrats.site.site_file import LEAST_CASES, SiteFacts
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_new_kit_needs_a_data_folder(kit, phantom_sites, capsys):
     assert main(["site", str(kit)]) != 0
     assert "add --data FOLDER" in capsys.readouterr().err
     assert main(["site", str(kit), "--data", str(phantom_sites / "site-1")]) == 0
-    assert facts(kit)["min_cases"] == 1
+    assert facts(kit)["min_cases"] == LEAST_CASES == SiteFacts.model_fields["min_cases"].default
 
 
 def test_what_is_not_named_stays_as_it_was(kit, phantom_sites, capsys):

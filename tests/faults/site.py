@@ -38,6 +38,7 @@ class Site:
             "cache_dir": str(root / "cache"),
             "personal_dir": str(root / "personal"),
             "threads": 1,
+            "min_cases": 1,
             **(facts or {}),
         }
         (self.room.root / "local" / "fedbrats.json").write_text(json.dumps(document))

@@ -35,6 +35,7 @@ def new_site(tmp_path, phantom_sites):
             "cache_dir": str(tmp_path / "cache"),
             "personal_dir": "personal",
             "threads": 1,
+            "min_cases": 1,
             **dict(facts),
         }
         (room.root / "local" / "fedbrats.json").write_text(json.dumps(document))
@@ -234,9 +235,9 @@ def test_an_abort_ends_the_round_early(new_site):
     [
         ({"data_dir": "/nowhere"}, "datalist.json"),
         ({"data_dir": 5}, "data_dir"),
-        ({"speed": 1}, "unknown entries speed"),
-        ({"threads": 0}, "threads must be a whole number"),
-        ({"misbehaviour": {"site-1": "noise"}}, "unknown entries misbehaviour"),
+        ({"speed": 1}, 'unknown entry "speed"'),
+        ({"threads": 0}, "threads is 0, expected a whole number"),
+        ({"misbehaviour": {"site-1": "noise"}}, 'unknown entry "misbehaviour"'),
     ],
 )
 def test_a_bad_site_file_ends_in_one_sentence(new_site, caplog, facts, sentence):

@@ -168,16 +168,16 @@ def test_a_variable_is_set_to_what_it_can_be_or_refused(tmp_path_factory, name, 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"num_rounds": None}, "num_rounds is None"),
+        ({"num_rounds": None}, "num_rounds is null"),
         ({"num_rounds": 0}, "num_rounds is 0"),
         ({"num_rounds": 10**400}, "num_rounds is 1000"),
         ({"seed": -1}, "seed is -1"),
-        ({"min_clients": 2.5}, "cannot be 2.5"),
+        ({"min_clients": 2.5}, "min_clients is 2.5"),
         ({"network": "huge"}, "network 'huge' is not known"),
         ({"personal": "head."}, "matches no parameter"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"patch_size": [4, 4, 4]}, "sides of at least"),
-        ({"learning_rate": None}, "learning_rate is None"),
+        ({"patch_size": [4, 4, 4]}, "three whole numbers from 8"),
+        ({"learning_rate": None}, "learning_rate is null"),
     ],
 )
 def test_what_a_job_is_refused_for_before_anything_starts(settings, words):

@@ -1,6 +1,7 @@
 """Timeouts follow from the model, the line and the slowest hospital."""
 
 import json
+import math
 
 import pytest
 
@@ -42,8 +43,12 @@ def test_one_transfer_of_a_large_model_over_a_thin_line_outlasts_flares_own_time
 
 
 def test_what_cannot_be_is_said(tmp_path):
-    with pytest.raises(ConfigurationError, match="carries nothing"):
-        table(mbit_per_s=0)
+    for mbit in (0, -1, math.nan, math.inf, 1e-300):
+        with pytest.raises(ConfigurationError, match="Mbit/s cannot be"):
+            table(mbit_per_s=mbit)
+    for seconds in (-1, math.nan, math.inf):
+        with pytest.raises(ConfigurationError, match=r"a round of .* s cannot be"):
+            table(round_s=seconds)
     with pytest.raises(ConfigurationError, match="holds no answers"):
         measured_round(tmp_path)
 

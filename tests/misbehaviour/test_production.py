@@ -51,7 +51,7 @@ def test_no_kit_allows_its_classes():
 def test_a_site_file_that_names_a_misbehaviour_is_refused(tmp_path):
     folders = dict.fromkeys(("data_dir", "cache_dir", "personal_dir"), "data")
     (tmp_path / SITE_FILE).write_text(json.dumps({**folders, "misbehaviour": {"site-1": "noise"}}))
-    with pytest.raises(ConfigurationError, match=r"site site-1: .* misbehaviour"):
+    with pytest.raises(ConfigurationError, match=r"site site-1: .* an unknown entry .misbehaviour"):
         read_site_facts(tmp_path, "site-1")
 
 

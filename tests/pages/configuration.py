@@ -6,6 +6,7 @@ example:
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 from fedbrats.atomic import write_text_atomic
 from fedbrats.jobs.build import find_job, job_variables, list_jobs
 from fedbrats.jobs.settings import TABLES, sub_tables, variables
-from fedbrats.settings import Declaration
+from fedbrats.settings import Declaration, declarations
+from fedbrats.site.site_file import ServerFacts, SiteFacts
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 INTRODUCTION = """# Configuration
@@ -30,6 +32,12 @@ fedbrats job build fedavg --set num_rounds=5
 
 A value of the wrong type or out of bounds is refused before anything starts, and again at the server and at every site.
 The defaults below are those of `app/config`; a job may have others.
+"""
+
+SITE_FILES = """## Site file
+
+What belongs to a hospital, or to the server, stands in `local/fedbrats.json` of its kit: no job can change it.
+`fedbrats site` writes it, and `fedbrats doctor` reads it before a job does.
 """
 
 
@@ -53,6 +61,11 @@ def page() -> str:
     for name, inner in sub_tables().items():
         parts.append(
             f"## Inside `{name}`\n\nFor example `--set '{name}={{\"{min(inner)}\": ...}}'`.\n\n{rows(inner.values())}\n"
+        )
+    parts.append(SITE_FILES)
+    for table in (SiteFacts, ServerFacts):
+        parts.append(
+            f"### {heading_of(table.__name__)}\n\n{inspect.getdoc(table)}\n\n{rows(declarations(table).values())}\n"
         )
     return "\n".join(parts)
 

@@ -181,7 +181,7 @@ def test_no_site_of_a_consortium_can_be_told_to_misbehave(tmp_path):
     command = [FEDBRATS, "provision", "build", "--project", "project.yml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "unknown entries misbehaviour" in done.stderr
+    assert 'unknown entry "misbehaviour"' in done.stderr
     assert not list(tmp_path.rglob("startup"))
 
 

@@ -20,7 +20,8 @@ TRAINING = {"local_steps": 2, "patch_size": [16, 16, 16], "final_flips": False}
 def open_site(tmp_path, phantom_sites):
     """site-1, opened anew at every call, as after a restart; its folders stay."""
     (tmp_path / "local").mkdir()
-    facts = {"cache_dir": "cache", "personal_dir": "personal", "threads": 1, "data_dir": str(phantom_sites / "site-1")}
+    facts = {"cache_dir": "cache", "personal_dir": "personal", "threads": 1, "min_cases": 1}
+    facts |= {"data_dir": str(phantom_sites / "site-1")}
     (tmp_path / "local" / "fedbrats.json").write_text(json.dumps(facts))
 
     def make(**training):

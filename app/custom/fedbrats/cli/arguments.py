@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def number(text: str) -> float:
+    """A number; `nan` and `inf` are none, whatever float() says."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"{text!r:.100} is not a number")
+    return found
 
 
 def run_path(text: str) -> Path:

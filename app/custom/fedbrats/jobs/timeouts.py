@@ -20,6 +20,8 @@ ROUND_WAITS = {
 # Of FLARE 2.9.0: one exchange of a site with the server, and how long a silent site is taken for alive.
 COMMUNICATION_S, HEART_BEAT_S = 300, 600
 OUTCOME_S, SHORTEST_OUTCOME_S = 900, 60  # how long a job whose last round is over waits for word from every site
+SMALLEST_MBIT, MOST_MBIT = 0.001, 1_000_000
+LONGEST_ROUND_S = 10_000_000  # four months
 TRANSFER_MARGIN = 3.0  # a line is slower at noon than when it was measured
 ROUNDING_S = 10
 
@@ -37,14 +39,22 @@ class Timeout:
 
 def transfer_seconds(model_bytes: int, mbit_per_s: float) -> float:
     """How long the model takes over a line, one way."""
-    if mbit_per_s <= 0:
-        raise ConfigurationError(f"a line of {mbit_per_s} Mbit/s carries nothing; measure the slowest hospital's")
+    if not SMALLEST_MBIT <= mbit_per_s <= MOST_MBIT:
+        raise ConfigurationError(
+            f"a line of {mbit_per_s} Mbit/s cannot be, expected {SMALLEST_MBIT} to {MOST_MBIT}; measure that of the "
+            f"slowest hospital"
+        )
     return model_bytes * 8 / (mbit_per_s * 1e6)
 
 
 def advise(variables: Mapping[str, Any], model_bytes: int, mbit_per_s: float, round_s: float) -> Iterator[Timeout]:
-    """The table for one job. round_s: the slowest hospital's round without its transfers."""
+    """The table for one job. round_s: the slowest hospital's round without its transfers.
+
+    Raises: ConfigurationError for a line or a round that cannot be.
+    """
     transfer_s = transfer_seconds(model_bytes, mbit_per_s)
+    if not 0 <= round_s <= LONGEST_ROUND_S:
+        raise ConfigurationError(f"a round of {round_s} s cannot be, expected 0 to {LONGEST_ROUND_S}")
     answer_s = round_s + 2 * transfer_s
     for name, (times, waits) in ROUND_WAITS.items():
         if name in variables:

@@ -70,7 +70,7 @@ def prepare_badly(kind: str | None, site: str, facts: SiteFacts, preparation: Ca
     """The site's prepared cases, corrupted where `kind` is a corruption of data; another site's where it is a copy."""
     copied = copied_site(kind) if kind else None
     if copied:
-        return prepare_site(copied, replace(facts, data_dir=facts.data_dir.parent / copied), preparation)
+        return prepare_site(copied, facts.changed(data_dir=facts.data_dir.parent / copied), preparation)
     cases = prepare_site(site, facts, preparation)
     if kind is None:
         return cases

@@ -8,56 +8,89 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.settings import Settings, show, suggest
 
 SITE_FILE = "fedbrats.json"
 # The server's entries in its own site file.
 REGISTER, MLFLOW, STATE_DIR = "registered_cases", "mlflow_uri", "state_dir"
-MOST = 100_000  # threads, workers, cases: more is a slip of the finger
+STATE_FOLDER = "state"
 MOST_VOXELS = 2**25  # of a prepared case: the whole grid of a BraTS scan at 0.65 mm
+MOST = 100_000  # threads, workers, cases: more is a slip of the finger
+LEAST_CASES = 5  # a mean over fewer says much of single patients
+Folder = Annotated[Path, Field(json_schema_extra={"kind": "the path of a folder"})]
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
-@dataclass(frozen=True)
-class SiteFacts:
-    """The facts of one site.
+class SiteFacts(Settings):
+    """The facts of one site, in `local/fedbrats.json` of its kit.
 
-    data_dir: the site's folder of cases with its `datalist.json`.
-    cache_dir: where prepared cases are kept; may be shared by several sites of one machine.
-    personal_dir: where personal weights are kept, in one folder a job; they stay at the site.
-    device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
-    threads: CPU threads of training; None lets PyTorch decide.
-    workers: threads that prepare cases at the start of a job.
-    min_cases: metrics that describe fewer cases than this, and updates of fewer, are not sent.
-    round_validation_cases: on how many validation cases a model is tried in every round; None for all. The last model
-        is always tried on all. For a site with hundreds, whose validation would hold up every round.
-    share_personal_models: whether the job `evaluate` may take this site's personal weights to the other sites.
-    max_bad_share: the largest share of the site's cases that may be unusable; with more, the site stops training.
-    max_evaluations: how many evaluations of models the site tells of a day, in all jobs; None for any number.
-    max_hours: how long a job may run here; after that the site answers it no more. None for any time.
-    max_prepared_voxels: the largest prepared case that a job may ask for; one voxel takes 11 bytes.
-    cache_gb: what the prepared cases of all jobs may take on the disk; the least recently used make room. None for no
-        limit.
+    A path is relative to the kit where it does not begin with / or ~; {site} in it stands for the site's name.
     """
 
-    data_dir: Path
-    cache_dir: Path
-    personal_dir: Path
-    device: str = "auto"
-    threads: int | None = None
-    workers: int = 1
-    min_cases: int = 1
-    round_validation_cases: int | None = None
+    data_dir: Folder
+    """The site's folder of cases with its datalist.json."""
+    cache_dir: Folder
+    """Where prepared cases are kept; several sites of one machine may share it."""
+    personal_dir: Folder
+    """Where personal weights are kept, in one folder a job; they stay at the site."""
+    device: str = Field("auto", pattern=DEVICE, json_schema_extra={"kind": "auto, cpu, cuda or cuda:N"})
+    """Where the site computes; auto takes a CUDA GPU where there is one, else the CPU."""
+    threads: int | None = Field(None, ge=1, le=MOST)
+    """CPU threads of training; null lets PyTorch decide."""
+    workers: int = Field(1, ge=1, le=MOST)
+    """Threads that prepare cases at the start of a job."""
+    min_cases: int = Field(LEAST_CASES, ge=1, le=MOST)
+    """Metrics that describe fewer cases than this, and updates of fewer, are not sent."""
+    round_validation_cases: int | None = Field(None, ge=1, le=MOST)
+    """On how many validation cases a model is tried in every round, for a site with hundreds; null for all. The last
+    model is always tried on all."""
     share_personal_models: bool = False
-    max_bad_share: float = 0.5
-    max_evaluations: int | None = None
-    max_hours: float | None = None
-    max_prepared_voxels: int = MOST_VOXELS
-    cache_gb: float | None = None
+    """Whether the job `evaluate` may take this site's personal weights to the other sites."""
+    max_bad_share: float = Field(0.5, ge=0, le=1)
+    """The largest share of the site's cases that may be unusable; with more, the site stops training."""
+    max_evaluations: int | None = Field(None, ge=1, le=MOST)
+    """How many evaluations of models the site tells of a day, in all jobs; null for any number."""
+    max_hours: float | None = Field(None, gt=0, le=MOST)
+    """How long a job may run here; after that the site answers it no more. null for any time."""
+    max_prepared_voxels: int = Field(MOST_VOXELS, ge=1, le=2**31)
+    """The largest prepared case that a job may ask for; one voxel takes 11 bytes."""
+    cache_gb: float | None = Field(None, gt=0, le=1e6)
+    """What the prepared cases of all jobs may take on the disk; the least recently used make room. null for no limit.
+    """
+
+    @model_validator(mode="after")
+    def _enough_for_a_metric(self) -> Self:
+        if self.round_validation_cases is not None and self.round_validation_cases < self.min_cases:
+            raise ConfigurationError(
+                f"round_validation_cases is {self.round_validation_cases}, fewer than min_cases {self.min_cases}, "
+                f"below which no metric leaves the site; set it to {self.min_cases} or more"
+            )
+        return self
+
+
+class ServerFacts(Settings):
+    """The facts of the server, in `local/fedbrats.json` of its kit."""
+
+    registered_cases: dict[str, Any] | None = Field(None, json_schema_extra={"kind": "a table of cases by site"})
+    """How many training cases each site has registered; a site that declares more is refused; null for no
+    register."""
+    mlflow_uri: str | None = Field(None, json_schema_extra={"kind": "an address such as http://localhost:5000"})
+    """The MLflow server that gets the training curves."""
+    state_dir: Folder = Path(STATE_FOLDER)
+    """Where the server keeps the state of its jobs, relative to the kit where it does not begin with / or ~."""
+
+    @field_validator("registered_cases")
+    @classmethod
+    def _a_limit_for_every_site(cls, register: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_register(register or {}, REGISTER)
+        return register
 
 
 def read_site_facts(local_dir: Path, site: str) -> SiteFacts:
@@ -88,86 +121,63 @@ def read_site_document(local_dir: Path, site: str) -> Any:
 
 
 def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> SiteFacts:
-    """Check the entries of a site file and resolve its paths against `base`."""
+    """Check the entries of a site file and resolve its paths against `base`.
+
+    Raises: ConfigurationError that names the site, `source`, the entry and what was expected.
+    """
+    return _read(SiteFacts, document, base=base, source=f"site {site}: {source}", site=site)
+
+
+def _read(table: type[Settings], document: Any, *, base: Path, source: str, site: str = "") -> Any:
+    """The table's own entries of a site file: in FLARE's simulator, sites and server share a file."""
     if not isinstance(document, dict):
-        raise ConfigurationError(f"site {site}: {source} must be a JSON object, not {type(document).__name__}")
-    # In FLARE's simulator, sites and server share a file.
-    known = {field.name for field in fields(SiteFacts)} | {REGISTER, MLFLOW, STATE_DIR}
-    unknown = sorted(set(document) - known)
-    if unknown:
-        raise ConfigurationError(
-            f"site {site}: {source} has unknown entries {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-        )
+        raise ConfigurationError(f"{source} must be a JSON object, not {show(document)}")
+    known = {**SiteFacts.model_fields, **ServerFacts.model_fields}
+    for name in document:
+        if name not in known:
+            raise ConfigurationError(f"{source} has an unknown entry {show(name)}; {suggest(name, known)}")
+    own = {name: value for name, value in document.items() if name in table.model_fields}
+    for name in own:
+        if name.endswith("_dir"):
+            own[name] = _folder(own[name], base, site)
+    return table.read(own, source)
 
-    def folder(name: str) -> Path:
-        value = document.get(name)
-        if not isinstance(value, str) or not value or not value.isprintable():
-            raise ConfigurationError(f"site {site}: {source} needs {name}, the path of a folder, but has {value!r}")
-        return (base / value.replace("{site}", site)).expanduser()
 
-    def whole_number(name: str, default: int | None, most: int = MOST) -> int | None:
-        value = document.get(name, default)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most):
-            raise ConfigurationError(
-                f"site {site}: {source}: {name} must be a whole number from 1 to {most}, not {value!r:.100}"
-            )
+def _folder(value: Any, base: Path, site: str) -> Any:
+    """The folder that a text names; what is no such text as it is, to be refused."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        return value
+    try:
+        return base / Path(value.replace("{site}", site)).expanduser()
+    except RuntimeError:  # the home of a user who is not known here
         return value
 
-    def positive(name: str) -> float | None:
-        value = document.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-            raise ConfigurationError(f"site {site}: {source}: {name} must be a number above 0, not {value!r:.100}")
-        return value
 
-    device = document.get("device", "auto")
-    if not isinstance(device, str):
-        raise ConfigurationError(f"site {site}: {source}: device must be auto, cpu, cuda or cuda:N, not {device!r}")
-    shares = document.get("share_personal_models", False)
-    if not isinstance(shares, bool):
-        raise ConfigurationError(f"site {site}: {source}: share_personal_models must be true or false, not {shares!r}")
-    share = document.get("max_bad_share", SiteFacts.max_bad_share)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ConfigurationError(f"site {site}: {source}: max_bad_share must be a number from 0 to 1, not {share!r}")
-    min_cases = whole_number("min_cases", 1) or 1
-    round_cases = whole_number("round_validation_cases", None)
-    if round_cases is not None and round_cases < min_cases:
+def read_server_facts(local_dir: Path) -> ServerFacts:
+    """Read the server's own site file; without one, everything has its default.
+
+    Raises: ConfigurationError for a file that is there and cannot be used; its register must never be taken for none.
+    """
+    path = local_dir / SITE_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        document = {}
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"site {site}: {source}: round_validation_cases is {round_cases}, fewer than min_cases {min_cases}, below "
-            f"which no metric leaves the site; set it to {min_cases} or more"
-        )
-    return SiteFacts(
-        data_dir=folder("data_dir"),
-        cache_dir=folder("cache_dir"),
-        personal_dir=folder("personal_dir"),
-        device=device,
-        threads=whole_number("threads", None),
-        workers=whole_number("workers", 1) or 1,
-        min_cases=min_cases,
-        round_validation_cases=round_cases,
-        share_personal_models=shares,
-        max_bad_share=share,
-        max_evaluations=whole_number("max_evaluations", None),
-        max_hours=positive("max_hours"),
-        max_prepared_voxels=whole_number("max_prepared_voxels", MOST_VOXELS, 2**31) or MOST_VOXELS,
-        cache_gb=positive("cache_gb"),
-    )
+            f"the server's {path} cannot be read ({error!r}), and with it {REGISTER}, {MLFLOW} and {STATE_DIR}"
+        ) from None
+    if isinstance(document, dict):
+        document = {STATE_DIR: STATE_FOLDER, **document}
+    return _read(ServerFacts, document, base=local_dir.parent, source=f"the server's {path}")
 
 
 def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
-    """Return how many training cases each site has registered with the consortium, from the server's own site file.
+    """How many training cases each site has registered with the consortium; None where the server keeps no register.
 
-    A site that declares more is refused: cases are votes. None where the server keeps no register.
-
-    Raises: ConfigurationError for a register that is there and cannot be used; it must never be taken for none.
+    A site that declares more is refused: cases are votes. Raises: ConfigurationError as `read_server_facts`.
     """
-    register = _server_entry(local_dir, REGISTER)
-    if register is None:
-        return None
-    source = f"{REGISTER} in the server's {local_dir / SITE_FILE}"
-    if not isinstance(register, dict):
-        raise ConfigurationError(f"{source} must give every site a whole number from 1, not {register!r:.100}")
-    check_register(register, source)
-    return register
+    return read_server_facts(local_dir).registered_cases
 
 
 def check_register(register: Mapping[str, Any], source: str) -> None:
@@ -185,32 +195,13 @@ def check_register(register: Mapping[str, Any], source: str) -> None:
 
 
 def read_mlflow_uri(local_dir: Path) -> str | None:
-    """Return the address of the MLflow server that gets the training curves, from the server's own site file."""
-    uri = _server_entry(local_dir, MLFLOW)
-    if uri is not None and not isinstance(uri, str):
-        raise ConfigurationError(
-            f"{MLFLOW} in {local_dir / SITE_FILE} must be an address such as http://localhost:5000, not {uri!r}"
-        )
-    return uri
+    """The address of the MLflow server that gets the training curves. Raises: ConfigurationError."""
+    return read_server_facts(local_dir).mlflow_uri
 
 
 def read_state_dir(local_dir: Path) -> Path:
-    """Where this server keeps the state of its jobs: `state_dir` of its own site file, else `state` in its kit."""
-    folder = _server_entry(local_dir, STATE_DIR) or "state"
-    if not isinstance(folder, str):
-        raise ConfigurationError(f"{STATE_DIR} in {local_dir / SITE_FILE} must be a folder, not {folder!r}")
-    return local_dir.parent / folder
-
-
-def _server_entry(local_dir: Path, name: str) -> Any:
-    """An entry of the server's own site file; None where there is no file, or no such entry in it."""
-    path = local_dir / SITE_FILE
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get(name)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ConfigurationError(f"the server's {path} cannot be read ({error!r}), and with it its {name}") from None
+    """Where this server keeps the state of its jobs. Raises: ConfigurationError."""
+    return read_server_facts(local_dir).state_dir
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

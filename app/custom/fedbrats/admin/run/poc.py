@@ -131,6 +131,7 @@ def shared_facts(workspace: Path, sites_dir: Path, cache_dir: Path | None, sites
         "cache_dir": str((cache_dir or workspace / "cache").resolve()),
         "personal_dir": str((workspace / PERSONAL_FOLDER).resolve()),
         "threads": max(1, count_cores() // sites),
+        "min_cases": 1,  # nothing leaves this machine
     }
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.arguments import number, whole_number
 from fedbrats.cli.cases.check import add_case_arguments, examine_cases
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.data.cases import patients
@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", type=int, metavar="K", help="use fold K of each site as its validation cases")
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="number of folds (default: 3)")
     parser.add_argument(
-        "--validation-share", type=float, default=0.2, help="share for validation, without --fold (default: 0.2)"
+        "--validation-share", type=number, default=0.2, help="share for validation, without --fold (default: 0.2)"
     )
     parser.add_argument(
-        "--test-share", type=float, default=0.0, help="share for testing, the same in each fold (default: 0)"
+        "--test-share", type=number, default=0.0, help="share for testing, the same in each fold (default: 0)"
     )
     parser.add_argument(
         "--patient",

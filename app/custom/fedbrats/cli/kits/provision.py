@@ -31,6 +31,8 @@ DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provision
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare build, add-site, add-user, renew, authority and show."""
+    from fedbrats.site.site_file import LEAST_CASES
+
     choices = "build|add-site|add-user|renew|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
@@ -44,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     site.add_argument(
         "--cases", type=whole_number(1), required=True, help="number of training cases that the hospital registers"
     )
-    site.add_argument("--min-cases", type=whole_number(1), default=5, help="send no metric of fewer cases (default: 5)")
+    site.add_argument(
+        "--min-cases",
+        type=whole_number(1),
+        default=LEAST_CASES,
+        help=f"send no metric of fewer cases (default: {LEAST_CASES})",
+    )
     user.add_argument("name", metavar="EMAIL")
     user.add_argument("--role", choices=ROLES, required=True)
     for action in (site, user):

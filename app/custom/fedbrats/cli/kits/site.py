@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-NEW_KIT = {"cache_dir": "cache", "personal_dir": "personal", "device": "auto", "min_cases": 1}
+NEW_KIT = {"cache_dir": "cache", "personal_dir": "personal", "device": "auto"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    from fedbrats.site.site_file import LEAST_CASES
+
     parser.add_argument("kit", type=Path, help="the site's startup kit (the folder that holds startup/ and local/)")
     parser.add_argument("--data", type=Path, help="the site's folder with its datalist.json; a new kit needs it")
     parser.add_argument("--cache", type=Path, help="folder of prepared cases (default for a new kit: cache in the kit)")
@@ -32,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="number of validation cases that score a model in each round (default for a new kit: all)",
     )
-    parser.add_argument("--min-cases", type=int, help="send no metric of fewer cases (default for a new kit: 1)")
+    parser.add_argument(
+        "--min-cases", type=int, help=f"send no metric of fewer cases (default for a new kit: {LEAST_CASES})"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.data.cases.datalist import read_datalist
     from fedbrats.errors import ConfigurationError
     from fedbrats.site.site_file import (
+        LEAST_CASES,
         SITE_FILE,
         parse_site_facts,
         read_site_document,
@@ -54,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{local_dir / SITE_FILE} is not a JSON object; move it away and give all settings again"
         )
-    facts = {**NEW_KIT, **(known or {})}
+    facts = {**NEW_KIT, "min_cases": LEAST_CASES, **(known or {})}
     folders = {"data_dir": args.data, "cache_dir": args.cache, "personal_dir": args.personal}
-    facts |= {name: str(folder.resolve()) for name, folder in folders.items() if folder}
+    facts |= {name: str(folder.expanduser().resolve()) for name, folder in folders.items() if folder}
     numbers = ("device", "threads", "round_validation_cases", "min_cases")
     facts |= {name: getattr(args, name) for name in numbers if getattr(args, name) is not None}
     if "data_dir" not in facts:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.arguments import run_path
+from fedbrats.cli.arguments import number, run_path
 from fedbrats.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
     timeouts.add_argument("name", metavar="JOB")
-    timeouts.add_argument("--mbit", type=float, required=True, help="network speed of the slowest hospital in Mbit/s")
+    timeouts.add_argument("--mbit", type=number, required=True, help="network speed of the slowest hospital in Mbit/s")
     round_time = timeouts.add_mutually_exclusive_group(required=True)
     round_time.add_argument("--results", type=run_path, help="results of an earlier job; its slowest round is taken")
-    round_time.add_argument("--round-seconds", type=float, help="seconds of a round of the slowest hospital, if known")
+    round_time.add_argument("--round-seconds", type=number, help="seconds of a round of the slowest hospital, if known")
     add_set_argument(timeouts)
     timeouts.add_argument("--json", action="store_true", help="print one JSON document")
 
