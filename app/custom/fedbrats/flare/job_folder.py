@@ -1,4 +1,4 @@
-"""Where a participant has the files of the running job."""
+"""What a participant has of the running job in its files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nvflare.apis.fl_context import FLContext
 
+from fedbrats.jobs.build import check_deployed
 from fedbrats.jobs.models import MODELS_FOLDER
 
 
@@ -13,3 +14,11 @@ def models_folder(fl_ctx: FLContext) -> Path:
     """The models inside the running job."""
     app = fl_ctx.get_engine().get_workspace().get_app_dir(fl_ctx.get_job_id())
     return Path(app) / MODELS_FOLDER
+
+
+def check_deployed_job(fl_ctx: FLContext) -> None:
+    """Refuse a job whose configuration here has a number out of bounds, whatever its submitter checked.
+
+    Raises: ConfigurationError in one sentence that names the variable.
+    """
+    check_deployed(Path(fl_ctx.get_engine().get_workspace().get_app_config_dir(fl_ctx.get_job_id())))

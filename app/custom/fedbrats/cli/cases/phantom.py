@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of all random choices (default: 0)")
     parser.add_argument("--spacing-mm", type=number, default=3.0, help="voxel size, 0.5 to 6 mm (default: 3)")
     parser.add_argument("--noise", type=number, default=1.0, help="factor on the noise of each scanner (default: 1)")
-    parser.add_argument(
-        "--validation-share", type=number, default=0.2, help="share of each site's cases (default: 0.2)"
-    )
+    parser.add_argument("--validation-share", type=number, default=0.2, help="part of each site's cases (default: 0.2)")
     parser.add_argument("--force", action="store_true", help="replace an existing sites folder")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 

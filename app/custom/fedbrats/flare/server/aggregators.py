@@ -14,6 +14,7 @@ from fedbrats.federation.gates import Contribution
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
 from fedbrats.federation.updates import weighted_mean
 from fedbrats.flare.server.gated_aggregator import Combined, GatedAggregator
+from fedbrats.jobs.settings import check_values
 
 
 class WeightedFedAvg(GatedAggregator):
@@ -43,6 +44,7 @@ class TrimmedMean(GatedAggregator):
 
     def __init__(self, trim: float = 0.2, **gated: Any):
         super().__init__(**gated)
+        check_values({"trim": trim})
         self._trim = trim
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:

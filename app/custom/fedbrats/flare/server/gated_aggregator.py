@@ -19,12 +19,14 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation import gates
+from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.federation.updates import Update
 from fedbrats.flare.server.contributions import cast_like, read_contribution
 from fedbrats.flare.server.row_events import fire_rows
+from fedbrats.jobs.settings import check_values
 from fedbrats.site.site_file import read_registered_cases
 from fedbrats.words import shown
 
@@ -59,7 +61,8 @@ class GatedAggregator(Aggregator):
         clip_multiple: float = 0.0,
     ):
         super().__init__()
-        self._clip_multiple = clip_multiple
+        check_values({"personal": personal, "personal_rounds": personal_rounds, "memory_mb": memory_mb})
+        self._clip_multiple = FactorSettings(clip_multiple=clip_multiple).clip_multiple
         self._network_id = network_id
         self._personal = personal
         self._personal_rounds = personal_rounds

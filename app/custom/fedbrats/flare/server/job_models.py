@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model_locator import ModelLocator
 
-from fedbrats.flare.job_folder import models_folder
+from fedbrats.errors import ConfigurationError
+from fedbrats.flare.job_folder import check_deployed_job, models_folder
 from fedbrats.flare.protocol import MODEL_NAME
 from fedbrats.jobs.models import model_names
 
@@ -16,6 +18,14 @@ class JobModels(ModelLocator):
 
     A task says a model's name and no weights: sites have them from the signed job, and the server cannot change them.
     """
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """End a job that cannot be as it is configured, when its run starts."""
+        if event_type == EventType.START_RUN:
+            try:
+                check_deployed_job(fl_ctx)
+            except ConfigurationError as error:
+                self.system_panic(str(error), fl_ctx)
 
     def get_model_names(self, fl_ctx: FLContext) -> list[str]:
         """The models in the job."""

@@ -15,6 +15,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
+from fedbrats.flare.job_folder import check_deployed_job
 from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.flare.server.quorum.rounds import QuorumRounds
@@ -26,6 +27,7 @@ from fedbrats.flare.server.state.optimiser import read_optimiser, set_network, s
 from fedbrats.flare.server.state.resume import Submitter, check_same_network, find_state
 from fedbrats.flare.server.state.stored import Model, ServerState, save_state
 from fedbrats.jobs.resume import check_job_ids
+from fedbrats.jobs.settings import check_values
 from fedbrats.site.site_file import read_state_dir
 
 
@@ -58,6 +60,7 @@ class QuorumScatterAndGather(QuorumRounds):
         model_selector_id: str = "model_selector",
         **scatter_and_gather: Any,
     ):
+        check_values({"rollback_drop": rollback_drop})
         super().__init__(participation, **scatter_and_gather)
         self._resume = check_job_ids(resume)
         self._network_id = network_id
@@ -73,6 +76,7 @@ class QuorumScatterAndGather(QuorumRounds):
         limit_answers(fl_ctx, sum(np.asarray(value).nbytes for value in weights.values()))
         fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)  # answers are accepted elsewhere
         try:
+            check_deployed_job(fl_ctx)
             if not isinstance(self.aggregator, GatedAggregator):
                 raise FedbratsError(
                     f"aggregator {self.aggregator_id} must be one of fedbrats, which tells who is counted"

@@ -15,6 +15,7 @@ from fedbrats.flare import garbage
 from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, STAGES, TRAVELLED, VALIDATION_DICE
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
+from fedbrats.jobs.settings import check_values
 from fedbrats.site.hooks.choice import choose_hooks
 from fedbrats.site.local_round import LocalRound
 from fedbrats.site.local_site import LocalSite
@@ -58,6 +59,7 @@ class SegmentationExecutor(SiteExecutor):
             "measure_minus_model": measure_minus_model,
         }
         self._validations = {"validate_received": validate_received, "validate_trained": validate_trained}
+        check_values({**self._method, **self._validations})
         self._resume = check_job_ids(resume)
         self._tasks = {train_task: self._train, validate_task: self._validate}
         self._round: LocalRound | None = None

@@ -17,6 +17,8 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.errors import FedbratsError
 from fedbrats.flare import garbage
+from fedbrats.flare.job_folder import check_deployed_job
+from fedbrats.jobs.settings import check_values
 from fedbrats.shipped import PACKAGE_DIR
 from fedbrats.site.local_site import LocalSite, open_local_site, prepare_site
 from fedbrats.site.site_file import SiteFacts
@@ -41,6 +43,7 @@ class SiteExecutor(Executor):
         preparation: dict[str, Any] | None = None,
     ):
         super().__init__()
+        check_values({"network": network, "seed": seed})
         self._network = {"preset": network, "seed": seed}
         self._seed = seed
         self._training = training or {}
@@ -71,6 +74,7 @@ class SiteExecutor(Executor):
 
     def _open(self, fl_ctx: FLContext) -> LocalSite:
         """Read the site's files, prepare its cases and build its trainer, once a job."""
+        check_deployed_job(fl_ctx)
         workspace = fl_ctx.get_engine().get_workspace()
         site = open_local_site(
             fl_ctx.get_identity_name(),
