@@ -27,7 +27,8 @@ HEAD = NETWORK.personal_names("head")
 def room(tmp_path, phantom_sites):
     """site-1 with two models in the job: one that is shared whole, and one whose head stayed at the sites."""
     room = Room(tmp_path / "kit", identity="site-1")
-    facts = {"cache_dir": "cache", "personal_dir": "personal", "threads": 1, "data_dir": str(phantom_sites / "site-1")}
+    facts = {"cache_dir": "cache", "personal_dir": "personal", "threads": 1, "min_cases": 1}
+    facts |= {"data_dir": str(phantom_sites / "site-1")}
     (room.root / "local" / "fedbrats.json").write_text(json.dumps({**facts, "share_personal_models": True}))
     with room.new_context() as fl_ctx:
         folder = models_folder(fl_ctx)

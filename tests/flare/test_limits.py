@@ -53,4 +53,5 @@ def test_a_limit_that_is_none_is_refused(site, caplog, name, values):
     for value in values:
         caplog.clear()
         assert site(**{name: value}).answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
-        assert f"{name} must be a " in caplog.text
+        assert f"{name} is " in caplog.text
+        assert ", expected a " in caplog.text
