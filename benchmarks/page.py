@@ -41,25 +41,26 @@ OTHER_WAYS = "ms_a_patch_other_ways"
 INTRODUCTION = """# Performance
 
 Made by `python benchmarks/page.py` from the files in `benchmarks/results`, each of which names its command, machine and
-versions. Ratios within one run are worth more than seconds: the machine is a small virtual one. BRATS-MINI is a folder
-of the cases that `experiments/cases.csv` names, block-averaged to 2 mm; BRATS-FULL is any folder of full-size cases.
+versions. The machine is a small virtual one, so trust ratios within one run more than seconds. BRATS-MINI is a folder
+with the cases of `experiments/cases.csv`, block-averaged to 2 mm. BRATS-FULL is any folder of full-size cases.
 """
 
 
-TIME_TO_DICE = """`minute` and `budget` are ours, their learning rate falling within one and within ten minutes. Where
-another was not at 0.60 when its 300 s were over, the ratio is a lower bound. Ours were tuned on these cases and the
-others were not: this compares what one gets, not what networks can do. `best` is chosen on the validation cases; `last`
-by nothing.
+TIME_TO_DICE = """`minute` and `budget` are ours: their learning rate falls within one minute and within ten minutes. If
+another contender was not at 0.60 after its 300 s, the ratio is a lower bound. Ours were tuned on these cases and the
+others were not. So this compares what a user gets, and not what the networks can do. `best` is the best of all
+validations on the validation cases; `last` is the last one.
 """
-SCALE = """Projected convergence hardly tells the rules apart, for the network of this repository is near its best
-within a few per cent of the week; hours to there do. Dropping late hospitals makes a sixth more rounds and costs the
-hospitals that are dropped: it is no default here (`deadline_factor` waits for three times the slowest hospital's own
-time).
+SCALE = """Projected convergence shows little difference between the rules, because the network of this repository is
+near its best within a few per cent of the week. The hours to that point show the difference. Dropping late hospitals
+makes a sixth more rounds at the cost of the dropped hospitals. So it is not the default (`deadline_factor` waits for
+three times the slowest hospital's own time).
 """
-ONE_SERVER = """One server is enough while its line and the table of aggregation stay below the hospitals' own minutes:
-up to some hundreds of hospitals with the models here. Beyond, FLARE has relays and hierarchical clients (tree
-provisioning in `nvflare.lighter`, which the app does not use yet), streaming of large tensors, and disk offload of what
-arrives (`enable_tensor_disk_offload`, for PyTorch tensors); `memory_mb` bounds what waits to be combined.
+ONE_SERVER = """One server is enough while its transfers and its aggregation take less time than a round at the
+hospitals: up to some hundreds of hospitals with the models here. For more, FLARE has relays and hierarchical clients
+(tree provisioning in `nvflare.lighter`, not used here), streaming of large tensors, and offload to disk of arriving
+tensors (`enable_tensor_disk_offload`, for PyTorch tensors). `memory_mb` limits the memory of updates that wait to be
+combined.
 """
 
 

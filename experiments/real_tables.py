@@ -46,15 +46,18 @@ INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in 
 {tested} of 39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}.
 Command: `{command}`.
 
-Every one of them is tested once, by the model of the fold that did not train on it; a method with fewer patients has
-folds still to run, and is not compared. Intervals are 95 % bootstrap intervals over patients; there is one seed, so
-they say nothing of training's own chance; two are a tie where the interval of their difference holds 0 or a permutation
-test does not reject. HD95 is the median over patients in mm of the mean over regions, where a region that is missed
-counts 373 mm (of the oldest runs it was measured afterwards, from their kept models, whose Dice came out the same to
-six digits). The scores of every patient are in `experiments/results/runs.jsonl`.
-
-The defaults were chosen on these same patients ([tuning](tuning.md)): folds 1 and 2, and fold 0 where that page says
-so. All methods share them, so that comparisons are fair, but every Dice is optimistic: there is no untouched test set.
+- **Patients.** Each is tested once, by the model of the fold that did not train on that patient. A method with fewer
+  patients still has folds to run, and is not compared.
+- **Intervals** are 95 % bootstrap intervals over patients. There is one seed, so they do not contain the chance of the
+  training itself.
+- **Ties.** Two methods are a tie if the interval of their difference contains 0, or if a permutation test does not
+  reject.
+- **HD95** is in mm: the mean over regions, then the median over patients. A missed region counts 373 mm. For the oldest
+  runs it was measured later, with their kept models; their Dice was the same to six digits.
+- **Scores of each patient** are in `experiments/results/runs.jsonl`.
+- **No untouched test set.** The defaults were chosen on these same patients ([tuning](tuning.md)): on folds 1 and 2,
+  and on fold 0 where that page says so. All methods share the defaults, so comparisons are fair, but every Dice is
+  optimistic.
 
 ![Learning curves](training-curves.svg)
 """
@@ -72,7 +75,7 @@ def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
             [(row["method"], *(c for o in OTHERS for c in difference(row[f"against_{o}"]))) for row in rows],
         )
         best = summary["best_for_each_site"].get(split, {})
-        yield "What serves each site best, as found on these very patients (so a little flattered):\n"
+        yield "The best method for each site, chosen on these same patients (so a little optimistic):\n"
         yield table(
             ("site", "best", "alone", "federated", "personal"),
             [(site, each["serves_best"], *(choice(each, k) for k in ("local", "federated", "personal")))
@@ -106,7 +109,7 @@ def method_tables(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
 
 LONGER = """## Trained for longer
 
-The same patients, folds and seed with more rounds, for what the budget decides. Command: `{command}`.
+The same patients, folds and seed with more rounds, to see how much the budget decides. Command: `{command}`.
 """
 
 
