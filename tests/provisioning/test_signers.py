@@ -77,6 +77,14 @@ def meta_of(name=LEAD, org="university", role="lead"):
     return {"submitter_name": name, "submitter_org": org, "submitter_role": role, "scope": ""}
 
 
+def test_a_job_of_an_earlier_version_is_refused_with_what_to_do(deploy, kits, app):
+    for path in (app / "config").glob("*.json"):
+        path.write_text(path.read_text().replace("fedbrats.flare.s", "fedbrats.s"))
+    sign(app, kits / LEAD)
+    error = deploy(app)
+    assert "another version made it; build it again with this version" in error
+
+
 @pytest.mark.parametrize("signer", EVERYBODY)
 def test_of_all_kits_only_a_leads_and_a_project_admins_signature_deploys(deploy, kits, app, signer):
     sign(app, kits / signer)

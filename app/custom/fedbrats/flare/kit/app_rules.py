@@ -1,4 +1,4 @@
-"""What an application must be before a server or a site takes it: signed by who may submit, its text harmless."""
+"""What an application must be before a server or a site takes it: signed by who may submit, its text harmless, of this version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nvflare.apis.app_validation import AppValidator
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.configuration_text import check_configurations
 from fedbrats.flare.kit.signers import Signer, find_signer
+from fedbrats.flare.kit.versions import check_config_version
 
 CONFIG = "config"
 ROOT_CA = Path("startup") / "rootCA.pem"
@@ -44,4 +45,5 @@ def check_app(app: Path) -> Signer:
         raise ConfigurationError(f"{app.parents[1]} is no startup kit: it has no {ROOT_CA} to judge signatures by")
     signer = find_signer(app, root_ca)
     check_configurations(app / CONFIG)
+    check_config_version(app / CONFIG)
     return signer

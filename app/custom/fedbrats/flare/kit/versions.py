@@ -16,11 +16,17 @@ from fedbrats.shipped import PACKAGE_DIR
 
 _CLASS = re.compile(r"fedbrats(?:\.[A-Za-z_]\w*)+\.[A-Z]\w*", re.ASCII)
 MOST_SHOWN = 3
+LONGEST_NAME = 200
 
 
 def find_missing(node: Any) -> list[str]:
     """The classes of this package, anywhere in a configuration, that this version does not have."""
-    return sorted({text for text in _texts(node) if _CLASS.fullmatch(text) and not has_class(text)})
+    return sorted({text for text in _texts(node) if is_ours(text) and not has_class(text)})
+
+
+def is_ours(text: str) -> bool:
+    """Whether a text looks like the name of a class of this package."""
+    return len(text) <= LONGEST_NAME and _CLASS.fullmatch(text) is not None
 
 
 def say_missing(names: list[str]) -> str:
@@ -31,15 +37,20 @@ def say_missing(names: list[str]) -> str:
 
 def check_job_version(job_dir: Path) -> None:
     """Refuse a built job of another version. Raises: ConfigurationError."""
-    for path in sorted(job_dir.glob("*/config/*.json")):
+    for config_dir in sorted(job_dir.glob("*/config")):
+        check_config_version(config_dir)
+
+
+def check_config_version(config_dir: Path) -> None:
+    """Refuse the `config` folder of an application of another version. Raises: ConfigurationError."""
+    for path in sorted(config_dir.glob("*.json")):
         try:
             missing = find_missing(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"cannot read {path}: {error}") from None
         if missing:
             raise ConfigurationError(
-                f"job {job_dir.name} cannot run: {say_missing(missing)}; build it again with this version, "
-                f"`fedbrats job build`"
+                f"the job cannot run: {say_missing(missing)}; build it again with this version, `fedbrats job build`"
             )
 
 
