@@ -235,7 +235,7 @@ def test_the_factor_records_why_a_site_weighs_what_it_weighs(new_federation):
         "prior",
         "alignment",
         "coherence",
-        "reach",
+        "relative_length",
         "usefulness",
         "stability",
         "factor",

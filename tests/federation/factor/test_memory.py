@@ -17,8 +17,8 @@ RECORDS = st.builds(
     alignment=NUMBER,
     usefulness=NUMBER,
     scores=st.lists(NUMBER, max_size=10).map(tuple),
-    way=NUMBER,
-    pull=NUMBER,
+    distance=NUMBER,
+    aligned_distance=NUMBER,
     quarantined=st.booleans(),
     rounds=st.integers(0, 10**6),
 )

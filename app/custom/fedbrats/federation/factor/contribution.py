@@ -17,7 +17,7 @@ from fedbrats.federation.factor import quarantine
 from fedbrats.federation.factor.evidence import share_votes
 from fedbrats.federation.factor.memory import Memory, SiteMemory
 from fedbrats.federation.factor.projection import project
-from fedbrats.federation.factor.round_view import RoundView, look
+from fedbrats.federation.factor.round_view import RoundView, view_round
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.factor.similarity import gram, sketched_gram
 from fedbrats.federation.gates import Contribution
@@ -37,7 +37,7 @@ class SiteTrace:
     prior: float
     alignment: float
     coherence: float
-    reach: float
+    relative_length: float
     usefulness: float | None
     stability: float
     factor: float
@@ -67,7 +67,7 @@ def weigh(
     past = memory.before(round_number)
     before = [past.get(each.site, SiteMemory()) for each in answers]
     cosines, lengths = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
-    view = look(answers, before, cosines, lengths, settings)
+    view = view_round(answers, before, cosines, lengths, settings)
     learned = [_learn(site, view, i, settings) for i, site in enumerate(before)]
     after = quarantine.decide(learned, view, settings, min_clients)
     factors = np.array([_factor(old, new, settings) for old, new in zip(before, after, strict=True)])
@@ -79,7 +79,7 @@ def weigh(
             prior=float(prior[i]),
             alignment=float(view.alignment[i]),
             coherence=view.coherence,
-            reach=float(view.reach[i]),
+            relative_length=float(view.relative_length[i]),
             usefulness=None if math.isnan(view.usefulness[i]) else float(view.usefulness[i]),
             stability=_stability(before[i], settings),
             factor=float(factors[i]),
@@ -98,7 +98,7 @@ def weigh(
 def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) -> SiteMemory:
     """The site's record after this round, before quarantine is decided."""
     gain = 1.0 - settings.memory
-    weight = gain * view.coherence * float(view.reach[i])
+    weight = gain * view.coherence * float(view.relative_length[i])
     alignment = site.alignment + weight * (view.alignment_evidence[i] - site.alignment)
     usefulness = site.usefulness
     if not math.isnan(view.usefulness[i]):
@@ -112,9 +112,11 @@ def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) 
     )
     if view.coherence < settings.coherent:
         return site
-    return quarantine.walk(
-        replace(site, scores=(*site.scores, float(view.reach[i] * view.alignment_scores[i]))[-settings.window :]),
-        step=(view.usual_alignment * float(view.reach[i])) ** 2,
+    return quarantine.add_round(
+        replace(
+            site, scores=(*site.scores, float(view.relative_length[i] * view.alignment_scores[i]))[-settings.window :]
+        ),
+        distance=(view.usual_alignment * float(view.relative_length[i])) ** 2,
         alignment=float(view.alignment[i]),
         settings=settings,
     )
@@ -154,7 +156,7 @@ def _weights(view: RoundView, factors: np.ndarray, active: np.ndarray, settings:
 def _reason(answer: Contribution, before: SiteMemory, after: SiteMemory, view: RoundView, i: int) -> str:
     """What is special about this site in this round, in a few words; empty where nothing is."""
     remarks = [
-        (after.quarantined, "in quarantine: it has not pulled along with the other sites"),
+        (after.quarantined, "in quarantine: its updates are not aligned with those of the other sites"),
         (before.rounds == 0, "first answer: counted at its prior"),
         (view.copies[i].sum() > 1, "a copy: shares one vote"),
         (answer.usefulness is not None and math.isnan(view.usefulness[i]), "usefulness is not a number: left out"),

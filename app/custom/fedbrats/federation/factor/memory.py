@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from fedbrats.errors import ConfigurationError
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -16,24 +16,24 @@ class SiteMemory:
     """One site's record.
 
     `alignment` and `usefulness` are running evidence in log units (0 is neutral), `scores` the site's robust alignment
-    scores of recent coherent rounds times those rounds' reach, oldest first; `way` is how far the federation has come
-    while the site took part, `pull` how much of it the site pulled along; `farthest` is the length of its longest
-    update; `rounds` is how often it was counted.
+    scores of recent coherent rounds times those rounds' relative length, oldest first; `distance` is how far the model
+    has moved while the site took part, `aligned_distance` the same with each round times the site's alignment in it;
+    `farthest` is the length of its longest update; `rounds` is how often it was counted.
     """
 
     alignment: float = 0.0
     usefulness: float = 0.0
     scores: tuple[float, ...] = ()
-    way: float = 0.0
-    pull: float = 0.0
+    distance: float = 0.0
+    aligned_distance: float = 0.0
     farthest: float = 0.0
     quarantined: bool = False
     rounds: int = 0
 
     @property
     def standing(self) -> float:
-        """The site's mean alignment over the way that the federation has come, 0 before the first step."""
-        return self.pull / self.way if self.way > 0.0 else 0.0
+        """The site's mean alignment over the distance that the model has moved, 0 before the first round."""
+        return self.aligned_distance / self.distance if self.distance > 0.0 else 0.0
 
 
 Sites = Mapping[str, SiteMemory]
@@ -95,8 +95,8 @@ def _as_record(values: dict) -> SiteMemory:
         alignment=float(values["alignment"]),
         usefulness=float(values["usefulness"]),
         scores=tuple(float(score) for score in values["scores"]),
-        way=float(values["way"]),
-        pull=float(values["pull"]),
+        distance=float(values["distance"]),
+        aligned_distance=float(values["aligned_distance"]),
         farthest=float(values["farthest"]),
         quarantined=bool(values["quarantined"]),
         rounds=int(values["rounds"]),

@@ -1,9 +1,10 @@
-"""Who is not heard for a while: sites that have not pulled along on the way that the federation has come.
+"""Who is in quarantine: sites whose updates have not been aligned with the others' over the distance moved so far.
 
-One round cannot tell a bad site from an honest hospital with a strong domain shift: near the end each may pull
-against the others. The way can. A shifted hospital shares most of it and leaves it late, in rounds that move the model
-little; a site of noise, flipped signs or wrong labels never joins. So alignment is averaged over rounds by how far they
-took the federation, for which the square of the median site's alignment stands: what updates have in common.
+One round cannot tell a bad site from an honest hospital with a strong domain shift: near the end the updates of both
+may point against the others'. All rounds together can. A shifted hospital is aligned in the early rounds, which move
+the model far, and not in the late ones, which move it little. A site with noise, flipped signs or wrong labels is never
+aligned. So a site's alignment is averaged over rounds, each weighted by the distance that the model moved in it. The
+distance of a round is the square of the median site's alignment: what the updates have in common.
 """
 
 from __future__ import annotations
@@ -22,13 +23,24 @@ from fedbrats.federation.factor.settings import FactorSettings
 _ROUNDING = 1e-9  # standings closer than this are equal
 
 
-def walk(site: SiteMemory, step: float, alignment: float, settings: FactorSettings) -> SiteMemory:
-    """The site's record after a coherent round that took the federation `step` further.
+def add_round(site: SiteMemory, distance: float, alignment: float, settings: FactorSettings) -> SiteMemory:
+    """The site's record after a coherent round.
 
-    The way forgets as it grows, not as rounds pass: late rounds that lead nowhere leave the record as it was.
+    Old rounds are forgotten with the distance moved since, not with the number of rounds: late rounds that move the
+    model little leave the record as it was.
+
+    Args:
+        site: the record before the round.
+        distance: that the model moved in the round.
+        alignment: of the site's update in the round.
+        settings: of the factor.
     """
-    keep = math.exp(-step / settings.way_length)
-    return replace(site, way=keep * site.way + step, pull=keep * site.pull + step * alignment)
+    keep = math.exp(-distance / settings.remembered_distance)
+    return replace(
+        site,
+        distance=keep * site.distance + distance,
+        aligned_distance=keep * site.aligned_distance + distance * alignment,
+    )
 
 
 def decide(

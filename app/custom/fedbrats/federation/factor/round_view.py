@@ -29,10 +29,10 @@ class RoundView:
     usefulness_evidence: np.ndarray
     usual_alignment: float  # the median site's
     farthest: np.ndarray  # the length of each site's longest update so far
-    reach: np.ndarray  # how long the other sites' updates are beside their longest: 1 far from the end, less near it
+    relative_length: np.ndarray  # the other sites' updates beside their longest so far: 1 in early rounds, then less
 
 
-def look(
+def view_round(
     answers: Sequence[Contribution],
     records: Sequence[SiteMemory],
     cosines: np.ndarray,
@@ -66,7 +66,7 @@ def look(
         usefulness_evidence=evidence.log_evidence(usefulness_scores, settings.least_evidence),
         usual_alignment=usual,
         farthest=farthest,
-        reach=evidence.median_of_others(as_sent / farthest, votes, copies),
+        relative_length=evidence.median_of_others(as_sent / farthest, votes, copies),
     )
 
 

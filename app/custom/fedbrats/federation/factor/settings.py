@@ -47,8 +47,8 @@ class FactorSettings(Settings):
     """A site counts as stable until it has answered this many coherent rounds."""
     coherent: float = Field(0.5, ge=0, le=1)
     """The coherence from which a round counts for stability and quarantine."""
-    way_length: float = Field(2.0, gt=0, le=1e6)
-    """The length of the way that is remembered; a round in which all sites agree is a step of 1."""
+    remembered_distance: float = Field(2.0, gt=0, le=1e6)
+    """The distance of the model's way that quarantine remembers; a round in which all sites agree has distance 1."""
     quarantine_rounds: int = Field(2, ge=1, le=1000)
     """Coherent rounds before which no site is quarantined."""
     quarantine_share: float = Field(0.25, ge=0, le=1)

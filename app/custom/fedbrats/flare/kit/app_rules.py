@@ -1,4 +1,7 @@
-"""What an application must be before a server or a site takes it: signed by who may submit, its text harmless, of this version."""
+"""What an application must be before a server or a site takes it.
+
+It is signed by who may submit, its text is harmless, and this version of the package built it.
+"""
 
 from __future__ import annotations
 
