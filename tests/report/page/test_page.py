@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
 import pytest
+from markupsafe import escape
 from matplotlib.image import imread
 
 from fedbrats.errors import DataError
 from fedbrats.report.numbers.comparison import compare
 from fedbrats.report.numbers.results import ALL_SITES, read_results
+from fedbrats.report.page.gallery import GalleryItem
 from fedbrats.report.page.page import write_page
 from fedbrats.report.page.pictures import longest_parts
 
@@ -201,8 +203,32 @@ def test_nothing_is_fetched_and_nothing_from_outside_runs(page, outline):
     assert "@import" not in page
 
 
+def test_names_from_outside_are_text_wherever_they_stand(make_results, tmp_path):
+    """Every text that a site, a person or a file can choose goes through the templates, which escape it."""
+    hostile = "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}{% raw %}"
+    folder = make_results(tmp_path / "run", "fedavg", 0.1)
+    rows = (folder / "rows.jsonl").read_text().replace('"west"', json.dumps(hostile))
+    (folder / "rows.jsonl").write_text(rows.replace('"not-finite"', json.dumps(hostile)))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary |= dict.fromkeys(("job", "job_id", "status"), hostile) | {"variables": {hostile: hostile}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    found = {"mean": 0.5, "low": 0.4, "high": 0.6, "median": 0.5, "worst_site": hostile, "gap": 0.1}
+    document = {"section": hostile, "empty_region_rule": hostile, "metrics": {hostile: {hostile: found}}}
+    (folder / "evaluation.json").write_text(json.dumps({**document, "model": hostile}))
+    item = GalleryItem(hostile, b"png", hostile, hostile)
+    page = write_page(read_results([folder]), hostile, gallery=[item], undrawn=[hostile])
+    outline = Outline()
+    outline.feed(page)
+    outline.close()
+    assert [attributes for tag, attributes in outline.opened if tag == "img"] == [
+        {"src": "data:image/png;base64,cG5n", "alt": hostile}
+    ]
+    assert not any(name.startswith("on") for _, attributes in outline.opened for name in attributes)
+    assert page.count(escape(hostile)) > 20
+
+
 def test_refusals_versions_seeds_and_checksums_are_there(page, federated):
-    for said in ("not-finite", "nvflare 2.", "fedper-1", "FINISHED:COMPLETED", "&quot;network&quot;: &quot;tiny&quot;"):
+    for said in ("not-finite", "nvflare 2.", "fedper-1", "FINISHED:COMPLETED", "&#34;network&#34;: &#34;tiny&#34;"):
         assert said in page
     assert read_results(federated)[0].checksums["global_model.pt"] in page
 
@@ -213,14 +239,14 @@ def test_an_evaluation_that_was_ended_early_says_so(federated, tmp_path):
     for unreached, said in ((3, True), (0, False)):
         (folder / "evaluation.json").write_text(json.dumps({**document, "unreached": unreached}))
         page = write_page(read_results([folder]), "A report")
-        assert "every metric, on each scan&#x27;s own grid, test cases" in page
+        assert "every metric, on each scan&#39;s own grid, test cases" in page
         assert ("the evaluation ended before 3 of them" in page) == said
 
 
 def test_a_cross_site_evaluation_is_a_heat_map_and_no_method(page):
     section = page.split('<h2 id="cross-site-evaluation">')[1].split("</section>")[0]
     for said in ("fedavg", "fedper with each site's own personal part", "fedper with the personal part of south"):
-        assert said.replace("'", "&#x27;") in section
+        assert escape(said) in section
     assert section.count("&ndash;") == 3  # west says nothing
     assert "evaluate" not in results_of(page)
 

@@ -9,21 +9,21 @@ from typing import Any
 from fedbrats.report.numbers.comparison import Cell, compare
 from fedbrats.report.numbers.results import Results
 from fedbrats.report.numbers.statistics import LEVEL, RESAMPLES
-from fedbrats.report.page import markup
+from fedbrats.report.page.blocks import Block, Details, Paragraph, Result, Section, Table
 from fedbrats.rows import REGIONS_AND_MEAN
 
 
-def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
+def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Section:
     """The section with the table of the methods, its headline and, of runs with `fedbrats evaluate`, every metric."""
     comparison = compare([method for method in methods if method.is_training])
     if not comparison:
-        return ""
+        return Section("Results", ())
     if not any(comparison.values()):
-        return markup.section("Results", markup.paragraph("No run has reached its final evaluation yet."))
+        return Section("Results", [Paragraph("No run has reached its final evaluation yet.")])
     regions = ("mean", *(region for region in REGIONS_AND_MEAN if region != "mean"))
     counts = {method.name: _count(method) for method in methods}
     rows = [
-        (markup.row_head(name), markup.cell(counts[name]), *(_result_cell(cells.get(region)) for region in regions))
+        (name, (counts[name], *(_result_cell(cells.get(region)) for region in regions)))
         for name, cells in comparison.items()
     ]
     caption = "Dice of the final model on validation cases, mean over patients"
@@ -36,11 +36,9 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> str:
         "Folds of a cross-validation count as one method: every patient is scored by the model that was not trained on "
         "them."
     )
-    table = markup.table(caption, ("method", "patients", *regions), rows)
-    return markup.section(
-        "Results", markup.paragraph(_headline(comparison), "headline"), table, markup.paragraph(note, "soft"),
-        _detailed_metrics(runs),
-    )  # fmt: skip
+    table = Table(caption, ("method", "patients", *regions), rows)
+    headline = Paragraph(_headline(comparison), "headline")
+    return Section("Results", [headline, table, Paragraph(note, "soft"), *_detailed_metrics(runs)])
 
 
 def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
@@ -60,28 +58,26 @@ def _count(method: Results) -> int | str | None:
     return (method.scored if method.cases else f"{method.scored} cases") if method.scored else None
 
 
-def _result_cell(found: Cell | None) -> str:
+def _result_cell(found: Cell | None) -> Result | None:
     if found is None:
-        return markup.cell(None)
+        return None
     mark = "best" if found.is_best else "≈ best" if found.is_tie else ""
-    marked = f'<span class="mark">{mark}</span>' if mark else ""
     lines = [] if found.is_ranked else ["other patients"]
     if found.interval:
         lines.append(f"{found.interval.low:.3f} to {found.interval.high:.3f}")
     if found.p is not None:
-        lines.append(f"p = {found.p:.3f}" if found.p >= 0.001 else "p &lt; 0.001")
-    under = "".join(f'<span class="interval">{line}</span>' for line in lines)
-    return f'<td class="{"best" if found.is_best else ""}">{found.dice:.3f}{marked}{under}</td>'
+        lines.append(f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001")
+    return Result(found.dice, found.is_best, mark, lines)
 
 
-def _detailed_metrics(runs: Sequence[Results]) -> str:
+def _detailed_metrics(runs: Sequence[Results]) -> list[Block]:
     """What `fedbrats evaluate` has written into results folders."""
-    tables = []
+    tables: list[Block] = []
     for run in runs:
         if not run.evaluation:
             continue
         rows = [
-            (markup.row_head(f"{metric}, {region}"), *_metric_cells(found))
+            (f"{metric}, {region}", _metric_cells(found))
             for metric, regions in run.evaluation["metrics"].items()
             for region, found in regions.items()
             if found
@@ -92,12 +88,11 @@ def _detailed_metrics(runs: Sequence[Results]) -> str:
         caption += " with one site's personal weights" if run.evaluation.get("personal") else ""
         if unreached := run.evaluation.get("unreached"):
             caption += f"; the evaluation ended before {unreached} of them"
-        rule = markup.paragraph(f"Empty regions: {run.evaluation['empty_region_rule']}.", "soft")
-        tables.append(markup.details(f"Every metric of {run.name}", markup.table(caption, columns, rows) + rule))
-    return "".join(tables)
+        rule = Paragraph(f"Empty regions: {run.evaluation['empty_region_rule']}.", "soft")
+        tables.append(Details(f"Every metric of {run.name}", [Table(caption, columns, rows), rule]))
+    return tables
 
 
-def _metric_cells(found: dict[str, Any]) -> tuple[str, ...]:
+def _metric_cells(found: dict[str, Any]) -> tuple[Any, ...]:
     interval = f"{found['low']:.3f} to {found['high']:.3f}"
-    values = (found["mean"], interval, found["median"], found["worst_site"], found["gap"])
-    return tuple(markup.cell(value) for value in values)
+    return found["mean"], interval, found["median"], found["worst_site"], found["gap"]
