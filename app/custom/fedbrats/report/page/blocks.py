@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fedbrats.report.page.charts import Chart
@@ -141,10 +141,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     for kind in (Heat, Code, Result):  # of a cell; by its class, as a table of a row's JSON could have a `kind` too
-        environment.tests[kind.kind] = partial(_is_a, kind)
+        environment.tests[kind.kind] = _is_a(kind)
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment
 
 
-def _is_a(kind: type, value: object) -> bool:
-    return isinstance(value, kind)
+def _is_a(kind: type) -> Callable[..., Any]:
+    return lambda value: isinstance(value, kind)
