@@ -185,7 +185,7 @@ def listening(folder):
     """Every listening TCP port of the federation's processes, and whose it is."""
     for process in find_processes(folder):
         words = process.cmdline()
-        owner = next((Path(word).name for flag, word in itertools.pairwise(words) if flag == "-m"), None)
+        owner = next(Path(word).name for flag, word in itertools.pairwise(words) if flag == "-m" and "/" in word)
         for connection in process.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN:
                 yield connection.laddr.port, owner
