@@ -41,7 +41,8 @@ SITE_CLASSES = (
 ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simulator, which has one policy
 
 # A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
-# Nobody brings code (byoc), and only people of a site's own organisation read files of its kit (shell_commands).
+# Nobody brings code (byoc). People of the server's organisation read files of its kit (shell_commands). Nobody reads
+# those of a site over the network, whatever stands here (speakers.ADMIN_REQUESTS).
 _CODE = {"byoc": "none", "server-predeployed-flwr": "none"}
 AUTHORIZATION = {
     "format_version": "1.0",
@@ -57,7 +58,7 @@ AUTHORIZATION = {
             "manage_job": "o:submitter",
             "view": "any",
             "operate": "o:site",
-            "shell_commands": "o:site",
+            "shell_commands": "none",
             **_CODE,
         },
         "lead": {
