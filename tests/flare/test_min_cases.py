@@ -32,7 +32,13 @@ def ask(tmp_path_factory):
     facts = {"data_dir": str(folder), "cache_dir": "cache", "personal_dir": "p", "min_cases": LEAST, "threads": 1}
     (local / "fedbrats.json").write_text(json.dumps(facts))
     site = open_local_site(
-        "hospital", local, network={"preset": "tiny", "seed": 0}, training=SETTINGS, preparation={}, seed=0
+        "hospital",
+        local,
+        root / "run",
+        network={"preset": "tiny", "seed": 0},
+        training=SETTINGS,
+        preparation={},
+        seed=0,
     )
     site.trainer.train_round(0, 1)  # a model that finds something
     weights = site.trainer.get_weights()
