@@ -101,10 +101,10 @@ def test_the_settings_it_was_trained_with_come_with_it(results, trained_results)
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"personal": 5}, "says personal is 5"),
+        ({"personal": 5}, "personal is 5, expected a text"),
         ({"personal": "net.nothing."}, "matches no parameter"),
-        ({"personal_rounds": True}, "says personal_rounds is True"),
-        ({"final_flips": "yes"}, "says final_flips is 'yes'"),
+        ({"personal_rounds": True}, "personal_rounds is true, expected a whole number"),
+        ({"final_flips": "yes"}, 'final_flips is "yes", expected true or false'),
     ],
 )
 def test_a_summary_that_says_what_cannot_be_is_refused(results, variables, said):

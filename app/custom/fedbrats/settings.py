@@ -67,10 +67,10 @@ class Settings(BaseModel):
         if not isinstance(document, Mapping):
             raise ConfigurationError(f"{source} is {show(document)}, expected a table of settings")
         for name in document:
-            if name not in cls.model_fields:
+            if name not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise ConfigurationError(f"{source} has no setting {show(name)}; {suggest(name, cls.model_fields)}")
         try:
-            return cls(**document)
+            return cls(**{name: value for name, value in document.items() if name in cls.model_fields})
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: {error}") from None
 

@@ -67,9 +67,12 @@ def test_no_datalist(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         ({"label_convention": "brats-1999"}, "'brats-1999' is not known"),
-        ({"label_convention": None}, "None is not known"),
-        ({"training": [{"case": "a"}]}, "is not a datalist of fedbrats"),
-        ({"training": "a"}, "is not a datalist of fedbrats"),
+        ({"label_convention": None}, "label_convention is null, expected the name of a label convention"),
+        ({"name": "a\0"}, r"name is .*, expected the name of the site"),
+        ({"training": [{"case": "a"}]}, "case 1 of training: patient is missing, expected a name"),
+        ({"training": "a"}, r'datalist\.json: training is "a", expected a list'),
+        ({"training": [3]}, "case 1 of training is 3, expected a table"),
+        ({"test": [{"case": "a", "patient": "a", "image": "t1.nii"}]}, "expected a list of 4 paths"),
         ({"training": [{"case": "a", "patient": "a", "image": ["t1.nii"]}]}, "case a in .* has 1 images"),
     ],
 )
@@ -84,7 +87,7 @@ def test_a_bad_datalist_is_one_sentence(tmp_path: Path, change: dict[str, object
 @pytest.mark.parametrize("text", ["{", "[]", "3"])
 def test_no_datalist_document(tmp_path: Path, text: str) -> None:
     (tmp_path / "datalist.json").write_text(text)
-    with pytest.raises(DataError, match=r"datalist\.json is not"):
+    with pytest.raises(DataError, match=r"datalist\.json is (not|3, expected|\[\], expected)"):
         read_datalist(tmp_path)
 
 

@@ -18,23 +18,19 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
 from fedbrats.jobs.resume import JOB_ID
-from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.settings import Sharing, TrainingSettings
 from fedbrats.settings import ClassPath, Declaration, Settings, declarations, show
 
 JobId = Annotated[str, Field(pattern=f"^{JOB_ID.pattern}$")]
 
 
-class Network(Settings):
+class Network(Sharing):
     """The network, and what of it the sites share."""
 
     network: str = "fast"
     """The preset of the network: fast, large, original, or tiny for tests."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """The seed of the first weights and of every random choice."""
-    personal: str = "none"
-    """Which weights stay at a site: none, head, decoder, norm, all, or prefixes of names that end at a dot."""
-    personal_rounds: int = Field(0, ge=0, le=10**6)
-    """In so many last rounds all weights stay at the sites, and each site fits the model to its own cases."""
     compression: Literal["none", "float16", "int8"] = "none"
     """How models and updates are packed on their way."""
 

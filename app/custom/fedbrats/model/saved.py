@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from fedbrats.arrays import read_arrays, read_checkpoint
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
-from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.settings import InferenceSettings, Sharing, TrainingSettings
 from fedbrats.run_folder import FINAL_MODELS, SUMMARY_FILE, final_model
+from fedbrats.settings import Settings
 
 SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
+Table = TypeVar("Table", bound=Settings)
 _SETTINGS = tuple(TrainingSettings.model_fields)
 
 
@@ -72,7 +74,7 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     document = _read_document(path)
     described = document if "network" in document else _describe_by_summary(path)
     options, settings = _entry(described, "network", path), _entry(described, "settings", path)
-    preparation = CacheSettings.from_json(_entry(described, "preparation", path))
+    preparation = _read(CacheSettings, _entry(described, "preparation", path), f"{path}, its preparation")
     try:
         network = SegmentationNetwork(**options)
     except (*_WRONG_VALUES, MemoryError) as error:
@@ -80,20 +82,20 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    window, share, flips = _read_settings(settings, path)
-    kind, rounds, untrained = _read_personal_set(_entry(described, "sharing", path), network, path)
+    inference = _read_inference(settings, path)
+    sharing, untrained = _read_sharing(_entry(described, "sharing", path), network, path)
     model = SavedModel(
         path,
         checksum,
         network,
         options,
         preparation,
-        window,
-        component_share=share,
-        final_flips=flips,
+        inference.inference_window,
+        component_share=inference.component_share,
+        final_flips=inference.final_flips,
         settings={name: settings[name] for name in _SETTINGS if name in settings},
-        personal=kind,
-        personal_rounds=rounds,
+        personal=sharing.personal,
+        personal_rounds=sharing.personal_rounds,
         untrained=untrained,
     )
     return lay_over(model, personal) if personal else model
@@ -107,33 +109,29 @@ def _entry(described: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
     return dict(value)
 
 
-def _read_settings(settings: Mapping[str, Any], path: Path) -> tuple[tuple[int, int, int] | None, float, bool]:
-    """(window, component_share, final_flips). Raises: DataError for values that cannot be."""
-    window, share = settings.get("inference_window"), settings.get("component_share") or 0.0
-    flips = settings.get("final_flips") or False
-    sides = tuple(window) if isinstance(window, list | tuple) else None
-    if window and (sides is None or len(sides) != 3 or not all(type(side) is int and side > 0 for side in sides)):
-        raise DataError(f"{path} says inference_window is {window!r}, expected three sides or nothing")
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise DataError(f"{path} says component_share is {share!r}, expected a number from 0 to 1")
-    if not isinstance(flips, bool):
-        raise DataError(f"{path} says final_flips is {flips!r}, expected true or false")
-    return (sides or None), float(share), flips
+def _read_inference(settings: Mapping[str, Any], path: Path) -> InferenceSettings:
+    """How a model predicts; one that does not say keeps all parts and mirrors nothing. Raises: DataError."""
+    said = {name: settings[name] for name in InferenceSettings.model_fields if settings.get(name)}
+    return _read(InferenceSettings, {"component_share": 0.0, "final_flips": False, **said}, f"{path}, its settings")
 
 
-def _read_personal_set(
+def _read_sharing(
     sharing: Mapping[str, Any], network: SegmentationNetwork, path: Path
-) -> tuple[str, int, tuple[str, ...]]:
-    """(personal, personal_rounds, untrained names). Raises: DataError for a set that the network does not have."""
-    personal, rounds = sharing.get("personal", SHARED_WHOLE), sharing.get("personal_rounds", 0)
-    if not isinstance(personal, str):
-        raise DataError(f"the job of {path} says personal is {personal!r}, expected none, head or another set of names")
-    if type(rounds) is not int or rounds < 0:
-        raise DataError(f"the job of {path} says personal_rounds is {rounds!r}, expected a whole number from 0")
+) -> tuple[Sharing, tuple[str, ...]]:
+    """(what its job shared, untrained names). Raises: DataError for a set that the network does not have."""
+    read = _read(Sharing, sharing, f"the job of {path}")
     try:
-        return personal, rounds, network.personal_names(personal)
+        return read, network.personal_names(read.personal)
     except ConfigurationError as error:
         raise DataError(f"the job of {path} has personal weights that its network has not: {error}") from None
+
+
+def _read(table: type[Table], document: Mapping[str, Any], source: str) -> Table:
+    """A table of settings of a model. Raises: DataError, for it is the model that cannot be used."""
+    try:
+        return table.read(document, source)
+    except ConfigurationError as error:
+        raise DataError(str(error)) from None
 
 
 def lay_over(model: SavedModel, personal: Path) -> SavedModel:

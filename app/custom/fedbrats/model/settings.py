@@ -1,4 +1,4 @@
-"""The settings of training and of inference: every number of them that people tune."""
+"""The settings of training, of inference and of what is shared: every number of them that people tune."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from pydantic import Field
 
 from fedbrats.data.batches.settings import Augmentation
 from fedbrats.settings import Settings, Sides
+
+
+class Sharing(Settings):
+    """What of the network the sites of a job share."""
+
+    personal: str = "none"
+    """Which weights stay at a site: none, head, decoder, norm, all, or prefixes of names that end at a dot."""
+    personal_rounds: int = Field(0, ge=0, le=10**6)
+    """In so many last rounds all weights stay at the sites, and each site fits the model to its own cases."""
 
 
 class InferenceSettings(Settings):

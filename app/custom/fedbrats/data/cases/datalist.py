@@ -7,18 +7,64 @@ patient, and `label_convention` says what the label values mean.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.case import MODALITIES, Case
 from fedbrats.data.regions import LabelConvention, get_convention
-from fedbrats.errors import DataError
+from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.settings import Settings
 
 DATALIST_NAME = "datalist.json"
 SECTIONS = ("training", "validation", "test")
+
+
+def _printable(text: str) -> str:
+    """Refuse what cannot be in the name of a file or in a log."""
+    if not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
+
+
+class Item(Settings):
+    """A case in a datalist; entries of others are left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    case: Text = Field(json_schema_extra={"kind": "a name"})
+    """The name of the case."""
+    patient: Text = Field(json_schema_extra={"kind": "a name"})
+    """Whose scan it is."""
+    image: list[Text] = Field(json_schema_extra={"kind": f"a list of {len(MODALITIES)} paths"})
+    """The files of the modalities, in their order."""
+    label: Text | None = Field(None, json_schema_extra={"kind": "a path"})
+    """The segmentation, where there is one."""
+
+
+class Document(Settings):
+    """The datalist of a site as it is written; entries of others are left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Text = Field(json_schema_extra={"kind": "the name of the site"})
+    """The site."""
+    label_convention: Text = Field(json_schema_extra={"kind": "the name of a label convention"})
+    """What the label values mean."""
+    training: list[Any] = []  # noqa: RUF012 - a table is frozen, and pydantic copies defaults
+    """The cases to train on."""
+    validation: list[Any] = []  # noqa: RUF012
+    """The cases to validate on."""
+    test: list[Any] = []  # noqa: RUF012
+    """The cases that are kept for testing."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +98,11 @@ def read_datalist(site_dir: Path) -> Datalist:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from None
     try:
-        sections = {s: tuple(_read_item(item, site_dir) for item in document.get(s, [])) for s in SECTIONS}
-        datalist = Datalist(str(document["name"]), get_convention(document["label_convention"]), **sections)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a datalist of fedbrats: {error!r}") from None
+        read = Document.read(document, str(path))
+        sections = {section: tuple(_read_cases(getattr(read, section), section, site_dir)) for section in SECTIONS}
+    except ConfigurationError as error:
+        raise DataError(f"no datalist of fedbrats: {error}") from None
+    datalist = Datalist(read.name, get_convention(read.label_convention), **sections)
     _refuse_doubled_cases(datalist, path)
     _refuse_shared_patients(datalist, path)
     return datalist
@@ -88,22 +135,20 @@ def find_sites(sites_dir: Path) -> tuple[Path, ...]:
     return sites
 
 
-def _read_item(item: dict[str, Any], site_dir: Path) -> Case:
-    words = (item["case"], item["patient"], *item["image"], item.get("label") or "-")
-    if not isinstance(item["image"], list) or not all(isinstance(word, str) and word for word in words):
-        raise TypeError(f"an item needs texts under case, patient, image (a list) and label, not {words!r:.200}")
-    if "\0" in "".join(words) or not "".join(words).isprintable():
-        raise TypeError(f"an item has characters that cannot be in a file name: {words!r:.200}")
-    images = [site_dir / path for path in item["image"]]
-    if len(images) != len(MODALITIES):
-        raise DataError(f"case {item['case']} in {site_dir / DATALIST_NAME} has {len(images)} images, not {MODALITIES}")
-    label = item.get("label")
-    return Case(
-        name=item["case"],
-        patient=item["patient"],
-        images=dict(zip(MODALITIES, images, strict=True)),
-        label=site_dir / label if label else None,
-    )
+def _read_cases(items: Sequence[Any], section: str, site_dir: Path) -> Iterator[Case]:
+    """The cases of a section. Raises: ConfigurationError, DataError."""
+    path = site_dir / DATALIST_NAME
+    for number, each in enumerate(items, start=1):
+        item = Item.read(each, f"{path}, case {number} of {section}")
+        if len(item.image) != len(MODALITIES):
+            raise DataError(f"case {item.case} in {path} has {len(item.image)} images, not {MODALITIES}")
+        images = [site_dir / image for image in item.image]
+        yield Case(
+            name=item.case,
+            patient=item.patient,
+            images=dict(zip(MODALITIES, images, strict=True)),
+            label=site_dir / item.label if item.label else None,
+        )
 
 
 def _write_item(case: Case, site_dir: Path) -> dict[str, Any]:
