@@ -7,6 +7,7 @@ import pytest
 from fedbrats.federation.answer_times import MOST_MISSED, AnswerTimes
 from fedbrats.federation.participation import Participation
 from fedbrats.federation.quorum import Phase, QuorumRound
+from tests.security.attacks import attack
 
 RULE = Participation(
     min_clients=2,
@@ -79,6 +80,12 @@ def test_a_site_that_stops_answering_is_waited_for_till_its_deadline():
     assert drill.times.missed == {"c": 1}
 
 
+@attack(
+    "take the task of every round and answer none",
+    who="a hospital",
+    happens="two rounds wait for it until their deadline, and no other until it answers",
+    says="missed earlier deadlines and is not waited for",
+)
 def test_a_site_that_never_answers_costs_two_deadlines_in_a_whole_job():
     drill = Drill({"a": 10.0, "b": 12.0, "silent": NEVER})
     for _ in range(25):

@@ -11,6 +11,7 @@ from nvflare.private.admin_defs import Message
 
 from fedbrats.flare.kit.rejoin import LONGEST_REPLY, MOST_STARTS, PATIENCE, RUNNING, Rejoin, read_running_jobs
 from tests.generated.test_documents import ANYTHING
+from tests.security.attacks import attack
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 
@@ -62,6 +63,12 @@ BAD = ["[" * 100_000, "{", "[]", "3", "null", '{"running_jobs": 3}', '{"running_
 BAD += ['{"running_jobs": [{"job_id": ["a"], "status": 1}]}', '{"running_jobs": [{"job_id": "a", "status": 1}]}', {}]
 
 
+@attack(
+    "answer the question which jobs run with anything but a list of them",
+    who="a hospital",
+    happens="that hospital counts as one that does not answer; the others are given their jobs again",
+    says="what a site says of its running jobs cannot be read; site=",
+)
 @pytest.mark.parametrize("said", BAD)
 def test_a_malformed_reply_is_said_once_and_the_others_are_served(rejoin, caplog, said):
     engine = Engine(bad=said, lost=says(), fine=says(JOB))
