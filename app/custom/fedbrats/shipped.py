@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from fedbrats.errors import ConfigurationError
 
-PACKAGE_DIR = Path(__file__).resolve().parent
+PACKAGE_DIR = Path(str(files("fedbrats"))).resolve()  # jobs with code copy it, so it must be a folder
 
 
 def shipped_dir() -> Path:

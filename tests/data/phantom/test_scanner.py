@@ -12,7 +12,7 @@ from fedbrats.data.cases.case import MODALITIES, find_cases
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.phantom.anatomy import (
     PHANTOM_CONVENTION,
-    Grid,
+    PhantomBox,
     Tissue,
     TumourStatistics,
     draw_anatomy,
@@ -68,7 +68,7 @@ def test_the_anatomy_does_not_depend_on_the_voxel_size() -> None:
 
 def test_contrasts_are_those_of_the_modalities() -> None:
     rng = np.random.default_rng(1)
-    anatomy = draw_anatomy(rng, Grid(3.0), TumourStatistics())
+    anatomy = draw_anatomy(rng, PhantomBox(3.0), TumourStatistics())
     images, labels, _ = make_case(np.random.default_rng(1), SiteProfile(QUIET), 3.0)
     np.testing.assert_array_equal(labels, anatomy.labels)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fedbrats.arrays import read_safetensors
+from fedbrats.array_files import read_safetensors
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError
 from fedbrats.federation.sharing import personal_at_last

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from fedbrats.arrays import read_arrays, read_checkpoint
+from fedbrats.array_files import read_arrays, read_checkpoint
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
 from fedbrats.model.network import SegmentationNetwork

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedbrats.arrays import read_arrays, write_arrays
+from fedbrats.array_files import read_arrays, write_arrays
 from fedbrats.errors import DamagedFileError, DataError
 
 PERSONAL_FILE = "personal.npz"

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from fedbrats.arrays import write_arrays
+from fedbrats.array_files import write_arrays
 from fedbrats.atomic import new_folder
 from fedbrats.errors import UpdateError
 from fedbrats.model.training.optimisation import Optimisation

@@ -58,7 +58,7 @@ class TumourStatistics:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Tissues of one head on a grid."""
+    """Tissues of one head in a box."""
 
     tissues: NDArray[np.uint8]  # (X, Y, Z) of Tissue
     oedema_strength: Field  # (X, Y, Z): 1 at the core, falling to nearly none at the oedema's edge
@@ -70,7 +70,7 @@ class Anatomy:
         return table[self.tissues]
 
 
-class Grid:
+class PhantomBox:
     """Voxel centres of the phantom's box, in mm from its middle, as three axes that broadcast against each other."""
 
     def __init__(self, spacing_mm: float) -> None:
@@ -98,51 +98,51 @@ class Grid:
         return np.sqrt(sum(((axis - c) / r) ** 2 for axis, c, r in offsets))
 
 
-def draw_anatomy(rng: np.random.Generator, grid: Grid, statistics: TumourStatistics) -> Anatomy:
+def draw_anatomy(rng: np.random.Generator, box: PhantomBox, statistics: TumourStatistics) -> Anatomy:
     """A head with one tumour."""
-    tissues, depth_mm = _draw_brain(rng, grid)
-    return _add_tumour(rng, grid, statistics, tissues, depth_mm)
+    tissues, depth_mm = _draw_brain(rng, box)
+    return _add_tumour(rng, box, statistics, tissues, depth_mm)
 
 
-def _draw_brain(rng: np.random.Generator, grid: Grid) -> tuple[NDArray[np.uint8], Field]:
+def _draw_brain(rng: np.random.Generator, box: PhantomBox) -> tuple[NDArray[np.uint8], Field]:
     """Tissues of a healthy brain, and each voxel's depth under the brain's surface in mm."""
     width, length, height = np.array([67.0, 83.0, 68.0]) * rng.normal(1, 0.03, 3)
-    height = np.where(grid.z < 0, 0.82 * height, height)  # flatter below
-    surface = np.sqrt((grid.x / width) ** 2 + (grid.y / length) ** 2 + (grid.z / height) ** 2)
-    depth_mm = (1 + 0.02 * grid.smooth_field(rng, 22.0) - surface) * width
+    height = np.where(box.z < 0, 0.82 * height, height)  # flatter below
+    surface = np.sqrt((box.x / width) ** 2 + (box.y / length) ** 2 + (box.z / height) ** 2)
+    depth_mm = (1 + 0.02 * box.smooth_field(rng, 22.0) - surface) * width
     tissues = np.where(depth_mm > 0, Tissue.WHITE, Tissue.AIR).astype(np.uint8)
     brain = tissues != Tissue.AIR
-    folds = np.abs(grid.smooth_field(rng, 10.0))
+    folds = np.abs(box.smooth_field(rng, 10.0))
     tissues[brain & ((depth_mm < 4.5) | ((folds < 0.75) & (depth_mm < 18)))] = Tissue.GREY
-    nuclei = np.minimum(grid.ellipsoid((17, 4, -2), (11, 23, 12)), grid.ellipsoid((-17, 4, -2), (11, 23, 12)))
-    tissues[nuclei + 0.12 * grid.smooth_field(rng, 12.0) < 1] = Tissue.GREY
-    fissure = (np.abs(grid.x + 1.5 * grid.smooth_field(rng, 30.0)) < 2) & (grid.z > 12) & (depth_mm < 32)
+    nuclei = np.minimum(box.ellipsoid((17, 4, -2), (11, 23, 12)), box.ellipsoid((-17, 4, -2), (11, 23, 12)))
+    tissues[nuclei + 0.12 * box.smooth_field(rng, 12.0) < 1] = Tissue.GREY
+    fissure = (np.abs(box.x + 1.5 * box.smooth_field(rng, 30.0)) < 2) & (box.z > 12) & (depth_mm < 32)
     sulci = (folds < 0.24) & (depth_mm < 14)
     tissues[brain & (sulci | fissure | (depth_mm < 1.2))] = Tissue.CSF
-    tissues[brain & _ventricles(rng, grid)] = Tissue.CSF
-    spots = grid.smooth_field(rng, 6.0)
+    tissues[brain & _ventricles(rng, box)] = Tissue.CSF
+    spots = box.smooth_field(rng, 6.0)
     tissues[(spots > 2.6) & (tissues == Tissue.WHITE)] = Tissue.LESION
-    sinus = (np.abs(grid.x) < 3.5) & (grid.z > 0) & (depth_mm < 4)
+    sinus = (np.abs(box.x) < 3.5) & (box.z > 0) & (depth_mm < 4)
     tissues[brain & (sinus | ((spots < -2.3) & (depth_mm < 18)))] = Tissue.VESSEL
     return tissues, depth_mm
 
 
-def _ventricles(rng: np.random.Generator, grid: Grid) -> NDArray[np.bool_]:
+def _ventricles(rng: np.random.Generator, box: PhantomBox) -> NDArray[np.bool_]:
     """Two curved lateral ventricles and the slit of the third; their width varies from person to person."""
     width, length, height = rng.uniform(5, 10), rng.uniform(26, 36), rng.uniform(8, 13)
-    bend = 7 + width / 2 + 9 * (grid.y / 34) ** 2
-    shape = ((np.abs(grid.x) - bend) / width) ** 2 + ((grid.y + 4) / length) ** 2 + ((grid.z - 12) / height) ** 2
-    third = grid.ellipsoid((0, 0, -2), (2.5, 12, 12))
-    return (shape + 0.15 * grid.smooth_field(rng, 14.0) < 1) | (third < 1)
+    bend = 7 + width / 2 + 9 * (box.y / 34) ** 2
+    shape = ((np.abs(box.x) - bend) / width) ** 2 + ((box.y + 4) / length) ** 2 + ((box.z - 12) / height) ** 2
+    third = box.ellipsoid((0, 0, -2), (2.5, 12, 12))
+    return (shape + 0.15 * box.smooth_field(rng, 14.0) < 1) | (third < 1)
 
 
 def _add_tumour(
-    rng: np.random.Generator, grid: Grid, statistics: TumourStatistics, tissues: NDArray[np.uint8], depth_mm: Field
+    rng: np.random.Generator, box: PhantomBox, statistics: TumourStatistics, tissues: NDArray[np.uint8], depth_mm: Field
 ) -> Anatomy:
     radius = float(np.clip(statistics.radius_mm * rng.lognormal(0, statistics.radius_spread), 6, 38))
     centre = _draw_centre(rng, statistics, radius)
-    reach = _blobs(rng, grid, centre, radius) + 0.16 * grid.smooth_field(rng, 13.0)  # below 1 in the core
-    extent_mm = statistics.oedema_mm * rng.lognormal(0, 0.3) * np.exp(0.45 * grid.smooth_field(rng, 18.0))
+    reach = _blobs(rng, box, centre, radius) + 0.16 * box.smooth_field(rng, 13.0)  # below 1 in the core
+    extent_mm = statistics.oedema_mm * rng.lognormal(0, 0.3) * np.exp(0.45 * box.smooth_field(rng, 18.0))
     extent_mm *= np.where(tissues == Tissue.GREY, 0.4, 1.0)  # oedema spreads along white matter and shuns the cortex
     brain = tissues != Tissue.AIR
     core = brain & (reach < 1) & (depth_mm > 1)
@@ -151,7 +151,7 @@ def _add_tumour(
 
     tissues = tissues.copy()
     tissues[oedema] = Tissue.OEDEMA
-    tissues[core] = _draw_core(rng, grid, statistics, (1 - reach) * radius)[core]
+    tissues[core] = _draw_core(rng, box, statistics, (1 - reach) * radius)[core]
     return Anatomy(tissues, np.clip(1 - 0.7 * beyond, 0, 1).astype(np.float32))
 
 
@@ -162,25 +162,25 @@ def _draw_centre(rng: np.random.Generator, statistics: TumourStatistics, radius_
     return centre * min(1.0, (1 - 0.6 * radius_mm / 67) / max(reach, 1e-6))
 
 
-def _blobs(rng: np.random.Generator, grid: Grid, centre: NDArray[np.float64], radius_mm: float) -> Field:
+def _blobs(rng: np.random.Generator, box: PhantomBox, centre: NDArray[np.float64], radius_mm: float) -> Field:
     """Distance from the tumour's centre in radii: the smallest over a few ellipsoids that overlap."""
     offsets = np.vstack([np.zeros(3), rng.normal(0, 0.55 * radius_mm, (int(rng.integers(0, 3)), 3))])
     scales = np.append(1.0, rng.uniform(0.5, 0.8, len(offsets) - 1))
     return np.minimum.reduce(
         [
-            grid.ellipsoid(tuple(centre + offset), tuple(radius_mm * scale * rng.uniform(0.8, 1.25, 3)))
+            box.ellipsoid(tuple(centre + offset), tuple(radius_mm * scale * rng.uniform(0.8, 1.25, 3)))
             for offset, scale in zip(offsets, scales, strict=True)
         ]
     )
 
 
 def _draw_core(
-    rng: np.random.Generator, grid: Grid, statistics: TumourStatistics, inside_mm: NDArray[np.floating]
+    rng: np.random.Generator, box: PhantomBox, statistics: TumourStatistics, inside_mm: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
     """The core's tissues (X, Y, Z), by each voxel's distance in mm from the core's border."""
-    ring_mm = statistics.ring_mm * rng.lognormal(0, 0.25) * (1 + 0.7 * grid.smooth_field(rng, 16.0))
+    ring_mm = statistics.ring_mm * rng.lognormal(0, 0.25) * (1 + 0.7 * box.smooth_field(rng, 16.0))
     if rng.random() >= statistics.enhancing_share:  # as in low-grade gliomas, where little enhances or nothing
-        spots = grid.smooth_field(rng, 9.0) > rng.choice([1.7, np.inf])
+        spots = box.smooth_field(rng, 9.0) > rng.choice([1.7, np.inf])
         return np.where(spots, Tissue.ENHANCING, Tissue.SOLID).astype(np.uint8)
-    within = np.where(grid.smooth_field(rng, 15.0) > 1.0, Tissue.SOLID, Tissue.NECROSIS)
+    within = np.where(box.smooth_field(rng, 15.0) > 1.0, Tissue.SOLID, Tissue.NECROSIS)
     return np.where(inside_mm < ring_mm, Tissue.ENHANCING, within).astype(np.uint8)

@@ -16,7 +16,7 @@ from fedbrats.data.cases.case import MODALITIES
 from fedbrats.data.phantom.anatomy import (
     Anatomy,
     Field,
-    Grid,
+    PhantomBox,
     Tissue,
     TumourStatistics,
     draw_anatomy,
@@ -70,31 +70,31 @@ def make_case(
     """
     if not 0.5 <= spacing_mm <= 6:
         raise DataError(f"phantoms have voxels of 0.5 to 6 mm, not {spacing_mm:g} mm")
-    grid = Grid(spacing_mm)
-    anatomy = draw_anatomy(rng, grid, profile.tumours)
+    box = PhantomBox(spacing_mm)
+    anatomy = draw_anatomy(rng, box, profile.tumours)
     conspicuity = rng.uniform(0.55, 1.05)  # how far this tumour stands out from white matter
     images = {
-        modality: _render(rng, grid, anatomy, channel, profile.scanner, conspicuity)
+        modality: _render(rng, box, anatomy, channel, profile.scanner, conspicuity)
         for channel, modality in enumerate(MODALITIES)
     }
     affine = np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0])  # first two axes to the left and back, as in BraTS
-    affine[:3, 3] = -affine[:3, :3] @ (np.array(grid.shape) - 1) / 2
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(box.shape) - 1) / 2
     return images, anatomy.labels, affine
 
 
 def _render(
-    rng: np.random.Generator, grid: Grid, anatomy: Anatomy, channel: int, scanner: Scanner, conspicuity: float
+    rng: np.random.Generator, box: PhantomBox, anatomy: Anatomy, channel: int, scanner: Scanner, conspicuity: float
 ) -> NDArray[np.int16]:
     """Voxel values (X, Y, Z) of one modality."""
     from scipy.ndimage import gaussian_filter
 
     brain = anatomy.tissues != Tissue.AIR
-    signal = _tissue_signal(anatomy, channel, conspicuity) * (1 + 0.05 * grid.smooth_field(rng, 8.0))
-    blur = np.array([scanner.blur_mm, scanner.blur_mm, scanner.slice_blur_mm]) / grid.spacing_mm
+    signal = _tissue_signal(anatomy, channel, conspicuity) * (1 + 0.05 * box.smooth_field(rng, 8.0))
+    blur = np.array([scanner.blur_mm, scanner.blur_mm, scanner.slice_blur_mm]) / box.spacing_mm
     # Blurring brain and background alike and dividing keeps the brain's rim from fading into the background.
     signal = gaussian_filter(signal, blur) / np.maximum(gaussian_filter(brain.astype(np.float32), blur), 0.1)
-    signal *= np.exp(scanner.bias * grid.smooth_field(rng, 70.0))
-    signal += rng.normal(0, scanner.noise, grid.shape)
+    signal *= np.exp(scanner.bias * box.smooth_field(rng, 70.0))
+    signal += rng.normal(0, scanner.noise, box.shape)
     curved = 100 * (np.maximum(signal, 1) / 100) ** scanner.gamma[channel]
     values = np.clip(np.rint(scanner.gain[channel] * curved), 1, _LARGEST_INT16)
     return np.where(brain, values, 0).astype(np.int16)

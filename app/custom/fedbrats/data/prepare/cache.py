@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedbrats.arrays import map_array
+from fedbrats.array_files import map_array
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.case import Case
 from fedbrats.data.prepare.preparation import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fedbrats.arrays import read_checkpoint
+from fedbrats.array_files import read_checkpoint
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import DamagedFileError, UpdateError
 from fedbrats.model.settings import TrainingSettings

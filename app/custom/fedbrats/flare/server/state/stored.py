@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fedbrats.arrays import read_arrays, write_arrays
+from fedbrats.array_files import read_arrays, write_arrays
 from fedbrats.errors import DataError
 
 KEPT_ROUNDS = 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from fedbrats.arrays import read_arrays, read_checkpoint, read_safetensors, write_arrays
+from fedbrats.array_files import read_arrays, read_checkpoint, read_safetensors, write_arrays
 from fedbrats.errors import DamagedFileError, DataError
 from fedbrats.flare.server.state.stored import Model, ServerState, load_state, save_state
 from fedbrats.site.personal import load_personal, save_personal
