@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.kit.configuration_text import check_configurations
+from fedbrats.flare.kit.job_rules import find_classes, find_places
 from fedbrats.flare.kit.policy import (
     ALLOWED_CLASSES,
     GUARD_COMPONENT,
@@ -14,7 +16,7 @@ from fedbrats.flare.kit.policy import (
     REJOIN_COMPONENT,
     RULES_COMPONENT,
 )
-from fedbrats.jobs.build import build_job
+from fedbrats.jobs.build import build_job, check_deployed
 from fedbrats.misbehaviour.executors import MisbehavingCrossSiteExecutor, MisbehavingExecutor
 from fedbrats.misbehaviour.jobs import CLIENT_CONFIG, MISBEHAVING, let_misbehave
 from fedbrats.site.site_file import SITE_FILE, read_site_facts
@@ -69,3 +71,6 @@ def test_a_job_of_an_experiment_names_the_classes_that_there_are(job, tmp_path, 
     assert kinds == set(MISBEHAVING.values())
     assert executor["path"] in kinds
     assert executor["args"]["misbehaviour"] == {"site-1": "noise"}
+    check_configurations(folder / "app" / "config")  # the rules of a kit find nothing else in it
+    check_deployed(folder / "app" / "config")
+    assert not [*find_places(executor), *find_classes(executor)]
