@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import fedbrats
+from fedbrats.flare import protocol
 
 ROOT = Path(fedbrats.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -31,6 +32,7 @@ FOREIGN = {
 }
 # Inside FLARE's processes: the server's and a site's meet in flare/protocol.py alone.
 APART = {("flare", "server"): "fedbrats.flare.site", ("flare", "site"): "fedbrats.flare.server"}
+PREFIXES = ("fedbrats_", "fedce_", "SRV_", "val_")  # of keys that can be nothing else
 MOST_FILES = 15
 MOST_LINES = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 150}
 # Longer than that, and why. They are being taken apart; whoever does it removes the line.
@@ -123,3 +125,30 @@ def test_no_function_and_no_class_is_longer_than_a_reader_takes_in_at_once():
         if (most := MOST_LINES.get(type(node))) and node.end_lineno - node.lineno + 1 > most
     }
     assert {name: lines for name, lines in found.items() if name not in LONGER} == {}
+
+
+def test_keys_of_messages_are_named_and_never_written_out():
+    """A key that travels stands in flare/protocol.py, or is FLARE's own constant."""
+    calls = {"set_header", "get_header", "set_meta_prop", "get_meta_prop", "add_cookie", "get_cookie"}
+    written = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        if path.relative_to(ROOT).parts[0] in ("flare", "misbehaviour")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in calls
+        if node.args and isinstance(node.args[0], ast.Constant)
+    ]
+    assert written == []
+
+
+def test_a_key_of_the_protocol_stands_nowhere_else():
+    keys = {value for value in vars(protocol).values() if isinstance(value, str) and value.startswith(PREFIXES)}
+    assert len(keys) >= 6
+    for path in MODULES:
+        if path != Path(protocol.__file__):
+            texts = {
+                node.value
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+            assert not texts & keys, path
