@@ -1,5 +1,6 @@
 """Whatever bytes a site sends for an answer, the server's process of the job takes an answer of that site, or none."""
 
+import logging
 import os
 import random
 from concurrent.futures import Future
@@ -12,8 +13,10 @@ from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContextManager
 from nvflare.apis.shareable import Shareable
+from nvflare.fuel.f3.cellnet import cell as flare_cell
 from nvflare.fuel.f3.cellnet.fqcn import FqcnInfo
 from nvflare.fuel.f3.cellnet.registry import Callback, Registry
+from nvflare.fuel.f3.message import Message
 from nvflare.fuel.f3.streaming.blob_streamer import BlobHandler, BlobTask
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.f3.streaming.stream_types import BlobSizeError, StreamError
@@ -152,6 +155,24 @@ def test_the_size_of_an_answer_is_judged_before_it_is_taken(desk):
     BlobTask(None, announced(16_778_000), handler.max_blob_size, preserve_chunks=True)
     with pytest.raises(BlobSizeError, match="Blob size 1000000000 exceeds configured limit 16778000"):
         BlobTask(None, announced(1_000_000_000), handler.max_blob_size)
+
+
+@attack(
+    "say that what the server sent was too large, for which FLARE ends the job's process",
+    who="a hospital",
+    happens="noted; the process goes on",
+    says="a site says that a reply was too large: Blob size 9",
+)
+def test_no_sign_of_a_site_ends_the_process(desk, monkeypatch):
+    answers.survive_unreadable()
+    told = Message({StreamHeaderKey.ERROR_TYPE: "BlobSizeError", StreamHeaderKey.STREAM_REQ_ID: "nobody's"}, None)
+    cell = SimpleNamespace(
+        requests_dict={}, logger=logging.getLogger(), core_cell=SimpleNamespace(my_info=FqcnInfo("server.job-1"))
+    )
+    flare_cell.Cell._process_stream_error(cell, told)
+    reply = Future()
+    reply.set_exception(BlobSizeError("Blob size 9"))
+    flare_cell.Adapter._handle_reply_stream_done(desk.adapter, reply, True)
 
 
 @attack(

@@ -20,6 +20,8 @@ from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.f3.streaming.stream_types import BlobSizeError
 from nvflare.private.defs import CellMessageHeaderKeys
 
+from fedbrats.words import shown
+
 UNREADABLE = "UNREADABLE_ANSWER"  # a return code, beside FLARE's
 LONGEST_ERROR = 200
 REPORT_BYTES = 16 * 2**20  # for what an answer holds beside arrays
@@ -42,6 +44,28 @@ def survive_unreadable() -> None:
 
     call_safely.survives = True  # type: ignore[attr-defined]
     flare_cell.Adapter.call = call_safely
+    _survive_signs()
+
+
+def _survive_signs() -> None:
+    """Have this process live on where a site says that what the server sent it was too large.
+
+    FLARE 2.9.0 ends the server's process of a job for it, whoever says so and of whatever message.
+    """
+    on_error, on_reply = flare_cell.Cell._process_stream_error, flare_cell.Adapter._handle_reply_stream_done
+
+    def note_error(self: Any, message: Message) -> None:
+        message.set_header(StreamHeaderKey.ERROR_TYPE, None)
+        on_error(self, message)
+
+    def note_reply(self: Any, reply_future: Any, transport_optional: bool = False) -> None:
+        if isinstance(reply_future.exception(), BlobSizeError):
+            _log.error(f"a site says that a reply was too large: {shown(str(reply_future.exception()))}")
+        else:
+            on_reply(self, reply_future, transport_optional)
+
+    flare_cell.Cell._process_stream_error = note_error
+    flare_cell.Adapter._handle_reply_stream_done = note_reply
 
 
 def limit_answers(fl_ctx: FLContext, model_bytes: int) -> None:
@@ -102,7 +126,7 @@ def _failed_answer(adapter: Any, request: Message, error: Exception) -> Shareabl
     agent = adapter.cb.__self__
     client = agent._get_client(request.get_header(CellMessageHeaderKeys.TOKEN))
     name = client.name if client else str(request.get_header(MessageHeaderKey.ORIGIN))
-    _log.error(f"an answer of {name} cannot be read: {error!s:.{LONGEST_ERROR}}")
+    _log.error(f"an answer of {name} cannot be read: {shown(str(error), LONGEST_ERROR)}")
     peer = FLContext()
     peer.set_prop(ReservedKey.IDENTITY_NAME, name, private=False, sticky=False)
     with agent.engine.new_context() as fl_ctx:
