@@ -35,13 +35,7 @@ APART = {("flare", "server"): "fedbrats.flare.site", ("flare", "site"): "fedbrat
 PREFIXES = ("fedbrats_", "fedce_", "SRV_", "val_")  # of keys that can be nothing else
 MOST_FILES = 15
 MOST_LINES = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 150}
-# Longer than that, and why. They are being taken apart; whoever does it removes the line.
-LONGER = {
-    "flare/server/workflow.py QuorumScatterAndGather": "attempts and deadlines go to a state machine of their own",
-    "flare/site/executor.py SegmentationExecutor": "what needs no FLARE goes to a round of its own",
-    "site/site_file.py parse_site_facts": "the schema of a site's file reads it",
-    "model/training.py Trainer": "evaluation goes to a class of its own",
-}
+LONGER: dict[str, str] = {}  # "path name" of what must be longer than that, and why
 
 
 def imports_of(path: Path) -> set[str]:

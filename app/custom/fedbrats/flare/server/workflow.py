@@ -78,9 +78,7 @@ class QuorumScatterAndGather(QuorumRounds):
         try:
             check_deployed_job(fl_ctx)
             if not isinstance(self.aggregator, GatedAggregator):
-                raise FedbratsError(
-                    f"aggregator {self.aggregator_id} must be one of fedbrats, which tells who is counted"
-                )
+                raise FedbratsError(f"aggregator {self.aggregator_id} must be one of fedbrats: they say who counts")
             self.aggregator.check_register()
             workspace = fl_ctx.get_engine().get_workspace()
             self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
