@@ -140,7 +140,7 @@ def _contradict(case: Case) -> None:
 
 
 def _fill_background(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
-    return np.where(voxels == 0, 3, voxels)
+    return np.where(voxels == 0, np.random.default_rng(0).integers(1, 5, voxels.shape), voxels)
 
 
 def _add_head(case: Case) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.data.background import without_background
 from fedbrats.data.nifti import read_nifti
 from fedbrats.data.placement import Grid, check_header, find_contradictions, is_placed
 from fedbrats.data.written import is_predicted
@@ -58,6 +59,11 @@ class Volume:
         whole = np.round(voxels)
         near = min(max(self.step, _NEAR_WHOLE), _MOST_NEAR_WHOLE)
         return np.where(np.abs(voxels - whole) <= near, whole, voxels)
+
+    @cached_property
+    def foreground(self) -> NDArray[np.generic]:
+        """The voxels of an image with 0 where it shows nothing; see `background`."""
+        return without_background(self.voxels) if self.voxels.ndim == 3 else self.voxels
 
     @cached_property
     def fingerprint(self) -> str:

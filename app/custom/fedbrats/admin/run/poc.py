@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from fedbrats.admin.provision.consortium import build_kits
+from fedbrats.admin.run.place import check_place, pass_by_proxy
 from fedbrats.admin.run.processes import (
     find_processes,
     free_port,
@@ -72,11 +73,13 @@ def prepare(
     misbehaviour: what sites do wrong on purpose in every job of this federation, by their names.
 
     Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
-    or the folder is something else.
+    the folder is something else, or FLARE cannot run in it.
     """
     from nvflare.lighter.constants import ProvFileName
     from nvflare.lighter.utils import update_storage_locations
 
+    check_place(workspace)
+    pass_by_proxy()
     sites = find_sites(sites_dir)
     register = register_of(sites)
     workspace = workspace.resolve()
@@ -140,6 +143,7 @@ def open_poc(workspace: Path) -> Poc:
     state = _read_state(workspace)
     if state is None:
         raise ConfigurationError(f"no POC is prepared in {workspace}; start one with `fedbrats poc up --data FOLDER`")
+    pass_by_proxy()
     return Poc(workspace, Path(state["kits"]), tuple(state["sites"]), state.get("misbehaviour", {}))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
+from fedbrats.admin.run.place import check_place, pass_by_proxy
 from fedbrats.admin.run.poc import (
     PERSONAL_FOLDER,
     SERVER,
@@ -54,6 +55,8 @@ def simulate_job(
     Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
     2.9.0: it exits with 0 when a job is aborted).
     """
+    check_place(results_dir)
+    pass_by_proxy()
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"

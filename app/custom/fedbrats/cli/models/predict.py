@@ -10,10 +10,11 @@ CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv
 again after each case, so that a command that ends early leaves what it has done.
 
 --json prints predictions.json: model, sha256, convention, labels, cases, a list of {case, prediction, overlay,
-volumes_ml, seconds, warnings} or, where a case was refused, {case, refused}, and unreached: the number of cases that
-were not reached.
+volumes_ml, seconds, warnings} (with --force also forced: why it would be refused) or, where a case was refused, {case,
+refused}, and unreached: the number of cases that were not reached.
 
-Exit status: 0 every case was predicted, 1 some cases were refused (standard error says why).
+Exit status: 0 every case was predicted, 1 some cases were refused, or predicted with --force although they are not safe
+to predict (standard error says why).
 
 Research software, not a medical device: its output may not guide the care of a patient.
 
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--probabilities", action="store_true", help="write a probability map a region too")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="draw no pictures")
+    parser.add_argument("--force", action="store_true", help="predict what is refused too, where that can be done")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
 
@@ -101,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_entries(entries, args.out)
         print(f"labels in the masks: {convention.written} (convention {convention.name})")
-    return 1 if any("refused" in entry for entry in entries) else 0
+    return 1 if any("refused" in entry or "forced" in entry for entry in entries) else 0
 
 
 def _choose_convention(chosen: str | None, settled: LabelConvention | None, names: Sequence[str]) -> LabelConvention:
@@ -148,7 +150,7 @@ def _predict(
     from fedbrats.model.maps import write_label_map, write_probability_maps
 
     errors = [problem.message for problem in problems if problem.severity == ERROR]
-    if errors:
+    if errors and not args.force:
         return {"case": case.name, "refused": "; ".join(errors)}
     began = time.perf_counter()
     warnings = [problem.message for problem in problems]
@@ -157,7 +159,7 @@ def _predict(
     except DataError as error:
         return {"case": case.name, "refused": str(error)}
     path = write_label_map(prediction, convention, args.out)
-    entry: dict[str, Any] = {"case": case.name, "prediction": str(path)}
+    entry: dict[str, Any] = {"case": case.name, "prediction": str(path), **({"forced": errors} if errors else {})}
     if args.probabilities:
         write_probability_maps(prediction, args.out)
     if args.overlays:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.data.background import corners_of
 from fedbrats.data.cases.case import MODALITIES
 
 IDENTICAL_CORRELATION = 0.995  # rank correlation; two real modalities of one brain reach 0.90
@@ -49,9 +50,7 @@ def measure_coverage(images: Images) -> Coverage:
 
 def corners_have_signal(image: NDArray[np.generic]) -> bool:
     """Whether the eight corners of the volume, where no brain is, hold anything but zero."""
-    edge = [max(1, n // 16) for n in image.shape]
-    ends = [(slice(None, n), slice(-n, None)) for n in edge]
-    corners = np.concatenate([image[x, y, z].ravel() for x in ends[0] for y in ends[1] for z in ends[2]])
+    corners = corners_of(image)
     return bool(np.count_nonzero(corners) > 0.1 * corners.size)
 
 

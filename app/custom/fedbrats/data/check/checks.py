@@ -69,7 +69,7 @@ def examine_case(case: Case) -> Examination:
     anatomy: Anatomy = {}
     if labels and not misplaced and {"t1ce", SEGMENTATION} <= placed.keys():
         segmentation = placed[SEGMENTATION]
-        anatomy = measure_anatomy(segmentation.labels, placed["t1ce"].voxels, segmentation.voxel_ml)
+        anatomy = measure_anatomy(segmentation.labels, placed["t1ce"].foreground, segmentation.voxel_ml)
     return Examination(case, tuple(problems + found), labels, prints, anatomy)
 
 
@@ -153,7 +153,7 @@ def _check_grids(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:
 
 
 def _check_appearance(case: Case, volumes: dict[str, Volume]) -> Iterator[Problem]:
-    images = {m: volumes[m].voxels for m in MODALITIES if m in volumes}
+    images = {m: volumes[m].foreground for m in MODALITIES if m in volumes}
     if len(images) < 2:
         return
     coverage = appearance.measure_coverage(images)

@@ -162,7 +162,7 @@ def _read_images(case: Case) -> tuple[list[NDArray[Any]], NDArray[np.float64]]:
             raise DataError(f"case {case.name}: {path.name}: {gap}; the images of a case must lie on one grid")
         if (volume.voxels == volume.voxels.flat[0]).all():
             raise DataError(f"case {case.name}: {path.name} ({modality}) is empty: every voxel is the same")
-    return [volume.voxels for volume in volumes], volumes[0].affine
+    return [volume.foreground for volume in volumes], volumes[0].affine
 
 
 def _read_volume(case: Case, path: Path) -> Volume:

@@ -17,6 +17,7 @@ from fedbrats.admin.operate.doctor.finding import (
     failed,
     good,
 )
+from fedbrats.admin.run.place import check_place, proxies_set
 from fedbrats.errors import ConfigurationError
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
@@ -34,12 +35,31 @@ def check(kit: Kit) -> Iterator[Finding]:
         yield _check_device(facts)
     for folder in folders:
         yield _check_folder(folder)
+    yield _check_proxies()
+    yield _check_path(kit.folder)
     memory = psutil.virtual_memory().available / GIB
     if memory < LEAST_MEMORY_GIB:
         remedy = f"{LEAST_MEMORY_GIB} GiB are advised; close other programs or use another machine"
         yield doubtful("memory", f"{memory:.0f} GiB free", remedy, HOSPITAL_IT)
     else:
         yield good("memory", f"{memory:.0f} GiB free")
+
+
+def _check_proxies() -> Finding:
+    """A kit's own processes see them only where local/environment lets them through; an administrator's do."""
+    names = proxies_set()
+    if not names:
+        return good("proxy", "no variable sends connections through one")
+    remedy = "name the server in no_proxy where the federation is reached without the proxy"
+    return doubtful("proxy", f"{', '.join(names)} set and no no_proxy", remedy, HOSPITAL_IT)
+
+
+def _check_path(folder: Path) -> Finding:
+    try:
+        check_place(folder)
+    except ConfigurationError as error:
+        return failed("path", str(error), "move the kit to another folder", HOSPITAL_IT)
+    return good("path", "no blank or quote in it")
 
 
 def _check_folder(folder: Path) -> Finding:
