@@ -31,8 +31,8 @@ def check_place(workspace: Path) -> None:
             )
     if len(str(place)) > LONGEST_PATH:
         raise ConfigurationError(
-            f"the workspace {place} has a path of {len(str(place))} characters, expected at most {LONGEST_PATH}; choose "
-            f"a shorter one"
+            f"the workspace {place} has a path of {len(str(place))} characters, expected at most {LONGEST_PATH}; "
+            f"choose a shorter one"
         )
 
 
