@@ -36,7 +36,7 @@ from fedbrats.data.batches.loading import Loader
 from fedbrats.data.batches.settings import Augmentation
 from fedbrats.data.cases.case import MODALITIES, Case, find_cases
 from fedbrats.data.check.checks import examine_case
-from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.check.conventions import settle_convention
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.trainer import Trainer

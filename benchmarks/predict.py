@@ -29,7 +29,7 @@ from fedbrats.cli.output import print_table
 from fedbrats.data.cases.case import Case, find_cases
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.check.checks import examine_case
-from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.check.conventions import settle_convention
 from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.data.prepare.preparation import prepare
 from fedbrats.data.regions import LabelConvention, labels_to_regions

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.case import Case, find_cases
 from fedbrats.data.check.checks import examine_case
-from fedbrats.data.check.segmentations import settle_convention
+from fedbrats.data.check.conventions import settle_convention
 from fedbrats.data.prepare.cache import CachedCase, CacheSettings, prepare_case
 from fedbrats.federation.updates import Update, weighted_mean
 from fedbrats.model.settings import TrainingSettings
