@@ -120,8 +120,9 @@ def test_a_breakage_fails_with_a_remedy_and_an_owner(kit, kits, breakage, check,
 
 
 def test_few_cases_are_told(kit):
-    edit(kit / "local" / "fedbrats.json", lambda document: document.update(min_cases=50))
-    assert findings(kit)["cases"].state == "warning"
+    for least, state in ((2, "warning"), (50, "failed")):  # it has one validation case, and no fifty to train on
+        edit(kit / "local" / "fedbrats.json", lambda document, least=least: document.update(min_cases=least))
+        assert findings(kit)["cases"].state == state
 
 
 def test_a_study_longer_than_the_certificate_is_told(kit):

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName
+from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName, ProvisionMode
 from nvflare.lighter.entity import Participant, Project
 from nvflare.lighter.spec import Builder, ProvisionContext
 from nvflare.lighter.utils import sign_folders
@@ -61,6 +61,10 @@ START_TIMEOUT_S = 300.0
 REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
+# What a job may take of a hospital, and how many evaluations are told a day, where project.yml says nothing else.
+SITE_LIMITS = {"max_hours": 720, "cache_gb": 100, "max_evaluations": 1000}
+
+
 class FedbratsBuilder(Builder):
     """Writes, for every participant, what fedbrats needs; stands after StaticFileBuilder in project.yml.
 
@@ -102,7 +106,8 @@ class FedbratsBuilder(Builder):
             write_json_atomic(local_dir / COMM_CONFIG_FILE, COMM_CONFIG)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
         for site in project.get_clients():
-            self._write_site(site, Path(ctx.get_local_dir(site)))
+            limits = {} if ctx.get_provision_mode() == ProvisionMode.POC else SITE_LIMITS
+            self._write_site(site, Path(ctx.get_local_dir(site)), limits)
         add_component(Path(ctx.get_local_dir(server)) / ProvFileName.RESOURCES_JSON_DEFAULT, REJOIN_COMPONENT)
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
         for person in project.get_admins():
@@ -125,6 +130,7 @@ class FedbratsBuilder(Builder):
         }
         for participant in participants:
             folder = Path(ctx.get_ws_dir(participant))
+            folder.chmod(0o700)
             write_json_atomic(folder / "local" / CONSORTIUM_FILE, consortium)
             constraints = shipped_dir() / CONSTRAINTS_FILE
             if constraints.is_file():
@@ -135,19 +141,18 @@ class FedbratsBuilder(Builder):
                 "role": participant.get_prop("role", ""),
                 "project": project.name,
                 "server": address,
-                "root": root,
                 "version": fedbrats.__version__,
             }
             write_text_atomic(folder / README_FILE, Template(_read_template(participant.type)).substitute(words))
             (folder / ProvFileName.README_TXT).unlink(missing_ok=True)
 
     @staticmethod
-    def _write_site(site: Participant, local_dir: Path) -> None:
+    def _write_site(site: Participant, local_dir: Path, limits: Mapping[str, Any]) -> None:
         write_json_atomic(local_dir / "privacy.json", PRIVACY)
         facts = site.get_prop(FACTS)
         if facts is not None:
             parse_site_facts(facts, site.name, base=local_dir.parent, source=f"project.yml, participant {site.name}")
-            write_site_facts(local_dir, facts)
+            write_site_facts(local_dir, {**facts, **{name: facts.get(name, limits[name]) for name in limits}})
 
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:

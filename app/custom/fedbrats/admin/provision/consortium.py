@@ -11,6 +11,7 @@ import copy
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from fedbrats.admin.kits import fingerprint
+from fedbrats.admin.kits import fingerprint, open_kit
 from fedbrats.admin.provision.names import check_participant
 from fedbrats.admin.run.sessions import quiet
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
@@ -69,7 +70,24 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
     _protect(state_dir(project, out_dir))
     if ctx.get(CtxKey.BUILD_ERROR):
         raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {'; '.join(ctx.get_errors())}")
-    return Path(ctx[CtxKey.CURRENT_PROD_DIR])
+    kits = Path(ctx[CtxKey.CURRENT_PROD_DIR])
+    _require_protections(kits, project["name"])
+    return kits
+
+
+def _require_protections(kits: Path, project: str) -> None:
+    """Remove what was built, and raise ConfigurationError, where a kit lacks what protects its participant."""
+    from fedbrats.admin.operate.doctor import kit_rules, protections
+    from fedbrats.admin.operate.doctor.finding import FAILED
+
+    for kit in (open_kit(path) for path in sorted(kits.iterdir()) if (path / "startup").is_dir()):
+        checks = () if kit.kind == "admin" else (kit_rules.check, protections.check_built)
+        if lacking := [finding for check in checks for finding in check(kit) if finding.state == FAILED]:
+            shutil.rmtree(kits)
+            raise ConfigurationError(
+                f"the project {project} cannot be provisioned: the kit of {kit.name} would lack "
+                f"{', '.join(finding.check for finding in lacking)}; take the builders of provisioning/project.yml"
+            )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 
 from nvflare.apis.client import Client
@@ -25,6 +26,7 @@ from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from nvflare.widgets.widget import Widget
 
 from fedbrats.flare import garbage
+from fedbrats.flare.kit.two_machines import Logins
 
 INTERVAL_S = 3.0
 PATIENCE = 4  # a job that is starting or ending is missing for a moment, a job that was lost for longer
@@ -43,6 +45,7 @@ class Rejoin(Widget):
         self._stopped = threading.Event()
         self._missing: dict[tuple[str, str], int] = {}  # (job, site): for how many looks in a row
         self._starts: dict[tuple[str, str], int] = {}
+        self._logins = Logins()
         self._unreadable: set[str] = set()  # sites of which that has been said
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -69,6 +72,7 @@ class Rejoin(Widget):
             jobs = [job for job in list(engine.job_runner.running_jobs.values()) if _is_running(job, engine)]
             running = self._ask_what_runs(engine) if jobs else {}
             sites = [client.name for client in engine.get_clients()]
+            self._say_who_runs_twice(engine)
         except Exception:  # whatever FLARE raises, the next look is another chance
             self.logger.exception("the sites of the running jobs could not be asked")
             return
@@ -99,6 +103,11 @@ class Rejoin(Widget):
             if jobs is not None:
                 running[site] = jobs
         return running
+
+    def _say_who_runs_twice(self, engine: Any) -> None:
+        tokens = {client.name: client.token for client in engine.get_clients()}
+        for site in self._logins.look(tokens, time.monotonic()):
+            self.logger.error(f"{site} logs in again and again: does its kit run on two machines? Stop one of them")
 
     def _look_after(self, job: Job, site: str, running: dict[str, str] | None, engine: Any) -> None:
         """Start a job at a site that has said several times that it does not run it.

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from fedbrats.admin.kits import Kit
-from fedbrats.admin.operate.doctor import credentials, kit_rules, machine, network, site_data, software
+from fedbrats.admin.operate.doctor import (
+    credentials,
+    kit_rules,
+    machine,
+    network,
+    protections,
+    site_data,
+    software,
+)
 from fedbrats.admin.operate.doctor.finding import PROJECT_ADMIN, Finding, failed
 from fedbrats.errors import FedbratsError
 
@@ -20,10 +28,11 @@ def examine(kit: Kit, *, root: str | None = None, all_cases: bool = False, offli
     offline: leave the server alone.
     """
     checks: list[Callable[[Kit], Iterator[Finding]]] = [software.check, partial(credentials.check, root=root)]
+    checks.append(protections.check_usages)
     if kit.kind != "server" and not offline:
         checks.append(network.check)
     if kit.kind != "admin":
-        checks += [kit_rules.check, machine.check]
+        checks += [kit_rules.check, protections.check, machine.check]
     if kit.kind == "client":
         checks.append(partial(site_data.check, all_cases=all_cases))
     for check in checks:

@@ -33,11 +33,11 @@ CODE_RIGHTS = ("byoc", "server-predeployed-flwr")
 
 def check(kit: Kit) -> Iterator[Finding]:
     """Findings about the allow-list, who may bring code, and what filters every result."""
-    resources = _read(kit.local_dir, "resources.json")
+    resources = read_local(kit.local_dir, "resources.json")
     yield from _check_version([resources, *_read_privacy(kit)])
     yield from _check_resources(resources)
     yield from _check_messages(kit, resources)
-    yield _check_authorization(_read(kit.local_dir, "authorization.json"))
+    yield _check_authorization(read_local(kit.local_dir, "authorization.json"))
     if kit.kind == "client":
         yield _check_privacy(kit.local_dir)
 
@@ -52,7 +52,7 @@ def _check_version(documents: list[dict[str, Any]]) -> Iterator[Finding]:
 def _read_privacy(kit: Kit) -> list[dict[str, Any]]:
     """The kit's privacy.json, where it is a hospital's and can be read; `_check_privacy` says where it cannot."""
     try:
-        return [_read(kit.local_dir, "privacy.json")] if kit.kind == "client" else []
+        return [read_local(kit.local_dir, "privacy.json")] if kit.kind == "client" else []
     except ConfigurationError:
         return []
 
@@ -85,7 +85,7 @@ def _check_messages(kit: Kit, resources: dict[str, Any]) -> Iterator[Finding]:
         remedy = f"put {json.dumps(GUARD_COMPONENT)} first in components in resources.json"
         yield failed("messages", "whoever is in the consortium commands this participant", remedy, HOSPITAL_IT)
     try:
-        internal = _read(kit.local_dir, COMM_CONFIG_FILE).get("internal")
+        internal = read_local(kit.local_dir, COMM_CONFIG_FILE).get("internal")
     except ConfigurationError:
         internal = None
     if internal == COMM_CONFIG["internal"]:
@@ -123,7 +123,7 @@ def _check_privacy(local_dir: Path) -> Finding:
     return good("privacy", f"{len(filters)} filters that no job can leave out")
 
 
-def _read(local_dir: Path, name: str) -> dict[str, Any]:
+def read_local(local_dir: Path, name: str) -> dict[str, Any]:
     """The hospital's own file, else the one of the kit, as FLARE chooses."""
     path = next((path for path in (local_dir / name, local_dir / f"{name}.default") if path.exists()), None)
     if path is None:

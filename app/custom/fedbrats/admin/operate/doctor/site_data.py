@@ -33,12 +33,16 @@ def check(kit: Kit, all_cases: bool = False) -> Iterator[Finding]:
         return
     yield _check_files(datalist)
     yield _check_cases(datalist, datalist.cases if all_cases else datalist.cases[:CASES_READ])
-    fewest = min(len(datalist.training), len(datalist.validation))
     found = f"{len(datalist.training)} training, {len(datalist.validation)} validation, min_cases {facts.min_cases}"
     if not datalist.training:
         yield failed("cases", found, "a site needs training cases", DATA_SCIENTIST)
-    elif fewest < facts.min_cases:
+    elif len(datalist.training) < facts.min_cases:
+        yield failed("cases", found, "no update of fewer training cases than min_cases leaves", DATA_SCIENTIST)
+    elif len(datalist.validation) < facts.min_cases:
         yield doubtful("cases", found, "metrics of this site will be suppressed", DATA_SCIENTIST)
+    elif 1 < facts.min_cases > len(datalist.validation) // 2:
+        remedy = "metrics are suppressed where fewer than min_cases cases are found in part; have twice as many"
+        yield doubtful("cases", found, remedy, DATA_SCIENTIST)
     else:
         yield good("cases", found)
 
