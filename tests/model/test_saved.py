@@ -167,3 +167,14 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         load_model(tmp_path)
     with pytest.raises(DataError, match="is not there"):
         load_model(tmp_path / "nothing.pt")
+
+
+def test_a_tensor_that_is_large_by_its_strides_alone_is_refused_before_it_is_converted(results):
+    """Some kilobytes on the disk; as float32 it would take 160 GB."""
+    path = results / "global_model.pt"
+    document = torch.load(path, weights_only=True)
+    name = next(iter(document["model"]))
+    document["model"][name] = torch.zeros(1, dtype=torch.float16).expand(200_000, 200_000)
+    torch.save(document, path)
+    with pytest.raises(UpdateError, match=f"{name} has 40000000000 numbers"):
+        load_model(path)

@@ -97,9 +97,7 @@ def test_a_certificate_of_an_earlier_version_is_told_how_to_be_renewed(kits, tmp
 def test_a_project_without_our_builder_builds_nothing(tmp_path):
     project = yaml.safe_load((shipped_dir() / "provisioning" / "project.yml").read_text())
     project["builders"] = [each for each in project["builders"] if "FedbratsBuilder" not in each["path"]]
-    with pytest.raises(
-        ConfigurationError, match=r"would lack .*messages, .*signatures, environment; take"
-    ):
+    with pytest.raises(ConfigurationError, match=r"would lack .*messages, .*signatures, environment; take"):
         build_kits(project, tmp_path)
     assert not list(tmp_path.rglob("startup"))
 

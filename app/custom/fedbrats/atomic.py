@@ -20,6 +20,7 @@ os.umask(_UMASK)
 
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # modes of what its owner alone may read
+FOLDER_MODE = 0o777 & ~_UMASK  # of a folder that is made for this process's account, as its umask says
 
 
 def write_bytes_atomic(path: Path, write: Callable[[BinaryIO], Any], *, mode: int = 0o666 & ~_UMASK) -> None:
@@ -88,7 +89,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_UMASK)
+        temporary.chmod(FOLDER_MODE)
         _sync_tree(temporary)
         replace_folder(temporary, path)
     finally:

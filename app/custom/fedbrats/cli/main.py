@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 
 from fedbrats import __version__
 from fedbrats.errors import FedbratsError
+from fedbrats.outside import show
+
+LONGEST_LINE = 4000  # signs, of a message
 
 # name -> its room and one line of help; the module is fedbrats.cli.<room>.<name with _>
 COMMANDS = {
@@ -111,7 +114,8 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"fedbrats: {message}", file=sys.stderr)
+    lines = (show(line, longest=LONGEST_LINE) for line in message.splitlines())
+    print("fedbrats: " + "\n".join(lines), file=sys.stderr)
     return status
 
 

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from fedbrats.outside import show
+
 Item = TypeVar("Item")
+LONGEST_CELL = 2000  # signs: a path and what is wrong with its file
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
@@ -45,4 +48,4 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return str(value)
+    return show(str(value), longest=LONGEST_CELL)

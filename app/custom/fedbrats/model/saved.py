@@ -79,6 +79,7 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
         network = SegmentationNetwork(**options)
     except (*_WRONG_VALUES, MemoryError) as error:
         raise DataError(f"{path} names a network that cannot be built: {_first_line(error)}") from None
+    _check_sizes(document["model"], network, path)
     weights = {name: value.float() for name, value in document["model"].items()}
     _fill(network, weights, path)
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -99,6 +100,19 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
         untrained=untrained,
     )
     return lay_over(model, personal) if personal else model
+
+
+def _check_sizes(weights: Mapping[str, torch.Tensor], network: SegmentationNetwork, path: Path) -> None:
+    """Raise UpdateError for a tensor of another size than the network's: a few kilobytes may say they are 160 GB."""
+    known = network.state_dict()
+    for name, value in weights.items():
+        if name in known and value.numel() != known[name].numel():
+            raise UpdateError(
+                f"the weights in {path} do not fit the network they name: {name} has {value.numel()} numbers, and the "
+                f"network's has {known[name].numel()}"
+            )
+    if unknown := next((name for name in weights if name not in known), None):
+        raise UpdateError(f"the weights in {path} do not fit the network they name: it has no {unknown!r:.100}")
 
 
 def _entry(described: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

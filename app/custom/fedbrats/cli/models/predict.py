@@ -47,6 +47,7 @@ from fedbrats.data.regions import (
     get_convention,
 )
 from fedbrats.errors import DataError
+from fedbrats.outside import show_in_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,7 +209,7 @@ def _volumes_table(entries: Sequence[dict[str, Any]]) -> str:
     table.writerow(("case", *(f"{region}_ml" for region in REGIONS)))
     for entry in entries:
         volumes = entry.get("volumes_ml", {})
-        table.writerow((entry["case"], *(volumes.get(region, "") for region in REGIONS)))
+        table.writerow((show_in_table(entry["case"]), *(volumes.get(region, "") for region in REGIONS)))
     return text.getvalue()
 
 

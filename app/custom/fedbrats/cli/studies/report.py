@@ -57,7 +57,14 @@ def run(args: argparse.Namespace) -> int:
         _follow(args)
     runs = read_results(_leave_out_others(args.results))
     gallery, undrawn = _draw_gallery(args, runs) if args.data else ([], [])
-    _write(args, runs, gallery, undrawn)
+    try:
+        _write(args, runs, gallery, undrawn)
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        folders = ", ".join(map(str, args.results))
+        raise DataError(
+            f"no page can be made of {folders}: a row, the summary or the provenance there is not what a run writes "
+            f"({type(error).__name__}: {error!s:.200}); fetch the results again"
+        ) from error
     if args.json:
         print_json({"report": str(args.out), "runs": [results.name for results in runs], "pictures": len(gallery)})
     else:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.array_files import map_array
-from fedbrats.atomic import write_json_atomic
+from fedbrats.atomic import FOLDER_MODE, write_json_atomic
 from fedbrats.data.cases.case import Case
 from fedbrats.data.prepare.preparation import (
     Geometry,
@@ -224,7 +224,7 @@ def _store_entry(folder: Path, prepared: PreparedCase) -> None:
             write_json_atomic(
                 unfinished / _ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()}
             )
-            unfinished.chmod(0o755)
+            unfinished.chmod(FOLDER_MODE)
             (unfinished / _LOCK).unlink()
             _move_into_place(unfinished, folder)
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS, EMPTY_REGION_RULE, DetailedScore
+from fedbrats.outside import show_in_table
 from fedbrats.report.numbers.statistics import aggregate, mean_by_patient
 from fedbrats.rows import REGIONS_AND_MEAN
 
@@ -58,7 +59,7 @@ def evaluation_table(scores: Scores) -> str:
         for score in own:
             for region in REGIONS:
                 values = (getattr(score, metric)[region] for metric in DETAILED_METRICS)
-                writer.writerow((site, score.case, score.patient, region, *values))
+                writer.writerow((*map(show_in_table, (site, score.case, score.patient)), region, *values))
     return text.getvalue()
 
 
