@@ -174,6 +174,13 @@ def test_signs_of_a_stream_pass_where_streams_do():
     assert judge(say(f"east.{JOB}", f"server.{JOB}", f"{STREAM}:of a new FLARE", listener="server"))
 
 
+def test_who_passes_a_stream_on_says_that_it_cannot():
+    for origin, destination in (("east", f"server.{JOB}"), ("server", f"east.{JOB}")):
+        listener = "server" if origin == "east" else destination
+        assert judge(say(origin, destination, f"{STREAM}:sm__ERROR", listener=listener)) is None
+        assert judge(say(origin, destination, f"{STREAM}:sm__ACK", listener=listener))
+
+
 @attack(
     "read a hospital's files, delete its runs, change its logging, call its components",
     who="the server's operator",

@@ -18,7 +18,8 @@ from fedbrats.words import shown
 SERVER_NAME, PERSON_PREFIX = "server", "_admin_"
 REQUEST, REPLY, RETURN = "req", "reply", "return"  # FLARE's kinds of message; a return is a request undelivered
 STREAM, REPLY_STREAM = "sm__STREAM", "return_only"  # a stream carries the requests and replies of some other channels
-STREAM_DATA, STREAM_SIGNS = "sm__DATA", ("sm__ACK", "sm__ERROR")
+STREAM_DATA, STREAM_ERROR = "sm__DATA", "sm__ERROR"
+STREAM_SIGNS = ("sm__ACK", STREAM_ERROR)
 ADMIN_CHANNEL = "admin"
 
 
@@ -83,6 +84,8 @@ NEIGHBOURS: frozenset[Pair] = frozenset(
     )
     for pair in ((one, other), (other, one))
 )
+# Who passes on frames of streams for whom, and says so where it cannot: the process at the other end has gone.
+FORWARDERS: frozenset[Pair] = frozenset({(_SITE, _SERVER_JOB), (_SERVER, _SITE_JOB)})
 # What the server may ask a site's own process for. Not: its files (`sys.shell`), to delete a run, to change its
 # logging, to call a component. Nothing of ours needs them.
 ADMIN_REQUESTS = frozenset(
@@ -226,7 +229,8 @@ def _may_say(spoken: Spoken, speaker: Kind, listener: Kind) -> bool:
         return (speaker, listener) in NEIGHBOURS and spoken.peer == spoken.origin
     if spoken.channel == STREAM:
         if spoken.topic in STREAM_SIGNS:  # an acknowledgement, or that a stream has ended early
-            return bool(asked or answered)
+            undelivered = spoken.topic == STREAM_ERROR and (speaker, listener) in FORWARDERS
+            return bool(asked or answered) or undelivered
         if spoken.topic != STREAM_DATA or not spoken.inner_channel:
             return False
         answers = spoken.inner_channel == REPLY_STREAM
