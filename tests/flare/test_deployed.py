@@ -1,5 +1,6 @@
 """A job with a number out of bounds is refused where it runs, in one sentence, whatever its submitter checked."""
 
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -18,7 +19,9 @@ from fedbrats.flare.server.job_models import JobModels
 from fedbrats.flare.server.workflow import QuorumScatterAndGather
 from fedbrats.flare.site.cross_site import CrossSiteExecutor
 from fedbrats.flare.site.executor import SegmentationExecutor
+from fedbrats.flare.site.filters import KeepShared
 from fedbrats.jobs.build import build_job
+from fedbrats.jobs.settings import variables
 from tests.flare.conftest import JOB_ID, Room
 from tests.flare.server import Server, ServerRoom
 
@@ -30,6 +33,13 @@ def deploy(config_dir: str, source: Path, **values) -> None:
         document = json.loads(path.read_text())
         document |= {name: value for name, value in values.items() if name in document}
         (Path(config_dir) / path.name).write_text(json.dumps(document))
+
+
+def test_no_component_has_another_default_than_is_declared():
+    for kind in (QuorumScatterAndGather, WeightedFedAvg, TrimmedMean, SegmentationExecutor, KeepShared):
+        for name, parameter in inspect.signature(kind).parameters.items():
+            if name in variables():
+                assert parameter.default == variables()[name].declared.default, (kind, name)
 
 
 def test_the_server_ends_such_a_job_before_its_first_round(tmp_path):
@@ -73,6 +83,7 @@ def test_a_site_answers_nothing_to_such_a_job(tmp_path, caplog, kind):
         (lambda: SegmentationExecutor(seed=-1), "seed is -1"),
         (lambda: SegmentationExecutor(personal_rounds=0.5), "personal_rounds is 0.5"),
         (lambda: SegmentationExecutor(validate_received=1), "validate_received is 1"),
+        (lambda: KeepShared(personal_rounds=-1), "personal_rounds is -1"),
         (lambda: Compress("zip"), "none, float16, int8"),
     ],
 )

@@ -11,6 +11,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import personal_in_round, split_names
+from fedbrats.jobs.settings import check_values
 from fedbrats.model.network import SegmentationNetwork
 
 
@@ -30,6 +31,7 @@ class KeepShared(Filter):
 
     def __init__(self, network: str = "fast", personal: str = "none", personal_rounds: int = 0):
         super().__init__()
+        check_values({"network": network, "personal": personal, "personal_rounds": personal_rounds})
         self._network = SegmentationNetwork(network)
         self._personal = personal
         self._personal_rounds = personal_rounds
