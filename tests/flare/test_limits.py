@@ -9,6 +9,7 @@ from nvflare.apis.fl_constant import ReturnCode
 from fedbrats.site.job_record import RECORD_FILE, keep_record
 from tests.faults.site import Site
 from tests.flare.conftest import JOB_ID
+from tests.security.attacks import attack
 
 
 @pytest.fixture
@@ -31,6 +32,12 @@ def test_a_job_that_has_run_for_too_long_is_answered_no_more(site, tmp_path, cap
     assert site(max_hours=2).answer().get_return_code() == ReturnCode.OK
 
 
+@attack(
+    "fill a hospital's disk or memory with prepared cases",
+    who="a lead",
+    happens="refused by the hospital's own limits before a case is prepared",
+    says="and this site prepares at most 100 (max_prepared_voxels in its site file)",
+)
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [({"max_prepared_voxels": 100}, "prepares at most 100"), ({"cache_gb": 1e-6}, "cache_gb of the site file allows")],

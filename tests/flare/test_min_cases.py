@@ -10,6 +10,7 @@ from fedbrats.data.cases.datalist import read_datalist, write_datalist
 from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
 from fedbrats.site.evaluations import BUDGET_FILE, count_evaluation
 from fedbrats.site.local_site import open_local_site
+from tests.security.attacks import attack
 
 LEAST = 5
 SETTINGS = {"final_flips": False, "component_share": 0.0, "local_steps": 60, "patch_size": None}
@@ -55,6 +56,11 @@ def ask(tmp_path_factory):
     return ask
 
 
+@attack(
+    "choose models so that the mean over five cases is one patient's score",
+    who="a lead, or the server's operator",
+    happens="a mean to which fewer than min_cases cases contribute is withheld",
+)
 def test_no_choice_of_models_singles_out_a_patient(ask):
     """Bisection for the model by which one case alone has a predicted voxel: its mean, times five, was that case's."""
     high, low, withheld = 4.0, -12.0, 0

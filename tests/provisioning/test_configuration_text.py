@@ -8,6 +8,7 @@ import pytest
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.configuration_text import MOST_BYTES, MOST_REFERENCES, check_configurations, check_text
 from fedbrats.jobs.build import CONFIGURATIONS, list_jobs
+from tests.security.attacks import attack
 
 HOSTILE = (
     *("{$HOME}", "{$X[0]}", "{WORKSPACE}", "{seed:>9999}", "{seed.__class__}", "{@x:y=z}", "${secret:X}"),
@@ -21,6 +22,12 @@ def test_our_own_jobs_pass(name, build_any_job):
     check_configurations(build_any_job(name) / "app" / "config")
 
 
+@attack(
+    "read the environment or a secret, or fill the memory, by a text in a job's configuration",
+    who="a lead",
+    happens="refused by the server and by the hospital, before FLARE resolves anything",
+    says="config_fed_server.json: '{$HOME}' is refused; a text may refer to a variable at the top of this file",
+)
 @pytest.mark.parametrize("source", CONFIGURATIONS)
 def test_each_text_of_a_job_in_turn_refers_to_what_is_not_its_own(build_any_job, source):
     text = (build_any_job("contribution") / "app" / "config" / source).read_text()

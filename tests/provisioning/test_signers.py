@@ -25,6 +25,7 @@ from fedbrats.admin.kits import open_kit
 from fedbrats.flare.kit.app_rules import AppRules
 from fedbrats.flare.kit.submitter import SubmittedBySigner
 from fedbrats.site.job_record import keep_record
+from tests.security.attacks import attack
 
 SERVER, SITE, LEAD = "fl.brain-consortium.example", "hospital-north", "lead@university.example"
 ADMIN = "admin@university.example"
@@ -85,6 +86,12 @@ def test_a_job_of_an_earlier_version_is_refused_with_what_to_do(deploy, kits, ap
     assert "another version made it; build it again with this version" in error
 
 
+@attack(
+    "have a hospital run a job that no lead signed",
+    who="the server's operator, a hospital, or a person without the right",
+    happens="refused by the hospital, and by the server",
+    says="hospital-east, which is no person, signed the job, but only a project_admin or lead may submit one",
+)
 @pytest.mark.parametrize("signer", EVERYBODY)
 def test_of_all_kits_only_a_leads_and_a_project_admins_signature_deploys(deploy, kits, app, signer):
     sign(app, kits / signer)
@@ -140,6 +147,12 @@ class TestInTheJobsProcess:
         with pytest.raises(UnsafeComponentError, match="knows the job as one of lead@"):
             judge(ADMIN, name=ADMIN, role="project_admin")
 
+    @attack(
+        "give a job that a lead signed the name and the rights of somebody else",
+        who="the server's operator",
+        happens="refused by the hospital before anything of the job is built",
+        says="lead@university.example (university, lead) signed the job, but its meta.json says that",
+    )
     @pytest.mark.parametrize("said", [{"name": ADMIN}, {"org": "north"}, {"role": "project_admin"}])
     def test_papers_that_say_otherwise_stop_it(self, judge, said):
         with pytest.raises(UnsafeComponentError, match=r"lead@university.example .* signed the job, but its meta.json"):
@@ -149,6 +162,12 @@ class TestInTheJobsProcess:
         with pytest.raises(UnsafeComponentError, match="hospital-east, which is no person, signed"):
             judge("hospital-east")
 
+    @attack(
+        "take up what a hospital keeps of somebody else's job",
+        who="a lead, with the server's operator",
+        happens="refused by the hospital, which remembers who submitted a job",
+        says="job JOB was submitted by another@...: only its submitter or a project admin goes on from it",
+    )
     def test_only_the_submitter_or_a_project_admin_goes_on_from_what_a_site_keeps(self, judge):
         judge(LEAD, resume=[EARLIER])  # nothing of that job is here, so nothing can be taken from it
         keep_record(judge.personal / EARLIER / SITE, "another@university.example")

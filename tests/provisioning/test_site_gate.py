@@ -15,6 +15,7 @@ from fedbrats.errors import FedbratsError, UpdateError
 from fedbrats.flare.kit.site_gate import SiteGate, names_in
 from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.site.personal import save_personal
+from tests.security.attacks import attack
 
 JOB = "a-job"
 METRICS = {"dice": {"mean": 0.5}, "iou": {"mean": 0.4}}
@@ -86,6 +87,12 @@ def test_metrics_of_few_cases_are_taken_out(site):
     assert dxo.get_meta_prop(MetaKey.INITIAL_METRICS) is None
 
 
+@attack(
+    "ask for an update of one patient",
+    who="a lead, or the server's operator",
+    happens="the update does not leave the hospital",
+    says="nothing is sent: the update rests on 2 distinct cases, and min_cases in the site file is 3",
+)
 @pytest.mark.parametrize("cases", [2, 0, None])
 def test_an_update_of_few_cases_does_not_leave(site, cases):
     with pytest.raises(UpdateError, match=f"rests on {cases or 0} distinct cases, and min_cases in the site file is 3"):

@@ -10,6 +10,7 @@ import pytest
 from fedbrats.admin.provision.start_script import empty_environment
 from fedbrats.admin.run.processes import participant_environment
 from fedbrats.errors import ConfigurationError
+from tests.security.attacks import attack
 
 SERVER, SITE = "fl.brain-consortium.example", "hospital-north"
 PYTHON = """#!/bin/sh
@@ -37,6 +38,11 @@ def start(request, kits, tmp_path):
     return start
 
 
+@attack(
+    "read a token of the service in the environment of a participant's processes; have them load a module of one's own",
+    who="a lead; a user of the machine",
+    happens="the environment is emptied at the start, and the folder of the start is not searched",
+)
 def test_no_secret_and_no_search_path_of_the_caller_goes_in(start):
     secrets = {"SECRET_TOKEN": "x", "AWS_SECRET_ACCESS_KEY": "x", "MLFLOW_TRACKING_TOKEN": "x", "https_proxy": "x"}
     paths = {"PYTHONPATH": "/tmp", "LD_PRELOAD": "", "PYTHONSTARTUP": "/tmp/x", "BASH_ENV": "/tmp/x"}
