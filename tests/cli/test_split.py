@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.main import main
 from fedbrats.data.cases.case import find_cases
 from fedbrats.data.cases.datalist import find_sites, read_datalist
-from tests.data.broken import BREAKAGES
+from tests.data.broken import BREAKAGES, copy_case
 
 
 def split(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
@@ -157,3 +158,27 @@ def test_the_five_natural_hospitals(real_data: Path, tmp_path: Path, capsys: pyt
         held_out = {row["case"] for row in csv.DictReader(stream) if row["fold"] == "0"}
     sites = [read_datalist(site) for site in find_sites(tmp_path / "sites")]
     assert {case.name for site in sites for case in site.validation} == held_out
+
+
+def test_findings_are_told_once_recorded_and_told_again_by_commands_that_read_the_sites(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, case in enumerate(find_cases(phantom_sites)[:4]):
+        copied = copy_case(case, tmp_path / "source", f"AB{number}_{number}")
+        if number < 2:
+            BREAKAGES["half-flair"].apply(copied)
+        if number == 2:
+            BREAKAGES["exchanged-t1-t2"].apply(copied)
+    sites = tmp_path / "sites"
+    words = ["split", str(tmp_path / "source"), "--sites", "1", "--out", str(sites), "--convention", "brats-2018"]
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert [finding["kind"] for finding in document["findings"]] == ["partial-coverage"] * 2 + ["exchanged-modalities"]
+    assert list(document["dropped"]) == ["AB2_2"]  # an error is told with what was dropped
+    assert err.count("partial-coverage: AB0_0 (and 1 more): flair shows only") == 1
+    for folder in (sites, sites / "site-1"):
+        tell_recorded("train", [folder])
+        assert capsys.readouterr().err.startswith("train: warning: partial-coverage: AB0_0 (and 1 more)")
+    tell_recorded("train", [phantom_sites, tmp_path])
+    assert capsys.readouterr().err == ""

@@ -5,7 +5,7 @@ why. All cases of a patient go to one section of one site; a patient is recognis
 images. DIR/split.json records how the sites were made. The same arguments make the same sites.
 
 --json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
-tumour_ml, grades) and dropped (case -> reason).
+tumour_ml, grades), dropped (case -> reason) and findings, as the problems of `fedbrats check --json`.
 
 examples: fedbrats split BraTS2020 --sites 5 --by unequal --out sites
           fedbrats split BraTS2020 --by name_mapping.csv:Grade --fold 0 --folds 5 --out sites-fold-0
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, whole_number
 from fedbrats.cli.cases.check import add_case_arguments, examine_cases
+from fedbrats.cli.cases.findings import FINDINGS, as_documents, tell_findings
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.data.cases import patients
 from fedbrats.data.regions import get_convention
 from fedbrats.data.split import identity, schemes
 
 if TYPE_CHECKING:
+    from fedbrats.data.check.problems import Problem
     from fedbrats.data.split.plan import SplitPlan, SplitSettings
 
 
@@ -77,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             write_site(folder, datalist, args.copy)
         write_record(folder, plan.sites, _describe_origin(args, settings, plan))
     summary = _summarise(plan)
+    tell_findings("split", _of_kept(plan), args.folder)
     if args.json:
         print_json({"out": str(args.out), **summary})
     else:
@@ -92,7 +95,14 @@ def _describe_origin(args: argparse.Namespace, settings: SplitSettings, plan: Sp
         "settings": asdict(settings),
         "label_convention": plan.sites[0].convention.name,
         "dropped": dict(plan.dropped),
+        FINDINGS: as_documents(_of_kept(plan)),
     }
+
+
+def _of_kept(plan: SplitPlan) -> list[Problem]:
+    """What was found of the cases that are at a site, and of the data set."""
+    kept = {case.name for datalist in plan.sites for case in datalist.cases}
+    return [finding for finding in plan.findings if not finding.case or finding.case in kept]
 
 
 def _summarise(plan: SplitPlan) -> dict[str, Any]:
@@ -111,6 +121,7 @@ def _summarise(plan: SplitPlan) -> dict[str, Any]:
         "convention_reason": plan.convention_reason,
         "sites": sites,
         "dropped": dict(plan.dropped),
+        FINDINGS: as_documents(plan.findings),
     }
 
 

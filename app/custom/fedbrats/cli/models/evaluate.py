@@ -33,6 +33,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.cases.findings import tell_findings, tell_recorded
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.cli.progress import say
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
     args.model, args.data = _part(args.model, args.data)
+    tell_recorded("evaluate", args.data)
     sites = _read_sites(args.data, args.section, args.convention)
     predictor = open_predictor(args)
     tally = _Tally(_choose_cases(sites, args.section))
@@ -153,15 +155,15 @@ def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
     from fedbrats.data.cases.datalist import Datalist
     from fedbrats.data.check.checks import examine_case
     from fedbrats.data.check.conventions import settle_convention
+    from fedbrats.data.check.survey import judge_cases, labels_of
 
     cases = tuple(case for case in find_cases(folder) if case.label)
-    if convention:
-        settled = get_convention(convention)
-    else:
-        examined = [examine_case(case) for case in cases]
-        labels = {each.case.name: each.labels or {} for each in examined}
-        settled = settle_convention(labels, anatomies=[each.anatomy for each in examined]).convention
-    return Datalist(folder.resolve().name, settled, **{"test" if section == "all" else section: cases})
+    examined = [examine_case(case) for case in cases]
+    settled, findings = judge_cases(examined, get_convention(convention) if convention else None)
+    tell_findings("evaluate", findings, folder)
+    if settled is None:  # for its words
+        settled = settle_convention(labels_of(examined), anatomies=[each.anatomy for each in examined])
+    return Datalist(folder.resolve().name, settled.convention, **{"test" if section == "all" else section: cases})
 
 
 def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.check import examine_cases
+from fedbrats.cli.cases.findings import tell_findings
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.cli.pictures import require_matplotlib
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     examinations = examine_cases(args.cases, workers=1)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)
+    tell_findings("predict", [p for p in problems if not p.case and p.kind != "similar-names"], args.cases)
     cases = [examination.case for examination in examinations]
     convention = _choose_convention(args.convention, settled, [case.name for case in cases])
     model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.progress import print_documents, say
 from fedbrats.cli.studies.job import add_set_argument
 from fedbrats.errors import ConfigurationError
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         settings["num_rounds"] = args.rounds
     plan = read_plan(args.like, settings)
     threads = args.threads or count_cores()
+    tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
     variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
@@ -170,6 +171,7 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     from fedbrats.admin.run import poc as federation
 
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
+    tell_recorded("poc", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
     poc = federation.prepare(

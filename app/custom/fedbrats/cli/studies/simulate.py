@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
     add_models_argument,
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     results = new_run(args.results, args.job)
     settings = parse_settings(args.settings)
     check_jobs([args.job], settings)
+    tell_recorded("simulate", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     job_dir = build_job(args.job, results / "job", settings, models=args.models)
     say(f"{args.job}: follow it with `fedbrats report {results} --live`")

