@@ -54,26 +54,39 @@ def record(rows: Mapping[str, Mapping[str, str]], path: Path = ATTACKS_FILE) -> 
     write_json_atomic(path, dict(sorted({**known, **rows}.items())))
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """The Markdown table of the attacks; one whose test did not pass says so."""
-    lines = [
-        "| attack | who | what now happens | the line that says so | shown by |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for row in sorted(rows, key=lambda row: (row["test"], row["name"])):
+HEAD = (
+    "| attack | who | what now happens | the line that says so | shown by |",
+    "| --- | --- | --- | --- | --- |",
+)
+
+
+def table(rows: Sequence[Mapping[str, str]], before: str = "") -> str:
+    """The Markdown table of the attacks; one whose test did not pass says so.
+
+    before: the table so far, whose rows stay where these sessions did not run their tests.
+    """
+    lines = []
+    for row in rows:
         failed = "" if row["result"] == "passed" else f" **({row['result']})**"
         says = f"`{row['says']}`" if row["says"] else ""
         cells = (row["name"], row["who"], row["happens"] + failed, says, f"`{row['test']}`")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+    known = {_name_of(line) for line in lines}
+    old = [line for line in before.splitlines() if line.startswith("| ") and line not in HEAD]
+    lines += [line for line in old if _name_of(line) not in known]
+    return "\n".join([*HEAD, *sorted(lines, key=lambda line: (line.rsplit(" | ", 1)[1], line))])
+
+
+def _name_of(line: str) -> str:
+    return line.split(" | ", 1)[0]
 
 
 def write_page(rows: Sequence[Mapping[str, str]], path: Path = PAGE) -> None:
     """Put the table between the marks of the page, whose prose stays."""
     page = path.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text_atomic(path, f"{before}{BEGIN}\n{table(rows)}\n{END}{after}")
+    old, _, after = rest.partition(END)
+    write_text_atomic(path, f"{before}{BEGIN}\n{table(rows, old)}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ def test_every_declared_attack_stands_in_the_page(request):
 
 def test_a_failed_defence_is_told_in_the_table_and_prose_stays(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"# Before\n{BEGIN}\nold\n{END}\nafter\n")
+    other = "| another | w | h |  | `test_x.py::test_z` |"
+    page.write_text(f"# Before\n{BEGIN}\nold\n| a\\|b | old | old |  | `old` |\n{other}\n{END}\nafter\n")
     declared = attack("a|b", who="w", happens="h", says="refused: x").args[0]
     write_page([row_of(declared, "test_x.py::test_y", "failed")], page)
     text = page.read_text()
     assert text.startswith("# Before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
+    assert other in text
     assert r"| a\|b | w | h **(failed)** | `refused: x` | `test_x.py::test_y` |" in text
     assert table([]).startswith("| attack")
