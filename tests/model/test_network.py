@@ -83,3 +83,16 @@ def test_unknown_presets_and_options_are_refused():
         SegmentationNetwork("huge")
     with pytest.raises(ConfigurationError, match="no option width"):
         SegmentationNetwork("fast", width=3)
+
+
+@pytest.mark.parametrize("number", [-1, 513, 4000, 10**9, 1e308, float("nan")])
+def test_a_network_of_gigabytes_is_refused_before_it_is_built(number):
+    for options in (
+        {"channels": [16, number]},
+        {"residual_units": number},
+        {"norm": ("group", {"num_groups": number})},
+    ):
+        with pytest.raises(ConfigurationError, match=r"network: .* expected 0 to 512"):
+            SegmentationNetwork("tiny", **options)
+    with pytest.raises(ConfigurationError, match="9 entries, expected at most 8"):
+        SegmentationNetwork("tiny", channels=[4] * 9)

@@ -17,6 +17,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.model.original import OriginalUNet
 
 IN_CHANNELS, OUT_CHANNELS = 4, 3
+MOST_CHANNELS, MOST_STAGES = 512, 8  # of a network that a job may ask for: such a one takes half a gigabyte
 INSTANCE_NORM = ("instance", {"affine": True})
 GROUP_NORM = ("group", {"num_groups": 4})
 
@@ -173,7 +174,21 @@ def _options_of(preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(
             f"network {preset!r} has no option {', '.join(unknown)}; it has {', '.join(PRESETS[preset])}"
         )
+    _check_sizes(changes)
     return {**PRESETS[preset], **changes}
+
+
+def _check_sizes(options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for a number or a list that would make a network of gigabytes: it comes from a job."""
+    pending = list(options.items())
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, list | tuple | dict):
+            if len(value) > MOST_STAGES:
+                raise ConfigurationError(f"network: {name} has {len(value)} entries, expected at most {MOST_STAGES}")
+            pending += [(name, each) for each in (value.values() if isinstance(value, dict) else value)]
+        elif isinstance(value, int | float) and not 0 <= value <= MOST_CHANNELS:
+            raise ConfigurationError(f"network: {name} has {value!r:.40}, expected 0 to {MOST_CHANNELS}")
 
 
 def _read_prefixes(text: str) -> tuple[str, ...]:
