@@ -31,6 +31,7 @@ WRONG_TYPES = ("many", True, 7, [True], {"a": 1})
 # Variables whose value is free, or is judged by what it names: no bounds that a walk could cross.
 UNBOUNDED = {"models", "aggregator_arguments", "shareable_generator_arguments"}
 STRANGE = {
+    "start": "nowhere.safetensors",
     "network": "huge",
     "personal": "headd",
     "resume": ["yesterday"],

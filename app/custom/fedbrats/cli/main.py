@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": ("models", "score a model on cases that have segmentations, by site"),
     "predict": ("models", "predict the tumour regions of cases, on each scan's own grid"),
     "personalise": ("models", "fit a trained model to one hospital: train its personal part only"),
+    "pretrain": ("models", "train first weights on synthetic cases only: a start that needs no patient"),
     "export": ("models", "write a model as a MONAI bundle or as ONNX"),
     "report": ("studies", "write one HTML page about one or several runs"),
     "job": ("studies", "build and list FLARE jobs, and advise their timeouts"),

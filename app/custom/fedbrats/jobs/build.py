@@ -91,10 +91,27 @@ def build_job(
 
             set_variables(app / "config", pack_models(models, app / MODELS_FOLDER), source="--models")
         set_variables(app / "config", settings or {}, source="--set")
+        _add_start(app, building)
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "shipped")
             shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
     return target
+
+
+def _add_start(app: Path, job_dir: Path) -> None:
+    """Put the weights that the variable `start` names into the job, where it is what the variable then says.
+
+    Raises: ConfigurationError, DataError as `read_start`.
+    """
+    variables_now = read_variables(job_dir)
+    if variables_now.get("start", "none") == "none":
+        return
+    from fedbrats.jobs.start import GIVEN, pack_start, read_start
+
+    start = read_start(variables_now["start"], {"preset": variables_now["network"], "seed": variables_now["seed"]})
+    if start:
+        pack_start(start, app)
+        set_variables(app / "config", {"start": GIVEN}, source="start")
 
 
 def job_variables(job: JobSource) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
 from fedbrats.jobs.settings import check_job
+from fedbrats.jobs.start import GIVEN, NONE, read_start
 from fedbrats.model.settings import TrainingSettings
 
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
@@ -76,6 +77,8 @@ def _check_plan(plan: TrainingPlan) -> None:
     from fedbrats.model.network import SegmentationNetwork
 
     network = SegmentationNetwork(**plan.network)
+    if (start := str(plan.variables.get("start", NONE))) != GIVEN:  # a given one is in the job already
+        read_start(start, plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):
         network.personal_names(personal)
 

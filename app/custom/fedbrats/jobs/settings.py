@@ -31,6 +31,8 @@ class Network(Sharing):
     """The preset of the network: fast, large, original, or tiny for tests."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """The seed of the first weights and of every random choice."""
+    start: str = Field("none", min_length=1, json_schema_extra={"kind": "none or the path of a model"})
+    """The first weights: none (drawn from the seed), or the path of a model, which then travels inside the job."""
     compression: Literal["none", "float16", "int8"] = "none"
     """How models and updates are packed on their way."""
 

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.data.prepare.cache import common_spacing
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
+    from fedbrats.jobs.start import GIVEN, read_start
     from fedbrats.model.training.central import pooled_trainer, train_centrally
     from fedbrats.site.hooks.choice import choose_step_hooks
 
@@ -79,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
     tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
+    if start := read_start(str(plan.variables["start"]), plan.network):
+        trainer.set_weights(start)
+        plan.variables["start"] = GIVEN
     variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
     rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
 

@@ -100,11 +100,11 @@ class PhantomBox:
 
 def draw_anatomy(rng: np.random.Generator, box: PhantomBox, statistics: TumourStatistics) -> Anatomy:
     """A head with one tumour."""
-    tissues, depth_mm = _draw_brain(rng, box)
+    tissues, depth_mm = draw_brain(rng, box)
     return _add_tumour(rng, box, statistics, tissues, depth_mm)
 
 
-def _draw_brain(rng: np.random.Generator, box: PhantomBox) -> tuple[NDArray[np.uint8], Field]:
+def draw_brain(rng: np.random.Generator, box: PhantomBox) -> tuple[NDArray[np.uint8], Field]:
     """Tissues of a healthy brain, and each voxel's depth under the brain's surface in mm."""
     width, length, height = np.array([67.0, 83.0, 68.0]) * rng.normal(1, 0.03, 3)
     height = np.where(box.z < 0, 0.82 * height, height)  # flatter below
@@ -119,7 +119,7 @@ def _draw_brain(rng: np.random.Generator, box: PhantomBox) -> tuple[NDArray[np.u
     fissure = (np.abs(box.x + 1.5 * box.smooth_field(rng, 30.0)) < 2) & (box.z > 12) & (depth_mm < 32)
     sulci = (folds < 0.24) & (depth_mm < 14)
     tissues[brain & (sulci | fissure | (depth_mm < 1.2))] = Tissue.CSF
-    tissues[brain & _ventricles(rng, box)] = Tissue.CSF
+    tissues[brain & draw_ventricles(rng, box)] = Tissue.CSF
     spots = box.smooth_field(rng, 6.0)
     tissues[(spots > 2.6) & (tissues == Tissue.WHITE)] = Tissue.LESION
     sinus = (np.abs(box.x) < 3.5) & (box.z > 0) & (depth_mm < 4)
@@ -127,7 +127,7 @@ def _draw_brain(rng: np.random.Generator, box: PhantomBox) -> tuple[NDArray[np.u
     return tissues, depth_mm
 
 
-def _ventricles(rng: np.random.Generator, box: PhantomBox) -> NDArray[np.bool_]:
+def draw_ventricles(rng: np.random.Generator, box: PhantomBox) -> NDArray[np.bool_]:
     """Two curved lateral ventricles and the slit of the third; their width varies from person to person."""
     width, length, height = rng.uniform(5, 10), rng.uniform(26, 36), rng.uniform(8, 13)
     bend = 7 + width / 2 + 9 * (box.y / 34) ** 2

@@ -22,12 +22,14 @@ from fedbrats.flare.server.quorum.rounds import QuorumRounds
 from fedbrats.flare.server.quorum.sites import named_sites
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.flare.server.rows_file import rows_path
+from fedbrats.flare.server.start import read_first_model
 from fedbrats.flare.server.state.models import ModelHistory, restore_best
 from fedbrats.flare.server.state.optimiser import read_optimiser, set_network, set_optimiser
 from fedbrats.flare.server.state.resume import Submitter, check_same_network, find_state
 from fedbrats.flare.server.state.stored import Model, ServerState, save_state
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
+from fedbrats.jobs.start import NONE
 from fedbrats.site.site_file import read_state_dir
 
 
@@ -47,6 +49,7 @@ class QuorumScatterAndGather(QuorumRounds):
         participation: the settings of `fedbrats.federation.participation.Participation`.
         rollback_drop: mean Dice of the median site's loss; None never rolls back.
         resume: ids of the jobs to go on from, newest first.
+        start: `none`, or `given` where the job holds the first weights.
         network_id, model_selector_id: components whose state belongs to the server's.
         scatter_and_gather: ScatterAndGather's own arguments.
     """
@@ -56,6 +59,7 @@ class QuorumScatterAndGather(QuorumRounds):
         participation: dict[str, Any] | None = None,
         rollback_drop: float | None = None,
         resume: list[str] | None = None,
+        start: str = NONE,
         network_id: str = "network",
         model_selector_id: str = "model_selector",
         **scatter_and_gather: Any,
@@ -63,8 +67,8 @@ class QuorumScatterAndGather(QuorumRounds):
         check_values({"rollback_drop": rollback_drop})
         super().__init__(participation, **scatter_and_gather)
         self._resume = check_job_ids(resume)
-        self._network_id = network_id
-        self._model_selector_id = model_selector_id
+        self._start = start
+        self._network_id, self._model_selector_id = network_id, model_selector_id
         self._history = ModelHistory(rollback_drop)
         self._submitter = Submitter()
         self._state_dir = Path()
@@ -77,16 +81,15 @@ class QuorumScatterAndGather(QuorumRounds):
         fl_ctx.set_prop(TOTAL_ROUNDS, self._num_rounds, private=True, sticky=True)  # answers are accepted elsewhere
         try:
             check_deployed_job(fl_ctx)
-            if not isinstance(self.aggregator, GatedAggregator):
-                raise FedbratsError(f"aggregator {self.aggregator_id} must be one of fedbrats: they say who counts")
-            self.aggregator.check_register()
-            workspace = fl_ctx.get_engine().get_workspace()
-            self._state_dir = read_state_dir(Path(workspace.get_site_config_dir()))
+            check_aggregator(self.aggregator, self.aggregator_id)
+            self._state_dir = read_state_dir(Path(fl_ctx.get_engine().get_workspace().get_site_config_dir()))
             meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
             self._named = named_sites(meta)
             self._submitter = Submitter.of(meta)
             if self._resume:
                 self._take_up(fl_ctx)
+            elif self._start != NONE:
+                self._adopt(read_first_model(fl_ctx, self._global_weights[ModelLearnableKey.WEIGHTS]), fl_ctx)
         except FedbratsError as error:
             self.system_panic(str(error), fl_ctx)
 
@@ -180,3 +183,10 @@ class QuorumScatterAndGather(QuorumRounds):
         weights = self._global_weights[ModelLearnableKey.WEIGHTS]
         meta = dict(self._global_weights.get(ModelLearnableKey.META) or {})
         return Model({name: np.array(value) for name, value in weights.items()}, {**about, "meta": meta})
+
+
+def check_aggregator(aggregator: Any, name: str) -> None:
+    """Refuse an aggregator without gates, or whose register of cases is broken. Raises: FedbratsError."""
+    if not isinstance(aggregator, GatedAggregator):
+        raise FedbratsError(f"aggregator {name} must be one of fedbrats: they say who counts")
+    aggregator.check_register()

@@ -106,13 +106,21 @@ class Trainer:
         scaled = self._precision is torch.float16
         self.optimisation = Optimisation(self.network, settings, self.device, scaled=scaled)
         self.evaluation = Evaluation(self.network, settings, validation, self.device)
-        self._loader = Loader(
+        self._loader = self._new_loader()
+
+    def use_cases(self, training: Sequence[CachedCase]) -> None:
+        """Train on other cases from the next round on; weights and optimiser stay."""
+        self.training = tuple(training)
+        self._loader = self._new_loader()
+
+    def _new_loader(self) -> Loader:
+        return Loader(
             self.training,
-            patch_size=settings.patch_size,
-            batch_size=settings.batch_size,
-            foreground_share=settings.foreground_share,
-            augmentation=settings,
-            seed=seed,
+            patch_size=self.settings.patch_size,
+            batch_size=self.settings.batch_size,
+            foreground_share=self.settings.foreground_share,
+            augmentation=self.settings,
+            seed=self._seed,
         )
 
     @property

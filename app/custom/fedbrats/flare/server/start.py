@@ -1,0 +1,24 @@
+"""What a job begins with that has a start: the weights inside the signed job, in place of those that the seed draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from nvflare.apis.fl_context import FLContext
+
+from fedbrats.flare.job_folder import models_folder
+from fedbrats.flare.server.state.stored import Model
+from fedbrats.jobs.start import unpack_start
+
+
+def read_first_model(fl_ctx: FLContext, drawn: Mapping[str, Any]) -> Model:
+    """The model that the rounds begin with.
+
+    Args:
+        drawn: the network's weights as the seed draws them, whose names and shapes the start must have.
+
+    Raises: DataError where the job holds no start, or one that does not fit.
+    """
+    return Model(unpack_start(models_folder(fl_ctx), {name: np.asarray(value) for name, value in drawn.items()}), {})

@@ -1,0 +1,119 @@
+"""The start of a job: the first weights of its model, which travel inside the signed job as safetensors.
+
+A start is `none` (weights drawn from the seed) or a model that the submitter has, such as one that `fedbrats pretrain`
+made from synthetic cases. A job never names a file at a site or at the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedbrats.array_files import read_safetensors
+from fedbrats.atomic import write_bytes_atomic
+from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from fedbrats.jobs.models import MODELS_FOLDER, SUFFIX
+
+NONE, GIVEN = "none", "given"
+START_FILE = f"start{SUFFIX}"
+_ABOUT = "fedbrats"  # the one entry of a file's metadata, as JSON: safetensors writes several in an order of chance
+
+
+def read_start(value: str, network: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+    """The first weights, float32 by name, that a job's variable `start` names at the submitter; None for `none`.
+
+    Args:
+        value: `none`, or the path of a safetensors file of `fedbrats pretrain`, of a model file, of a
+            results folder or of a MONAI bundle of fedbrats.
+        network: the arguments of SegmentationNetwork in the job.
+
+    Raises: ConfigurationError where there is no such start for this network; DataError for a file that is damaged.
+    """
+    if value == NONE:
+        return None
+    path = Path(value)
+    if not path.exists():
+        raise ConfigurationError(f"start is {value}, expected none or a model that is here")
+    return _fitting(_read_weights(path), network, path)
+
+
+def write_start(path: Path, weights: Mapping[str, np.ndarray], network: str, about: Mapping[str, str]) -> None:
+    """Write weights as a start file, in float16: half the bytes, and 0.1 % of a weight at most.
+
+    Args:
+        network: the preset that the weights are of.
+        about: how they were made, kept in the file.
+
+    Raises: DataError for weights that float16 cannot hold.
+    """
+    from safetensors.numpy import save
+
+    with np.errstate(over="ignore"):
+        halves = {name: np.ascontiguousarray(value, dtype=np.float16) for name, value in weights.items()}
+    if not all(np.isfinite(value).all() for value in halves.values()):
+        raise DataError("the trained weights hold numbers that are not finite in float16, and are not written")
+    content = save(halves, metadata={_ABOUT: json.dumps({**about, "network": network}, sort_keys=True)})
+    write_bytes_atomic(path, lambda stream: stream.write(content))
+
+
+def pack_start(start: Mapping[str, np.ndarray], app: Path) -> None:
+    """Put a start into the app of a job that is being built."""
+    from safetensors.numpy import save
+
+    content = save({name: np.ascontiguousarray(value) for name, value in start.items()})
+    path = app / MODELS_FOLDER / START_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomic(path, lambda stream: stream.write(content))
+
+
+def unpack_start(models_folder: Path, expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The start inside a deployed job, judged as a model that arrives is: names, shapes, finite numbers.
+
+    Raises: DataError where there is none or it does not fit the network, whose weights are `expected`.
+    """
+    path = models_folder / START_FILE
+    try:
+        weights, _ = read_safetensors(path)
+    except FileNotFoundError:
+        raise DataError("the job says that it has a start, and holds none; build it again") from None
+    except (FedbratsError, OSError) as error:
+        raise DataError(f"the start of the job is damaged: {error}") from None
+    _require_fit(weights, {name: np.shape(value) for name, value in expected.items()}, "the start of the job")
+    return {name: value.astype(np.float32) for name, value in weights.items()}
+
+
+def _read_weights(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == SUFFIX:
+        try:
+            weights, _ = read_safetensors(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+        return {name: value.astype(np.float32) for name, value in weights.items()}
+    from fedbrats.model.saved import load_model
+
+    state = load_model(path).network.state_dict()
+    return {name: value.float().numpy() for name, value in state.items()}
+
+
+def _fitting(weights: dict[str, np.ndarray], network: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    from fedbrats.model.network import SegmentationNetwork
+
+    shapes = {name: tuple(value.shape) for name, value in SegmentationNetwork(**network).state_dict().items()}
+    _require_fit(weights, shapes, f"the start {path}")
+    return weights
+
+
+def _require_fit(weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], what: str) -> None:
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if found != dict(shapes):
+        wrong = [name for name in {**shapes, **found} if found.get(name) != shapes.get(name)][0]  # noqa: RUF015
+        raise DataError(
+            f"{what} is of another network than the job's: {wrong} is {found.get(wrong, 'missing')}, expected "
+            f"{shapes.get(wrong, 'no such weight')}"
+        )
+    if not all(value.dtype.kind == "f" and np.isfinite(value).all() for value in weights.values()):
+        raise DataError(f"{what} holds values that are no finite numbers")
