@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nvflare.apis.client import Client
+from nvflare.apis.fl_context import FLContext
 from nvflare.private.admin_defs import Message
 
 from fedbrats.flare.kit.rejoin import LONGEST_REPLY, MOST_STARTS, PATIENCE, RUNNING, Rejoin, read_running_jobs
@@ -113,6 +114,28 @@ def test_a_site_that_loses_a_job_again_and_again_is_left_alone_aloud(rejoin, cap
         rejoin.look_after_all(engine)
     assert rejoin.started == ["lost"] * MOST_STARTS
     assert "is not given it again" in caplog.text
+
+
+def test_a_job_that_cannot_be_put_away_does_not_keep_the_others_from_it(caplog):
+    """After a crash of the server: a job that stayed RUNNING could not be resumed."""
+    ended = []
+
+    def save(fl_ctx, finished, job_id):
+        if job_id == "a job for which the disk is too full":
+            raise OSError(28, "No space left on device")
+
+    manager = SimpleNamespace(
+        get_jobs_by_status=lambda *_: [
+            SimpleNamespace(job_id="a job for which the disk is too full"),
+            SimpleNamespace(job_id=JOB),
+        ],
+        set_status=lambda job_id, status, fl_ctx: ended.append(job_id),
+    )
+    engine = SimpleNamespace(get_component=lambda _: manager, job_runner=SimpleNamespace(_save_workspace=save))
+    Rejoin()._put_away(engine, FLContext())
+    assert ended == [JOB]
+    assert "No space left on device" in caplog.text
+    assert "start the server again" in caplog.text
 
 
 @given(ANYTHING | st.text() | st.fixed_dictionaries({"running_jobs": ANYTHING}).map(json.dumps))

@@ -53,12 +53,29 @@ class Rejoin(Widget):
         engine = fl_ctx.get_engine()
         if event_type == EventType.SYSTEM_START and getattr(engine, "job_runner", None) is not None:
             try:
-                _put_away(engine, fl_ctx)
+                self._put_away(engine, fl_ctx)
             except Exception:  # a server that cannot tidy up must still start
                 self.logger.exception("the jobs that ran when this server ended could not be put away")
             threading.Thread(target=self._watch, args=(engine,), name="rejoin", daemon=True).start()
         elif event_type == EventType.SYSTEM_END:
             self._stopped.set()
+
+    def _put_away(self, engine: Any, fl_ctx: FLContext) -> None:
+        """End the jobs that ran when the server was killed, and archive what they left, so that they can be resumed.
+
+        FLARE 2.9.0 has a method for it that nobody calls: such a job stays RUNNING for ever, and cannot be downloaded.
+        One that cannot be archived, as the disk is full, stays so until the next start; the others do not.
+        """
+        manager = engine.get_component(SystemComponents.JOB_MANAGER)
+        for job in manager.get_jobs_by_status([RunStatus.RUNNING, RunStatus.DISPATCHED], fl_ctx):
+            try:
+                engine.job_runner._save_workspace(fl_ctx, None, job.job_id)
+                manager.set_status(job.job_id, RunStatus.ABANDONED, fl_ctx)
+            except Exception as error:  # of the disk, or of what a crash has left on it
+                self.logger.error(
+                    f"a job that ran when this server ended could not be put away: {error!r:.200}; see to it, then "
+                    f"start the server again; job={job.job_id}"
+                )
 
     def _watch(self, engine: Any) -> None:
         garbage.freeze()
@@ -156,17 +173,6 @@ class Rejoin(Widget):
                 error = _deploy(job, app, client, engine, fl_ctx)
                 said = f"it could not be deployed, {error}" if error else _launch(job, app, site, needs, engine, fl_ctx)
         return said
-
-
-def _put_away(engine: Any, fl_ctx: FLContext) -> None:
-    """End the jobs that ran when the server was killed, and archive what they left, so that they can be resumed.
-
-    FLARE 2.9.0 has a method for it that nobody calls: such a job stays RUNNING for ever, and cannot be downloaded.
-    """
-    manager = engine.get_component(SystemComponents.JOB_MANAGER)
-    for job in manager.get_jobs_by_status([RunStatus.RUNNING, RunStatus.DISPATCHED], fl_ctx):
-        engine.job_runner._save_workspace(fl_ctx, None, job.job_id)
-        manager.set_status(job.job_id, RunStatus.ABANDONED, fl_ctx)
 
 
 def read_running_jobs(body: Any) -> dict[str, str]:
