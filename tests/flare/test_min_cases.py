@@ -1,6 +1,7 @@
 """A game: who chooses the models sees only what leaves the site, and must not learn of a single patient."""
 
 import json
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -93,3 +94,15 @@ def test_evaluations_are_counted_and_bounded_a_day(tmp_path):
         (tmp_path / BUDGET_FILE).write_text(broken)
         assert not count_evaluation(tmp_path, 2), "what cannot be counted is used up"
     assert count_evaluation(tmp_path, None)
+
+
+def test_a_full_disk_does_not_give_the_day_back(tmp_path):
+    assert count_evaluation(tmp_path, 2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file of this process takes a byte more
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            count_evaluation(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [count_evaluation(tmp_path, 2) for _ in range(2)] == [True, False]
