@@ -9,7 +9,7 @@ import pytest
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare import room as module
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
-from fedbrats.data.prepare.room import LEASES, USED, PreparationLimits
+from fedbrats.data.prepare.room import LEASES, USED, CacheRoom, PreparationLimits
 from fedbrats.errors import ConfigurationError
 
 
@@ -72,6 +72,18 @@ def test_what_a_living_process_uses_stays(prepare):
     (used,) = prepare(spacing_mm=8.0, most_bytes=1e9)
     with pytest.raises(ConfigurationError, match=r"take more than .* GB, which cache_gb of the site file allows"):
         prepare(spacing_mm=7.0, most_bytes=bytes_of(used) + 10)
+    assert used.exists()
+
+
+def test_what_a_living_process_uses_stays_when_the_clock_is_set_back(prepare):
+    (used,) = prepare()
+    room = CacheRoom(prepare.cache, PreparationLimits(most_bytes=bytes_of(used)))
+    (lease,) = (prepare.cache / LEASES).iterdir()
+    ahead = used.stat().st_mtime + 3600
+    os.utime(lease, (ahead, ahead))  # as if the clock had gone ahead when the process began, and were right since
+    room.touch(used)
+    with pytest.raises(ConfigurationError, match="cache_gb of the site file allows"):
+        room.make(1)
     assert used.exists()
 
 

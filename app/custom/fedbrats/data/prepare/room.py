@@ -63,14 +63,17 @@ class CacheRoom:
         self._cache_dir = cache_dir
         self._most = limits.most_bytes
         self._lock = threading.Lock()
-        if self._most is not None:
-            _held.append(_take_lease(cache_dir / LEASES))
+        self._lease = None if self._most is None else _take_lease(cache_dir / LEASES)
+        if self._lease:
+            _held.append(self._lease)
 
     def touch(self, folder: Path) -> None:
-        """Say that an entry is in use."""
-        if self._most is not None:
+        """Say that an entry is in use: never before this process began, also where the clock was set back since."""
+        if self._lease:
             with suppress(OSError):
                 (folder / USED).touch()
+                used = max((folder / USED).stat().st_mtime, os.fstat(self._lease.fileno()).st_mtime)
+                os.utime(folder / USED, (used, used))
 
     def make(self, size: int) -> None:
         """Take entries away until `size` bytes more are within the limit.
