@@ -39,6 +39,17 @@ def test_a_gradient_that_overflows_changes_nothing_and_the_next_scale_is_smaller
     assert optimisation._scaler.get_scale() == FIRST_SCALE / 2
 
 
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_gradient_that_is_not_finite_changes_neither_the_weights_nor_the_optimiser(scaled, clip):
+    network, optimisation = new(scaled, clip)
+    before = network.weight.clone()
+    assert optimisation.step(network(torch.ones(1, 3)).sum() * torch.inf, 0.1) is False
+    assert torch.equal(network.weight, before)
+    assert steps(network, optimisation, [1.0]) == [True]
+    assert torch.isfinite(network.weight).all()
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 def test_a_restart_makes_the_same_steps(scaled, tmp_path):
     network, optimisation = new(scaled)

@@ -88,8 +88,5 @@ class Optimisation:
 
     def _clip(self) -> bool:
         """Clip the gradient where the settings say so; whether it is finite."""
-        most = self._settings.gradient_clip
-        if not most and not self._scaled:
-            return True
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), most or math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.gradient_clip or math.inf)
         return bool(torch.isfinite(norm))
