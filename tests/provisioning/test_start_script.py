@@ -52,7 +52,8 @@ def test_no_secret_and_no_search_path_of_the_caller_goes_in(start):
 
 
 def test_the_hospital_lets_more_variables_in(start):
-    (start.kit / "local" / "environment").write_text("https_proxy\nA B=$(false)\nSECRET_TOKEN")
+    # A file that was made on Windows has two signs at the end of each line.
+    (start.kit / "local" / "environment").write_bytes(b"https_proxy\r\nA B=$(false)\r\nSECRET_TOKEN")
     found = start(https_proxy="http://proxy:3128", SECRET_TOKEN="a b'\"$x", OTHER="x")
     assert (found["https_proxy"], found["SECRET_TOKEN"]) == ("http://proxy:3128", "a b'\"$x")
     assert "OTHER" not in found

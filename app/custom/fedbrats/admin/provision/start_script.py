@@ -27,7 +27,7 @@ if [[ "${{{MARK}:-}}" != clean ]]; then
   names=({" ".join(ENVIRONMENT)})
   more="$( cd "$( dirname "${{BASH_SOURCE[0]}}" )" >/dev/null 2>&1 && pwd )/../local/{MORE_NAMES}"
   if [[ -f "$more" ]]; then
-    while read -r name || [[ -n "$name" ]]; do
+    while IFS=$' \\t\\r' read -r name || [[ -n "$name" ]]; do
       [[ "$name" =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] && names+=("$name")
     done < "$more"
   fi
