@@ -22,7 +22,7 @@ from fedbrats.admin.provision.consortium import build_kits
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.admin.run.remote import submit
 from fedbrats.admin.run.sessions import admin_session, job_status
-from fedbrats.flare.kit.speakers import REQUESTS, Kind, kind_of
+from fedbrats.flare.kit.cell_rules import REQUESTS, Kind, kind_of
 from tests.end_to_end.consortium import LEAD, MEMBER, SERVER, Consortium, wait_for
 from tests.security.attacks import attack
 

@@ -1,4 +1,4 @@
-"""Every process of a kit hears only what it should: FLARE's messages pass `speakers.judge`, or are refused aloud.
+"""Every process of a kit hears only what it should: FLARE's messages pass `cell_rules.judge`, or are refused aloud.
 
 FLARE 2.9.0 passes on whatever a participant sends to whom: a hospital, or a person who may only look, could read the
 files of every other hospital, delete its folders and stop it (docs/reference/security.md).
@@ -21,7 +21,7 @@ from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
 from fedbrats.flare.kit import arrays
-from fedbrats.flare.kit.speakers import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of
+from fedbrats.flare.kit.cell_rules import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of
 from fedbrats.flare.server import answers
 from fedbrats.words import shown
 

@@ -42,7 +42,7 @@ ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simu
 
 # A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
 # Nobody brings code (byoc). People of the server's organisation read files of its kit (shell_commands). Nobody reads
-# those of a site over the network, whatever stands here (speakers.ADMIN_REQUESTS).
+# those of a site over the network, whatever stands here (cell_rules.ADMIN_REQUESTS).
 _CODE = {"byoc": "none", "server-predeployed-flwr": "none"}
 AUTHORIZATION = {
     "format_version": "1.0",

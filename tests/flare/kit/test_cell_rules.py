@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from fedbrats.flare.kit.speakers import (
+from fedbrats.flare.kit.cell_rules import (
     ADMIN_REQUESTS,
     GOODBYE,
     NEIGHBOURS,
@@ -42,7 +42,7 @@ CELLS = {
     f"{PERSON}.x": Kind.STRANGER,
     "": Kind.STRANGER,
 }
-# Of cells of FLARE 2.9.0; tests/end_to_end/test_speakers.py reads those of a federation that runs.
+# Of cells of FLARE 2.9.0; tests/end_to_end/test_messages.py reads those of a federation that runs.
 FOREIGN = ("_net_manager:stop", "_net_manager:process_info", "cellnet.channel:bulk", "credential_manager:key_exchange")
 FOREIGN += ("admin:sys.shell", "admin:train.delete_run", "aux_communication:fed.event", "aux_communication:*")
 FOREIGN += (
