@@ -1,6 +1,6 @@
 """Whether a marked tumour can be one: its size, its place and the number of its parts.
 
-In 54 real cases a tumour took 0.5 to 16 % of the brain, in 1 to 19 parts, and 0.01 % of it lay outside the brain.
+In 50 real cases a tumour took 1 to 16 % of the brain, in 1 to 19 parts, and at most 0.01 % of it lay outside the brain.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.data.check.anatomy import box_of
-from fedbrats.data.check.problems import Problem, make_problem
+from fedbrats.data.check.problems import REAL_CASES, Problem, make_problem
 
 MAX_OUTSIDE_SHARE = 0.1  # of the tumour
 MAX_BRAIN_SHARE = 0.3
 FILLED_BRAIN_SHARE = 0.6
+MORE_THAN_ANY = f", more than in any of {REAL_CASES} real cases"
 MAX_PARTS = 100  # metastases are dozens
 
 
@@ -39,7 +40,7 @@ def judge_tumour(
     if share > FILLED_BRAIN_SHARE:
         yield make_problem(case_name, path, "no-tumour-map", f"{size}: this is a map of tissues or of the brain")
     elif share > MAX_BRAIN_SHARE:
-        yield make_problem(case_name, path, "implausible-tumour", f"{size}, more than in any of 54 real cases")
+        yield make_problem(case_name, path, "implausible-tumour", size + MORE_THAN_ANY)
     elif voxels and (parts := _count_parts(tumour)) > MAX_PARTS:
         yield make_problem(case_name, path, "implausible-tumour", f"the marked tumour is in {parts} parts")
 
