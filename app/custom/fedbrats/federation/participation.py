@@ -1,4 +1,4 @@
-"""When a round counts: how many sites and cases it needs, and how long it waits for the rest."""
+"""When a round has enough answers: how many sites and cases it needs, and how long it waits for the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start of a job: the first weights of its model, which travel inside the signed job as safetensors.
+"""The start of a job, its first weights: read, judged, and put into the signed job as safetensors.
 
 A start is `none` (weights drawn from the seed) or a model that the submitter has, such as one that `fedbrats pretrain`
 made from synthetic cases. A job never names a file at a site or at the server.

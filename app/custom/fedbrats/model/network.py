@@ -13,10 +13,12 @@ from monai.networks.nets import SegResNetDS, UNet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
+from fedbrats.data.cases.case import MODALITIES
+from fedbrats.data.regions import REGIONS
 from fedbrats.errors import ConfigurationError
 from fedbrats.model.original import OriginalUNet
 
-IN_CHANNELS, OUT_CHANNELS = 4, 3
+IN_CHANNELS, OUT_CHANNELS = len(MODALITIES), len(REGIONS)
 MOST_CHANNELS, MOST_STAGES = 512, 8  # of a network that a job may ask for: such a one takes half a gigabyte
 INSTANCE_NORM = ("instance", {"affine": True})
 GROUP_NORM = ("group", {"num_groups": 4})

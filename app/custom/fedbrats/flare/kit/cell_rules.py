@@ -1,4 +1,4 @@
-"""Who may say what to whom in a federation: the rules by which `CellGuard` judges FLARE's messages.
+"""Which cell of FLARE may speak to which, and what it may say: the rules by which `CellGuard` judges messages.
 
 FLARE calls an endpoint of its network a cell and names it by its place: `server` and `hospital-north` are the processes
 of the participants, `server.JOB` and `hospital-north.JOB` those of a job, `_admin_ID` is a person's console. A message

@@ -1,4 +1,4 @@
-"""What a site's own privacy.json holds against every job: the last word on what leaves, whatever the job configures."""
+"""The site's own filter (local/privacy.json): it judges every result before it leaves, whatever the job configures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job begins with that has a start: the weights inside the signed job, in place of those that the seed draws."""
+"""Give a job's rounds their start: the weights inside the signed job replace those that the seed draws."""
 
 from __future__ import annotations
 

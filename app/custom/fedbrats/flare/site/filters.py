@@ -1,4 +1,4 @@
-"""The last gate before anything leaves a site: only shared names pass, and doubt stops the result."""
+"""The job's own filter at a site, after the site's gate: only shared weights leave, and doubt stops the result."""
 
 from __future__ import annotations
 

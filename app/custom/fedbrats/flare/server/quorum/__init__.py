@@ -1,1 +1,1 @@
-"""A round with a quorum: FLARE's side of `fedbrats.federation.quorum`."""
+"""A round with a quorum in FLARE; `fedbrats.federation.participation` has the rule, `federation.quorum` the course."""
