@@ -13,10 +13,12 @@ import nibabel
 import pytest
 
 from fedbrats.cli.main import main
+from fedbrats.data.cases.case import find_cases
 from fedbrats.data.cases.datalist import read_datalist, write_datalist
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS
 from fedbrats.model.prediction import Predictor
+from tests.data.broken import BREAKAGES, copy_case
 
 
 def evaluate(capsys, *words, status=0) -> dict:
@@ -70,6 +72,28 @@ def test_a_mirrored_segmentation_is_left_out_and_said(trained_results, phantom_s
     [rejected] = document["rejected"]
     assert rejected["case"] == mirrored.name
     assert "must lie on its images' grid" in rejected["reason"]
+
+
+def test_an_unsafe_case_is_left_out_aloud_and_scored_only_by_force(trained_results, phantom_sites, tmp_path, capsys):
+    cases = find_cases(phantom_sites / "site-1")
+    for number, case in enumerate(cases[:3]):
+        copied = copy_case(case, tmp_path / "loose", f"P{number}{number}_a")
+        if number == 0:
+            BREAKAGES["exchanged-t1-t2"].apply(copied)
+        if number == 2:
+            copied.label.unlink()
+    words = (trained_results, tmp_path / "loose", "--convention", "brats-2018")
+    document = evaluate(capsys, *words, status=1)
+    [rejected] = document["rejected"]
+    assert rejected["case"] == "P00_a"
+    assert "is not safe to score" in rejected["reason"]
+    assert "--force" in rejected["reason"]
+    assert (document["cases"], document["forced"]) == (1, [])
+    found = {(finding["case"], finding["kind"]) for finding in document["findings"]}
+    assert {("P00_a", "exchanged-modalities"), ("P22_a", "missing-segmentation")} <= found
+    forced = evaluate(capsys, *words, "--force", status=1)
+    assert (forced["cases"], forced["rejected"]) == (2, [])
+    assert [entry["case"] for entry in forced["forced"]] == ["P00_a"]
 
 
 def test_what_does_not_fit_into_memory_is_left_out_and_said(trained_results, phantom_sites, tmp_path, capsys):

@@ -106,6 +106,7 @@ def test_a_bad_case_is_refused_in_a_sentence_and_the_others_go_on(trained_result
     assert said in error
     assert not list(out.glob(f"{bad.name}*"))
     assert sum("prediction" in entry for entry in entries.values()) == 2
+    assert {finding["case"] for finding in document["findings"] if finding["severity"] == "error"} == {bad.name}
 
 
 def test_a_bad_segmentation_hinders_no_prediction(trained_results, folder, tmp_path, capsys):

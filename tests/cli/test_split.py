@@ -180,5 +180,7 @@ def test_findings_are_told_once_recorded_and_told_again_by_commands_that_read_th
     for folder in (sites, sites / "site-1"):
         tell_recorded("train", [folder])
         assert capsys.readouterr().err.startswith("train: warning: partial-coverage: AB0_0 (and 1 more)")
+    assert len(tell_recorded("train", [sites, sites / "site-1"])) == 2
+    assert "train: `fedbrats check FOLDER` shows all" in capsys.readouterr().err
     tell_recorded("train", [phantom_sites, tmp_path])
     assert capsys.readouterr().err == ""

@@ -1,13 +1,17 @@
 """`fedbrats train` on real files: one document, rows like a federated job's, a model that loads, clear refusals."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from fedbrats.cli.cases.findings import as_documents
 from fedbrats.cli.main import main
+from fedbrats.data.cases.datalist import read_datalist
+from fedbrats.data.check.problems import make_problem
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.jobs.plan import read_plan
 from fedbrats.model.network import SegmentationNetwork
@@ -43,6 +47,20 @@ def test_pooled_sites_give_one_document_rows_and_a_model(phantom_sites, tmp_path
     saved = torch.load(tmp_path / "model.pt", weights_only=True)
     SegmentationNetwork(**saved["network"]).load_state_dict(saved["model"])
     assert saved["preparation"]["spacing_mm"] == 8.0
+
+
+def test_what_split_found_is_told_once_and_in_the_summary(phantom_sites, tmp_path, cache, capsys):
+    shutil.copytree(phantom_sites, tmp_path / "sites")
+    case = read_datalist(tmp_path / "sites" / "site-1").cases[0].name
+    found = as_documents([make_problem(case, None, "partial-coverage", "half of it")])
+    (tmp_path / "sites" / "split.json").write_text(json.dumps({"findings": found}))
+    words = ["train", tmp_path / "sites", "--rounds", 1, "--out", tmp_path / "out", "--cache", cache, *QUICK, "--json"]
+    assert main([*map(str, words), "--set", "local_steps=1"]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        json.loads(out)["findings"] == found == json.loads((tmp_path / "out" / "summary.json").read_text())["findings"]
+    )
+    assert err.count("partial-coverage") == 1
 
 
 def test_the_summary_says_which_job_it_is_like_and_every_variable(phantom_sites, tmp_path, cache, capsys):

@@ -51,6 +51,8 @@ def test_run_trains_reports_and_leaves_no_process(tmp_path, phantom_sites):
         assert set(document[metric]) == {"mean", "WT", "TC", "ET"}
         assert all(0 <= value <= 1 for value in document[metric].values())
     results = Path(document["results"])
+    assert document == json.loads((tmp_path / results / "summary.json").read_text())
+    assert document["findings"] == []
     assert (tmp_path / results / "global_model.pt").is_file()
     assert list((tmp_path / results).rglob("events.out.tfevents.*")), "no TensorBoard events"
     assert re.search(r"fedavg: round \d/2", done.stderr)  # a round may be over before it is next looked at

@@ -26,7 +26,7 @@ def results(phantom_sites, tmp_path_factory):
 
 def test_the_summary_has_what_a_poc_run_has(results):
     document = json.loads((results / "summary.json").read_text())
-    keys = {"job", "job_id", "status", "rounds", "sites", "cases", "seconds", "dice", "iou", "per_site"}
+    keys = {"job", "job_id", "status", "rounds", "sites", "cases", "seconds", "dice", "iou", "per_site", "findings"}
     assert keys <= set(document)
     assert document["rounds"] == 2
     assert document["sites"] == 2

@@ -17,12 +17,15 @@ HEAD = f"""# Findings
 
 This page lists what `fedbrats check` finds in a folder of cases. `make pages` makes it from the code.
 
-- An error stops the case: `split` leaves it out, and `predict` refuses it.
+- An error stops the case: `split` leaves it out. `predict` and `evaluate` refuse it unless `--force` is given, and end
+  with exit status 1.
 - A warning asks you to look at the case.
 - A note is information only.
 
-Other commands print findings too, in short, on standard error. `split` and `evaluate` check the cases themselves.
-`train`, `poc` and `simulate` repeat what `split` wrote into `split.json`. `predict` prints the findings of each case.
+Every command that reads cases prints findings too: in short on standard error, and in full under `findings` in its
+`--json`. `split`, `predict`, and `evaluate` with a folder of cases, check the cases themselves. `train`, `personalise`,
+`poc`, `simulate`, and `evaluate` with a sites folder, repeat what `split` wrote into `split.json`. `fedbrats report`
+counts the findings of each kind; it names no case.
 
 "Measured" means that the check ran on {REAL_CASES} different BraTS cases: 39 of BraTS 2018 and 2019 at 2 mm, ten of
 BraTS 2021 at 2 mm, and one of BraTS 2021 at 1 mm. Four of the 39 were also checked at 1 mm; they count once. One case

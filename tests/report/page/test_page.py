@@ -16,6 +16,7 @@ from matplotlib.image import imread
 from fedbrats.errors import DataError
 from fedbrats.report.numbers.comparison import compare
 from fedbrats.report.numbers.results import ALL_SITES, read_results
+from fedbrats.report.page.findings import findings
 from fedbrats.report.page.gallery import GalleryItem
 from fedbrats.report.page.page import write_page
 from fedbrats.report.page.pictures import longest_parts
@@ -345,3 +346,37 @@ def test_a_browser_follows_a_live_page_by_itself(browser, federated, tmp_path):
         shown = subprocess.run(start, capture_output=True, text=True, timeout=600, check=True).stdout
         server.shutdown()
     assert "<h1>The job has ended</h1>" in shown
+
+
+def test_findings_are_counted_by_kind_without_the_name_of_a_case(make_results, tmp_path):
+    found = [
+        {"case": case, "file": f"/data/{case}_t1.nii.gz", "kind": kind, "severity": severity, "message": f"{case}!"}
+        for case, kind, severity in (
+            ("Mustermann_1", "partial-coverage", "warning"),
+            ("Mustermann_2", "partial-coverage", "warning"),
+            ("", "similar-names", "warning"),
+            ("Mustermann_3", "exchanged-modalities", "error"),
+            ("", "passed-over", "note"),
+            ("Mustermann_4", "of-another-version", "warning"),
+        )
+    ]
+    folders = [make_results(tmp_path / name, name, 0.1) for name in ("fedavg", "fedper", "fedprox")]
+    for folder, own in zip(folders, (found[:3], found[:3], []), strict=True):
+        path = folder / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "findings": own}))
+    (folders[2] / "evaluation.json").write_text(json.dumps({"findings": found[3:]}))
+    tables = {block.caption: block.rows for block in findings(read_results(folders))}
+    told = {caption: [(head, cells[:2]) for head, cells in rows] for caption, rows in tables.items()}
+    assert told == {
+        "What the check found in the cases of fedavg, fedper": [
+            ("partial-coverage", ("warning", 2)),
+            ("similar-names", ("warning", "the data set")),
+        ],
+        "What the check found in the cases of fedprox": [
+            ("exchanged-modalities", ("error", 1)),
+            ("of-another-version", ("warning", 1)),
+        ],
+    }
+    page = write_page(read_results(folders[:2]), "Findings")
+    assert "a modality leaves out part of the brain" in page
+    assert "Mustermann" not in page

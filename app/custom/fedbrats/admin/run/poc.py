@@ -29,7 +29,7 @@ from fedbrats.data.parallel import count_cores
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.shipped import shipped_dir
-from fedbrats.site.site_file import MLFLOW, REGISTER
+from fedbrats.site.site_file import MLFLOW, REGISTER, SITE_FILE
 
 STATE_FILE = "processes.json"
 ADMIN = "admin@example.org"
@@ -51,6 +51,13 @@ class Poc:
     def admin_kit(self) -> Path:
         """The kit of the project admin, whose `transfer` folder holds the built jobs."""
         return self.kits / ADMIN
+
+    @property
+    def data_dirs(self) -> list[Path]:
+        """The folders with the sites' cases, of those sites whose file names one."""
+        facts = [(name, self.kits / name / "local" / SITE_FILE) for name in self.sites]
+        found = [(name, json.loads(path.read_text(encoding="utf-8"))["data_dir"]) for name, path in facts]
+        return [Path(place.replace("{site}", name)) for name, place in found]
 
     def run_dir(self, participant: str, job_id: str) -> Path:
         """Where a participant keeps a job's run while the job is there."""

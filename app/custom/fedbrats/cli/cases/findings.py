@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.cli.progress import say
-from fedbrats.data.check.problems import NOTE, Problem
-
-FINDINGS = "findings"  # in split.json and in documents
+from fedbrats.data.check.problems import FINDINGS, NOTE, Problem
+from fedbrats.run_folder import SUMMARY_FILE
 
 
 def tell_findings(command: str, findings: Sequence[Problem], folder: object) -> None:
@@ -41,16 +40,38 @@ def recorded_findings(folder: Path) -> list[Problem]:
     for place in (folder, folder.parent):
         try:
             found = json.loads((place / RECORD_NAME).read_text(encoding="utf-8")).get(FINDINGS, [])
-            return [Problem(**{key: str(value) for key, value in each.items()}) for each in found]
+            findings = [Problem(**{key: str(value) for key, value in each.items()}) for each in found]
         except (OSError, ValueError, TypeError, AttributeError):
             continue
+        return findings if place == folder else _of_site(findings, folder)
     return []
 
 
-def tell_recorded(command: str, folders: Iterable[Path]) -> None:
-    """What is on record of the cases of these folders, each record once."""
-    told: list[Problem] = []
-    for folder in folders:
-        if (found := recorded_findings(folder)) and found != told:
-            told = found
-            tell_findings(command, found, folder)
+def tell_recorded(command: str, folders: Iterable[Path]) -> list[Problem]:
+    """Tell what is on record of the cases of these folders, and return it; each finding once."""
+    folders = list(folders)
+    found = list(dict.fromkeys(finding for folder in folders for finding in recorded_findings(folder)))
+    if found:
+        tell_findings(command, found, folders[0] if len(folders) == 1 else "FOLDER")
+    return found
+
+
+def add_to_summary(document: dict[str, Any], findings: Iterable[Problem]) -> dict[str, Any]:
+    """The summary of a run with what was found of its cases, also in its results folder, where a report finds it."""
+    from fedbrats.atomic import write_json_atomic
+
+    document[FINDINGS] = as_documents(findings)
+    write_json_atomic(Path(document["results"]) / SUMMARY_FILE, document)
+    return document
+
+
+def _of_site(findings: Sequence[Problem], site_dir: Path) -> list[Problem]:
+    """Those of one site's cases and of the whole data set."""
+    from fedbrats.data.cases.datalist import read_datalist
+    from fedbrats.errors import FedbratsError
+
+    try:
+        own = {case.name for case in read_datalist(site_dir).cases}
+    except FedbratsError:  # told, with the reason, by whoever reads its cases
+        return list(findings)
+    return [finding for finding in findings if not finding.case or finding.case in own]

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, whole_number
 from fedbrats.cli.cases.check import add_case_arguments, examine_cases
-from fedbrats.cli.cases.findings import FINDINGS, as_documents, tell_findings
+from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.data.cases import patients
+from fedbrats.data.check.problems import FINDINGS
 from fedbrats.data.regions import get_convention
 from fedbrats.data.split import identity, schemes
 

@@ -7,15 +7,18 @@ and its HD95 is 373.13 mm.
 
 MODEL is a results folder (its final model is taken) or a file such as RESULTS/best_model.pt. A model of a method with
 personal weights needs the part of one site: --personal. DATA is a sites folder, site folders, or a folder of BraTS
-cases, which counts as one site.
+cases, which counts as one site. The cases of such a folder are checked first, as `fedbrats check` does: a case with an
+error, whose score would be wrong, is left out with the reason, or scored with --force. The cases of a sites folder were
+checked by `fedbrats split`.
 
 --json prints: model, sha256, section, cases, patients, empty_region_rule, metrics (metric -> region -> mean, low, high,
-median, patients, sites, worst_site, gap), scores (one per case), rejected, and unreached: the number of cases that were
-not reached because the command ended early. --out writes the same as evaluation.json, and evaluation.csv with one row
-per case and region; `fedbrats report` shows it if DIR is a results folder. A command that ends early writes what it has
-scored.
+median, patients, sites, worst_site, gap), scores (one per case), findings (as the problems of `fedbrats check --json`),
+rejected and forced (lists of {site, case, reason}), and unreached: the number of cases that were not reached because
+the command ended early. --out writes the same as evaluation.json, and evaluation.csv with one row per case and region;
+`fedbrats report` shows it if DIR is a results folder. A command that ends early writes what it has scored.
 
-Exit status: 0 every case was scored, 1 some cases were not (standard error says why).
+Exit status: 0 every case was scored, 1 some cases were not, or were scored with --force although they are not safe to
+score (standard error says why).
 
 example:
   fedbrats evaluate results/fedavg sites --section test --out results/fedavg
@@ -27,16 +30,18 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.cases.findings import tell_findings, tell_recorded
+from fedbrats.cli.cases.findings import as_documents, tell_findings, tell_recorded
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.cli.progress import say
+from fedbrats.data.cases.case import SEGMENTATION
+from fedbrats.data.check.problems import ERROR, FINDINGS, make_problem
 from fedbrats.data.regions import CONVENTIONS, get_convention
 from fedbrats.errors import DataError
 from fedbrats.run_folder import final_model
@@ -44,8 +49,11 @@ from fedbrats.run_folder import final_model
 if TYPE_CHECKING:
     from fedbrats.data.cases.case import Case
     from fedbrats.data.cases.datalist import Datalist
+    from fedbrats.data.check.problems import Problem
     from fedbrats.model.metrics import DetailedScore
     from fedbrats.model.prediction import Predictor
+
+Unsafe = Mapping[tuple[str, str], str]  # (site, case) -> why it should not be scored
 
 SECTIONS = ("training", "validation", "test", "all")
 
@@ -65,22 +73,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="meaning of the label values of cases without a datalist, if unclear",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.csv there")
+    parser.add_argument("--force", action="store_true", help="score cases too that are not safe to score")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
     args.model, args.data = _part(args.model, args.data)
-    tell_recorded("evaluate", args.data)
-    sites = _read_sites(args.data, args.section, args.convention)
+    findings = tell_recorded("evaluate", args.data)
+    sites, unsafe = _read_sites(args.data, args.section, args.convention, findings)
     predictor = open_predictor(args)
-    tally = _Tally(_choose_cases(sites, args.section))
+    tally = _Tally(_choose_cases(sites, args.section), unsafe, is_forced=args.force)
     about = {
         "model": str(predictor.model.path),
         "sha256": predictor.model.sha256,
         "personal": predictor.model.is_personal,
         "section": args.section,
         "flips": args.flips,
+        FINDINGS: as_documents(findings),
     }
     unfinished = args.out / UNFINISHED if args.out and _holds_whole(args.out) else args.out
     try:
@@ -98,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         _print_metrics(document)
-    return 1 if tally.rejected else 0
+    return 1 if tally.rejected or tally.forced else 0
 
 
 def _part(models: Sequence[Path], data: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -120,11 +130,19 @@ def _holds_whole(out: Path) -> bool:
 
 @dataclass
 class _Tally:
-    """The cases to score, each with its site, and how far things are: scores by site, and why a case has none."""
+    """The cases to score, each with its site, and how far things are: scores by site, and why a case has none.
+
+    Attributes:
+        unsafe: why a case should not be scored.
+        is_forced: whether such a case is scored all the same; `forced` then has it.
+    """
 
     wanted: list[tuple[Datalist, Case]]
+    unsafe: Unsafe
+    is_forced: bool
     scores: dict[str, list[DetailedScore]] = field(default_factory=dict)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    forced: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def unreached(self) -> int:
@@ -132,38 +150,56 @@ class _Tally:
         return len(self.wanted) - len(self.rejected) - sum(map(len, self.scores.values()))
 
 
-def _read_sites(folders: Sequence[Path], section: str, convention: str | None) -> list[Datalist]:
+def _read_sites(
+    folders: Sequence[Path], section: str, convention: str | None, findings: list[Problem]
+) -> tuple[list[Datalist], Unsafe]:
+    """The sites, and what makes cases unsafe that no `fedbrats split` has checked; `findings` gets what was found."""
     from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
 
     sites: list[Datalist] = []
+    unsafe: dict[tuple[str, str], str] = {}
     for folder in folders:
         if (folder / DATALIST_NAME).exists():
             sites.append(read_datalist(folder))
         elif any(folder.glob(f"*/{DATALIST_NAME}")):
             sites += [read_datalist(site) for site in find_sites(folder)]
         else:
-            sites.append(_read_cases(folder, section, convention))
+            site, found = _read_cases(folder, section, convention)
+            sites.append(site)
+            findings += found
+            for finding in found:
+                if finding.case and finding.severity == ERROR:
+                    unsafe.setdefault((site.site, finding.case), finding.message)
     names = [site.site for site in sites]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"site {twice} is given twice; its cases would count double")
-    return sites
+    return sites, unsafe
 
 
-def _read_cases(folder: Path, section: str, convention: str | None) -> Datalist:
-    """A folder of BraTS cases as one site, all of it to evaluate."""
+def _read_cases(folder: Path, section: str, convention: str | None) -> tuple[Datalist, list[Problem]]:
+    """A folder of BraTS cases as one site, all of it to evaluate, and what was found of them, which is told."""
     from fedbrats.data.cases.case import find_cases
     from fedbrats.data.cases.datalist import Datalist
     from fedbrats.data.check.checks import examine_case
     from fedbrats.data.check.conventions import settle_convention
     from fedbrats.data.check.survey import judge_cases, labels_of
 
-    cases = tuple(case for case in find_cases(folder) if case.label)
+    there = find_cases(folder)
+    cases = tuple(case for case in there if case.label)
     examined = [examine_case(case) for case in cases]
     settled, findings = judge_cases(examined, get_convention(convention) if convention else None)
+    findings += [_without_label(case) for case in there if not case.label]
     tell_findings("evaluate", findings, folder)
     if settled is None:  # for its words
         settled = settle_convention(labels_of(examined), anatomies=[each.anatomy for each in examined])
-    return Datalist(folder.resolve().name, settled.convention, **{"test" if section == "all" else section: cases})
+    site = Datalist(folder.resolve().name, settled.convention, **{"test" if section == "all" else section: cases})
+    return site, findings
+
+
+def _without_label(case: Case) -> Problem:
+    if SEGMENTATION in case.doubled:
+        return make_problem(case.name, None, "doubled-modality", "it has several segmentations, and is not scored")
+    return make_problem(case.name, None, "missing-segmentation", "it has no segmentation, and is not scored")
 
 
 def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:
@@ -176,11 +212,17 @@ def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalis
 def _score_cases(predictor: Predictor, tally: _Tally, out: Path | None) -> None:
     """Score case after case; one that cannot be scored is said, and the others go on."""
     for site, case in follow(tally.wanted, len(tally.wanted), "scoring cases"):
+        why = tally.unsafe.get((site.site, case.name))
+        entry = {"site": site.site, "case": case.name}
         try:
+            if why and not tally.is_forced:
+                raise DataError(f"{case.name} is not safe to score: {why}; --force scores it all the same")
             score = predictor.score(case, site.convention)
             tally.scores.setdefault(site.site, []).append(score)
+            if why:
+                tally.forced.append({**entry, "reason": why})
         except DataError as error:
-            tally.rejected.append({"site": site.site, "case": case.name, "reason": str(error)})
+            tally.rejected.append({**entry, "reason": str(error)})
             say(f"evaluate: {error}")
         _save_table(tally, out)
 
@@ -190,7 +232,7 @@ def _save(tally: _Tally, about: dict[str, Any], out: Path | None) -> dict[str, A
     from fedbrats.atomic import write_json_atomic
     from fedbrats.report.numbers.evaluation import EVALUATION_FILE, evaluation_document
 
-    counts = {"rejected": tally.rejected, "unreached": tally.unreached}
+    counts = {"rejected": tally.rejected, "forced": tally.forced, "unreached": tally.unreached}
     document = {**evaluation_document(tally.scores, about), **counts}
     if out:
         write_json_atomic(out / EVALUATION_FILE, document)

@@ -11,18 +11,21 @@ example:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import one_run, run_path, whole_number
+from fedbrats.cli.cases.findings import as_documents, tell_recorded
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.job import add_set_argument
+from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from fedbrats.jobs.plan import TrainingPlan
+    from fedbrats.model.metrics import CaseScore
     from fedbrats.model.saved import SavedModel
     from fedbrats.model.settings import TrainingSettings
 
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     changes = parse_settings(args.settings)
     plan = read_plan("fedavg", changes)
     training = _settings_of(model, plan, changes)
+    findings = tell_recorded("personalise", [args.site])
     site = read_site(args.site, args.cache, model.preparation)
     if not site.training:
         raise DataError(f"{args.site} has no training case, so there is nothing to fit the model to")
@@ -94,17 +98,24 @@ def run(args: argparse.Namespace) -> int:
         "before": summarise(before) if before else None,
         "after": summarise(after) if after else None,
         "weights": str(out / PERSONAL_FILE),
+        FINDINGS: as_documents(findings),
     }
     write_json_atomic(out / SUMMARY_FILE, document)
     if args.json:
         print_json(document)
-        return 0
+    else:
+        _print_scores(site.name, before, after)
+        print(f"the personal weights are in {out / PERSONAL_FILE}")
+    return 0
+
+
+def _print_scores(site: str, before: Sequence[CaseScore], after: Sequence[CaseScore]) -> None:
+    from fedbrats.model.metrics import summarise
+
     if after:
         stages = (("as it came", before), ("personal", after))
         rows = [(name, *summarise(scores)["dice"].values()) for name, scores in stages if scores]
-        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site.name}: {len(after)} validation cases")
-    print(f"the personal weights are in {out / PERSONAL_FILE}")
-    return 0
+        print_table(("model", "Dice", "WT", "TC", "ET"), rows, title=f"{site}: {len(after)} validation cases")
 
 
 def _personal_names(model: SavedModel, personal: str) -> tuple[str, ...]:

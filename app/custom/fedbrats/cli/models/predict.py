@@ -11,7 +11,8 @@ again after each case, so that a command that ends early leaves what it has done
 
 --json prints predictions.json: model, sha256, convention, labels, cases, a list of {case, prediction, overlay,
 volumes_ml, seconds, warnings} (with --force also forced: why it would be refused) or, where a case was refused, {case,
-refused}, and unreached: the number of cases that were not reached.
+refused}, findings (as the problems of `fedbrats check --json`), and unreached: the number of cases that were not
+reached.
 
 Exit status: 0 every case was predicted, 1 some cases were refused, or predicted with --force although they are not safe
 to predict (standard error says why).
@@ -34,12 +35,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.check import examine_cases
-from fedbrats.cli.cases.findings import tell_findings
+from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_table
 from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.case import SEGMENTATION
+from fedbrats.data.check.problems import FINDINGS
 from fedbrats.data.regions import (
     BRATS_2018,
     CONVENTIONS,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from fedbrats.model.prediction import Prediction, Predictor
 
 INDEX_FILE, VOLUMES_FILE = "predictions.json", "volumes.csv"
-_OF_NO_CONCERN = ("missing-segmentation", "same-patient")
+_OF_NO_CONCERN = ("missing-segmentation", "same-patient", "similar-names")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,14 +88,15 @@ def run(args: argparse.Namespace) -> int:
     examinations = examine_cases(args.cases, workers=1)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)
-    tell_findings("predict", [p for p in problems if not p.case and p.kind != "similar-names"], args.cases)
     cases = [examination.case for examination in examinations]
+    tell_findings("predict", [p for p in _concerning(problems, cases) if not p.case], args.cases)
     convention = _choose_convention(args.convention, settled, [case.name for case in cases])
     model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}
     entries: list[dict[str, Any]] = []
     document = {**model, "convention": convention.name, "labels": convention.written, "cases": entries}
+    document[FINDINGS] = as_documents(_concerning(problems, cases))
     for case in follow(cases, len(cases), "predicting"):
-        own = [p for p in problems if p.case == case.name and not _is_about_truth(p, case)]
+        own = [p for p in _concerning(problems, [case]) if p.case]
         entries.append(_predict(case, own, predictor, convention, settled, args))
         if "refused" in entries[-1]:
             say(f"predict: {case.name} is refused: {entries[-1]['refused']}")
@@ -134,10 +137,17 @@ def _judge(examinations: Sequence[Any]) -> tuple[LabelConvention | None, list[Pr
     return (settled.convention if settled else None), problems
 
 
+def _concerning(problems: Sequence[Problem], cases: Sequence[Case]) -> list[Problem]:
+    """The problems of the data set and of these cases that a prediction is the worse for."""
+    by_name = {case.name: case for case in cases}
+    concerning = [p for p in problems if p.kind not in _OF_NO_CONCERN and (not p.case or p.case in by_name)]
+    return [p for p in concerning if not (p.case and _is_about_truth(p, by_name[p.case]))]
+
+
 def _is_about_truth(problem: Problem, case: Case) -> bool:
     """Whether a problem leaves a prediction as good as it is."""
     segmentations = (case.label, *case.doubled.get(SEGMENTATION, ()))
-    return problem.kind in _OF_NO_CONCERN or problem.file in map(str, segmentations)
+    return problem.file in map(str, segmentations)
 
 
 def _predict(

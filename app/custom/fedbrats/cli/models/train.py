@@ -3,6 +3,8 @@
 The settings are those of a federated job. A round has as many steps as the sites of that job take together, and the
 rows of metrics are the same. DATA is a sites folder, or one or more site folders.
 
+--json prints summary.json of the results folder: the scores, and findings, what `fedbrats split` found of the cases.
+
 example:
   fedbrats train sites
   fedbrats train sites/cbica sites/tcia --rounds 25 --set learning_rate=0.001
@@ -21,9 +23,10 @@ from typing import TYPE_CHECKING
 from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.arguments import whole_number
-from fedbrats.cli.cases.findings import tell_recorded
+from fedbrats.cli.cases.findings import as_documents, tell_recorded
 from fedbrats.cli.progress import print_documents, say
 from fedbrats.cli.studies.job import add_set_argument
+from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ConfigurationError
 from fedbrats.rows import (
     CASES_FILE,
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         settings["num_rounds"] = args.rounds
     plan = read_plan(args.like, settings)
     threads = args.threads or count_cores()
-    tell_recorded("train", args.data)
+    findings = tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
     if start := read_start(str(plan.variables["start"]), plan.network):
@@ -107,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": seconds,
         "results": str(out),
         "variables": variables,
+        FINDINGS: as_documents(findings),
     }
     write_json_atomic(out / SUMMARY_FILE, document)
     print_documents([document], as_json=args.json)

@@ -4,6 +4,9 @@
 the other, shows their progress, collects their results, and stops what it started. `up`, `submit`, `status`, `restart`,
 `down` go step by step; between them the federation is FLARE's own, open to its admin console.
 
+--json of `run` and `submit` prints summary.json of each results folder: the scores, and findings, what `fedbrats split`
+found of the cases.
+
 example:
   fedbrats phantom sites --sites 3 --cases 6
   fedbrats poc run fedavg --data sites --set num_rounds=3
@@ -17,11 +20,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.cases.findings import tell_recorded
+from fedbrats.cli.cases.findings import add_to_summary, as_documents, tell_recorded
 from fedbrats.cli.output import print_json, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
@@ -31,9 +34,11 @@ from fedbrats.cli.studies.job import (
     check_jobs,
     read_misbehaviour,
 )
+from fedbrats.data.check.problems import FINDINGS
 
 if TYPE_CHECKING:
     from fedbrats.admin.run.poc import Poc
+    from fedbrats.data.check.problems import Problem
 
 DEFAULT_WORKSPACE = Path("build/poc")
 
@@ -82,9 +87,9 @@ def _run(args: argparse.Namespace) -> int:
 
     with _jobs_folder() as folder:
         jobs = _build_jobs(args, folder)  # a wrong name or variable is found before anything is started
-        poc = _prepare_and_start(args)
+        poc, findings = _prepare_and_start(args)
         try:
-            documents = _run_jobs(args, poc, jobs)
+            documents = _run_jobs(args, poc, jobs, findings)
         finally:
             stop(args.workspace)
     print_documents(documents, as_json=args.json)
@@ -92,9 +97,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _up(args: argparse.Namespace) -> int:
-    poc = _prepare_and_start(args)
+    poc, findings = _prepare_and_start(args)
     if args.json:
-        print_json({"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)})
+        about = {"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)}
+        print_json({**about, FINDINGS: as_documents(findings)})
     else:
         print(
             f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh"
@@ -110,7 +116,7 @@ def _submit(args: argparse.Namespace) -> int:
     poc = _open_running(args.workspace)
     with _jobs_folder() as folder:
         jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)
-        documents = _run_jobs(args, poc, jobs)
+        documents = _run_jobs(args, poc, jobs, tell_recorded("poc", poc.data_dirs))
     print_documents(documents, as_json=args.json)
     return 0
 
@@ -167,11 +173,12 @@ def _open_running(workspace: Path) -> Poc:
     return poc
 
 
-def _prepare_and_start(args: argparse.Namespace) -> Poc:
+def _prepare_and_start(args: argparse.Namespace) -> tuple[Poc, list[Problem]]:
+    """The running federation, and what is on record of its cases."""
     from fedbrats.admin.run import poc as federation
 
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
-    tell_recorded("poc", [args.data])
+    findings = tell_recorded("poc", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
     poc = federation.prepare(
@@ -184,7 +191,7 @@ def _prepare_and_start(args: argparse.Namespace) -> Poc:
     )
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
     federation.start(poc)
-    return poc
+    return poc, findings
 
 
 @contextlib.contextmanager
@@ -215,7 +222,9 @@ def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
         return resumed_job(session, args.resume, folder, parse_settings(args.settings))
 
 
-def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict[str, Any]]:
+def _run_jobs(
+    args: argparse.Namespace, poc: Poc, jobs: list[Path], findings: Sequence[Problem]
+) -> list[dict[str, Any]]:
     from fedbrats.admin.run.runs import run_job
     from fedbrats.admin.run.sessions import admin_session
     from fedbrats.run_folder import new_run
@@ -225,5 +234,6 @@ def _run_jobs(args: argparse.Namespace, poc: Poc, jobs: list[Path]) -> list[dict
         for job_dir in jobs:
             results = new_run(args.results, job_dir.name)
             say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
-            documents.append(run_job(poc, session, job_dir, results, on_progress=show_progress))
+            document = run_job(poc, session, job_dir, results, on_progress=show_progress)
+            documents.append(add_to_summary(document, findings))
     return documents

@@ -1,6 +1,7 @@
 """Run a job in FLARE's simulator: for experiments and quick tests.
 
-Rows and results are the same as those of `fedbrats poc run`.
+Rows and results are the same as those of `fedbrats poc run`. --json prints summary.json of the results folder: the
+scores, and findings, what `fedbrats split` found of the cases.
 
 example:
   fedbrats phantom sites --sites 3 --cases 6
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fedbrats.cli.cases.findings import tell_recorded
+from fedbrats.cli.cases.findings import add_to_summary, tell_recorded
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
     add_models_argument,
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     results = new_run(args.results, args.job)
     settings = parse_settings(args.settings)
     check_jobs([args.job], settings)
-    tell_recorded("simulate", [args.data])
+    findings = tell_recorded("simulate", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     job_dir = build_job(args.job, results / "job", settings, models=args.models)
     say(f"{args.job}: follow it with `fedbrats report {results} --live`")
@@ -59,5 +60,5 @@ def run(args: argparse.Namespace) -> int:
         models=args.models,
         on_progress=show_progress,
     )
-    print_documents([document], as_json=args.json)
+    print_documents([add_to_summary(document, findings)], as_json=args.json)
     return 0

@@ -9,6 +9,8 @@ ERROR = "error"
 WARNING = "warning"
 NOTE = "note"
 
+FINDINGS = "findings"  # the key of them in split.json and in the documents of commands
+
 
 REAL_CASES = 50  # different ones, on which the limits of the checks were measured (docs/reference/findings.md)
 SURE = "certain"
