@@ -6,11 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from fedbrats.admin.run.poc import Poc
 from fedbrats.cli.cases.findings import add_to_summary, as_documents, recorded_findings
+from fedbrats.cli.main import main
+from fedbrats.data.cases.case import find_cases
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.check.problems import make_problem
 from fedbrats.site.site_file import SITE_FILE
+from tests.data.broken import copy_case
 
 
 def test_a_sites_findings_are_those_of_its_own_cases_and_of_the_data_set(phantom_sites: Path, tmp_path: Path) -> None:
@@ -36,3 +41,19 @@ def test_a_poc_that_is_up_knows_where_its_cases_are(tmp_path: Path) -> None:
         (tmp_path / site / "local" / SITE_FILE).write_text(json.dumps({"data_dir": "/data/{site}"}))
     poc = Poc(tmp_path, tmp_path, ("north", "south"))
     assert poc.data_dirs == [Path("/data/north"), Path("/data/south")]
+
+
+def test_two_spellings_of_one_patient_are_a_warning_of_check_and_split(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, case in zip(("PAT_7", "pat07"), find_cases(phantom_sites / "site-1"), strict=False):
+        copy_case(case, tmp_path / "source", name)
+    assert main(["check", str(tmp_path / "source"), "--convention", "brats-2018", "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["problems"]
+    assert found["kind"] == "similar-names"
+    assert found["message"].startswith("patients PAT_7 and pat07 differ only in spelling;")
+    words = ["--sites", "1", "--out", str(tmp_path / "sites"), "--convention", "brats-2018", "--json"]
+    assert main(["split", str(tmp_path / "source"), *words]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["findings"] == [found]
+    assert "split: warning: similar-names: the data set: patients PAT_7 and pat07" in err

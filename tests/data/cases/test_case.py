@@ -13,7 +13,7 @@ from fedbrats.data.cases.case import (
     patient_of,
 )
 from fedbrats.data.cases.layout import find_passed_over
-from fedbrats.data.cases.patients import find_look_alikes
+from fedbrats.data.cases.patients import find_look_alikes, find_other_spellings
 from fedbrats.errors import DataError
 
 OLD = ("t1", "t1ce", "t2", "flair", "seg")
@@ -167,6 +167,22 @@ def test_different_patients_stay_different(one: str, other: str) -> None:
 )
 def test_names_that_leave_the_patient_in_doubt_are_told(names: list[str], groups: list[list[str]]) -> None:
     assert find_look_alikes(names) == groups
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [("PAT7", "PAT_07"), ("AB12_a", "ab12A"), ("sub-7", "sub-007"), ("UKM 0012", "UKM-12"), ("A1_02", "a1.2")],
+)
+def test_other_spellings_of_one_patient_are_told(spellings: tuple[str, str]) -> None:
+    assert find_other_spellings([*spellings, "PAT8"]) == [sorted(spellings)]
+
+
+@pytest.mark.parametrize(
+    "patients",
+    [("P1_11", "P11_1"), ("P10", "P100"), ("A_1", "B_1"), ("GLI-00012", "MEN-00012"), ("CBICA_ABM", "CBICA_ABN")],
+)
+def test_other_patients_are_no_other_spellings(patients: tuple[str, str]) -> None:
+    assert find_other_spellings(patients) == []
 
 
 APART = {

@@ -13,6 +13,7 @@ UPENN-GBM           UPENN-GBM-00001_11 and _21: UPENN-GBM-00001
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -29,6 +30,8 @@ _DATE = r"(19|20)\d\d[._-]?(0[1-9]|1[0-2])[._-]?(0[1-9]|[12]\d|3[01])"
 _WORDS = "session|ses|timepoint|time|tp|visit|scan|exam|study|week|month|day|fu"
 _ALONE = "baseline|follow-?up|pre-?op|post-?op|pre|post"
 _BEHIND = re.compile(rf"[_-]({_DATE}|({_WORDS})[_-]?\d+[a-z]?([_-]\d+)?|({_ALONE})[_-]?\d*)$", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s_.-]+")
+_NO_NUMBERS_BESIDE = re.compile(r"(?<!\d)-|-(?!\d)")
 _IN_DOUBT = re.compile(r"(?P<stem>.*\d.*)[_.-](?P<last>\d{1,2}|[a-z])", re.IGNORECASE)
 
 
@@ -63,3 +66,20 @@ def find_look_alikes(names: Iterable[str]) -> list[list[str]]:
         if (match := _IN_DOUBT.fullmatch(name)) and patient_of(name) == name:
             groups[match["stem"].lower()].append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def find_other_spellings(patients: Iterable[str]) -> list[list[str]]:
+    """Groups of patients whose names differ only in capitals, separators or leading zeros: PAT_7, pat-07 and PAT7.
+
+    A separator between two numbers tells: P1_11 and P11_1 are two.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(set(patients)):
+        groups[_spelled_plainly(patient)].append(patient)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _spelled_plainly(patient: str) -> str:
+    text = unicodedata.normalize("NFKC", patient).casefold()
+    text = _NO_NUMBERS_BESIDE.sub("", _SEPARATORS.sub("-", text))
+    return re.sub(r"0*(\d+)", r"\1", text)

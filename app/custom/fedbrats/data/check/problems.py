@@ -158,7 +158,7 @@ KINDS = {
     ),
     "similar-names": Kind(
         WARNING,
-        "names differ only in their last letter or number: two patients, or two sessions?",
+        "names differ only in their last letter or number, or only in spelling: two patients, or one?",
         LIKELY,
         "if one patient, give --patient to `fedbrats split`",
     ),

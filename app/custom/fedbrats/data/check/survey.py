@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fedbrats.data.cases.case import Case
-from fedbrats.data.cases.patients import find_look_alikes
+from fedbrats.data.cases.patients import find_look_alikes, find_other_spellings
 from fedbrats.data.check.checks import Examination, judge_labels
 from fedbrats.data.check.conventions import SettledConvention, settle_convention
 from fedbrats.data.check.problems import Problem, make_problem
@@ -35,6 +35,7 @@ def judge_cases(
             problems.append(make_problem("", None, "assumed-convention", settled.doubt))
     problems += _find_repetitions(examinations)
     problems += _find_look_alikes(examinations)
+    problems += _find_other_spellings(examinations)
     problems += _tell_of_files([examination.case for examination in examinations], passed_over)
     return settled, sorted(problems, key=lambda problem: problem.case)
 
@@ -69,6 +70,17 @@ def _find_look_alikes(examinations: Sequence[Examination]) -> Iterator[Problem]:
         text = (
             f"{first} differ only in their last part{_and_more(len(groups), 'group')}; if that is one patient twice, "
             f"say so to `fedbrats split` with --patient"
+        )
+        yield make_problem("", None, "similar-names", text)
+
+
+def _find_other_spellings(examinations: Sequence[Examination]) -> Iterator[Problem]:
+    """One problem for the whole data set, also where a table has told the patients: it may spell one in two ways."""
+    if groups := find_other_spellings(e.case.patient for e in examinations):
+        first = " and ".join(groups[0][:2])
+        text = (
+            f"patients {first} differ only in spelling{_and_more(len(groups), 'group')}; if that is one patient, give "
+            f"it one name, or say so to `fedbrats split` with --patient"
         )
         yield make_problem("", None, "similar-names", text)
 
