@@ -32,13 +32,16 @@ class Drill:
     attempts: list = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
     comes: dict[str, float] = field(default_factory=dict)  # when a site connects, if it is not there from the start
+    away: dict[str, tuple[float, float]] = field(default_factory=dict)  # from when to when; its task is lost with it
 
     def round(self) -> QuorumRound:
         found = QuorumRound(self.number, self.rule, self.times, lambda: self.now)
         self.number += 1
         due: dict[str, float] = {}
         while True:
-            present = {site for site in self.sites if self.now >= self.comes.get(site, 0.0)}
+            gone = {site for site, (leaves, returns) in self.away.items() if leaves <= self.now < returns}
+            present = {site for site in self.sites if self.now >= self.comes.get(site, 0.0)} - gone
+            due = {site: at for site, at in due.items() if site not in gone}
             step = found.advance(present, set(due), self.known)
             due |= {site: self.now + self._takes(site) for site in step.ask}
             self.attempts += [step.ended] if step.ended else []
@@ -144,6 +147,14 @@ def test_a_site_that_comes_while_a_round_waits_is_asked_at_once():
     drill = Drill({"a": 1.0, "b": 50.0, "c": 1.0}, comes={"c": 4.0})
     assert drill.round().counted.keys() == {"a", "b", "c"}
     assert (drill.now, len(drill.attempts)) == (50.0, 1)
+
+
+def test_a_site_that_lost_its_task_and_comes_back_is_asked_at_once():
+    """FLARE drops the task of a site whose process has been dead for a minute; the round may need that site."""
+    drill = Drill({"a": 1.0, "b": 50.0}, away={"b": (10.0, 100.0)})
+    assert drill.round().counted.keys() == {"a", "b"}
+    assert (drill.now, len(drill.attempts)) == (150.0, 1)
+    assert drill.attempts[0].asked == ["a", "b"]
 
 
 def test_nobody_is_asked_twice_while_at_work_and_who_is_counted_never_again():

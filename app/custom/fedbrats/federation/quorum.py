@@ -107,8 +107,8 @@ class QuorumRound:
         self._closed: float | None = None
         self._attempt = 0
         self._sites: set[str] = set()  # that this attempt has asked, or need not ask
-        self._attempt_began = self._deadline_s = 0.0
-        self._pause_began = self._pause_s = 0.0
+        self._present: set[str] = set()  # at the last look
+        self._attempt_began = self._deadline_s = self._pause_began = self._pause_s = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -157,10 +157,10 @@ class QuorumRound:
         early = not over and self._is_settled(open_tasks, known)
         if over or early:
             return self._end_attempt(present, open_tasks, known, early)
-        if present - self._sites:
-            self._sites |= present
-            return Step(self.phase, ask=self._unasked(present, open_tasks))
-        return Step(self.phase)
+        # One that was away for long has lost its task: it is asked again, unless it is still at work.
+        came, self._present = present - self._present, set(present)
+        self._sites |= present
+        return Step(self.phase, ask=self._unasked(present, open_tasks) if came else ())
 
     def attempt(self, open_tasks: Set[str], known: Mapping[str, int]) -> Attempt:
         """The present attempt as it stands."""
@@ -186,7 +186,7 @@ class QuorumRound:
     def _begin_attempt(self, present: Set[str], open_tasks: Set[str]) -> Step:
         self.phase = Phase.WAITING
         self._attempt += 1
-        self._sites = set(present)
+        self._sites, self._present = set(present), set(present)
         ask = self._unasked(present, open_tasks)
         self._attempt_began = self._clock()
         waited_for = [site for site in present if self._times.is_waited_for(site)]
