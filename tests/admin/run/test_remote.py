@@ -60,6 +60,13 @@ def test_what_a_resumed_job_cannot_be_run_with_is_refused_before_it_is_submitted
         resumed_job(session, JOB, tmp_path / "resumed", settings)
 
 
+def test_a_resumed_job_takes_no_other_start(tmp_path):
+    """It goes on from its own models: another start would be left aside, and nobody would be told."""
+    session = Session(build_job("fedavg", tmp_path / "built"))
+    with pytest.raises(ConfigurationError, match=r"start .* goes on from its own models"):
+        resumed_job(session, JOB, tmp_path / "resumed", {"start": "none"})
+
+
 @pytest.mark.parametrize(
     "ask", [lambda *words: resumed_job(*words, {}), lambda session, job, out: fetch(session, job, out)]
 )

@@ -15,7 +15,7 @@ from fedbrats.admin.run.poc import SERVER
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
 from fedbrats.atomic import replace_folder, write_json_atomic
-from fedbrats.errors import FedbratsError
+from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
 from fedbrats.jobs.build import (
     META,
@@ -59,6 +59,8 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
     """
     from fedbrats.jobs.plan import check_built
 
+    if "start" in settings:
+        raise ConfigurationError("start cannot be set: a job that is resumed goes on from its own models")
     status = str(session.get_job_meta(job_id).get("status", ""))
     if not status.startswith(ENDED):
         raise FedbratsError(
