@@ -120,3 +120,12 @@ def test_train_begins_with_what_pretrain_wrote(tmp_path, phantom_sites, capsys):
     trained = torch.load(tmp_path / "results" / "model.pt", weights_only=True)["model"]
     expected = read_start(str(out), TINY)
     assert all(np.allclose(trained[name].numpy(), value, atol=1e-3) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("out", ["start.pt", "a-file/start.safetensors", "a-folder.safetensors"])
+def test_pretrain_refuses_what_it_could_not_write_before_it_trains(out, tmp_path, capsys, monkeypatch):
+    (tmp_path / "a-file").touch()
+    (tmp_path / "a-folder.safetensors").mkdir()
+    monkeypatch.setattr("fedbrats.model.training.pretraining.pretrain", lambda *_, **__: pytest.fail("it trains"))
+    assert main(["pretrain", "--network", "tiny", "--out", str(tmp_path / out)]) == 1
+    assert str(tmp_path / out) in capsys.readouterr().err

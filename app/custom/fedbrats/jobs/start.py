@@ -7,6 +7,7 @@ made from synthetic cases. A job never names a file at a site or at the server.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def read_start(value: str, network: Mapping[str, Any]) -> dict[str, np.ndarray] 
     if not path.exists():
         raise ConfigurationError(f"start is {value}, expected none or a model that is here")
     return _fitting(_read_weights(path), network, path)
+
+
+def check_start_file(path: Path) -> None:
+    """Find out before hours of training whether a start can be written there. Raises: ConfigurationError."""
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ConfigurationError(f"a start cannot be written to {path}, expected a file whose name ends with {SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"a start cannot be written to {path}: {error.strerror or error}") from None
 
 
 def write_start(path: Path, weights: Mapping[str, np.ndarray], network: str, about: Mapping[str, str]) -> None:

@@ -47,10 +47,11 @@ def run(args: argparse.Namespace) -> int:
 
     from fedbrats.data.phantom.stream import PhantomStream
     from fedbrats.data.phantom.variety import Variety
-    from fedbrats.jobs.start import write_start
+    from fedbrats.jobs.start import check_start_file, write_start
     from fedbrats.model.settings import TrainingSettings
     from fedbrats.model.training.pretraining import STEPS_A_ROUND, pretrain
 
+    check_start_file(args.out)
     began, rounds = time.perf_counter(), -(-args.steps // STEPS_A_ROUND)
     variety = Variety.without(args.without)
 
