@@ -16,6 +16,16 @@ from fedbrats.data.written import is_predicted
 from tests.data.broken import copy_case
 
 MARKER = b"ZYXMARKER"
+NAME = "QWVNAME"  # in the names of folders, cases and patients, which only the hospital's own files may have
+OWN = {
+    "split.json",
+    "datalist.json",
+    "cases.jsonl",
+    "evaluation.json",
+    "evaluation.csv",
+    "predictions.json",
+    "volumes.csv",
+}
 FREE = ("descrip", "aux_file", "db_name", "intent_name", "data_type")  # every field of NIfTI-1 that holds any text
 
 
@@ -31,13 +41,13 @@ def mark(case: Case) -> None:
         assert MARKER in gzip.decompress(path.read_bytes())
 
 
-def files_with_marker(folder: Path) -> list[str]:
+def files_with_marker(folder: Path, marker: bytes = MARKER) -> list[str]:
     found = []
     for path in folder.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
             content = gzip.decompress(content) if path.suffix == ".gz" else content
-            if MARKER in content:
+            if marker in content:
                 found.append(str(path.relative_to(folder)))
     return found
 
@@ -45,9 +55,9 @@ def files_with_marker(folder: Path) -> list[str]:
 def test_a_marker_in_every_free_field_is_in_nothing_that_is_written(
     phantom_sites: Path, trained_results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = tmp_path / "source"
+    source = tmp_path / f"source-of-{NAME}"
     for number, case in enumerate(find_cases(phantom_sites / "site-1")[:3]):
-        mark(copy_case(case, source, f"Phantom_{number}"))
+        mark(copy_case(case, source, f"Phantom-{NAME}_{number}"))
     out = tmp_path / "out"
     words = [
         ("check", source, "--json"),
@@ -69,6 +79,7 @@ def test_a_marker_in_every_free_field_is_in_nothing_that_is_written(
             "--threads",
             1,
         ),
+        ("report", out / "results", "--out", out / "report.html"),
     ]
     for command in words:
         assert main([str(word) for word in command]) == 0
@@ -76,6 +87,8 @@ def test_a_marker_in_every_free_field_is_in_nothing_that_is_written(
     assert MARKER.decode() not in said.out + said.err
     scans = {str((out / "sites" / "site-1").relative_to(out))}
     assert [name for name in files_with_marker(out) if not any(name.startswith(scan) for scan in scans)] == []
+    named = [name for name in files_with_marker(out, NAME.encode()) if not name.startswith("sites/site-1/Phantom")]
+    assert {Path(name).name for name in named if "cache" not in name} - OWN == set()
     masks = sorted((out / "masks").glob("*.nii.gz"))
     assert len(masks) == 3 * 4
     for path in masks:

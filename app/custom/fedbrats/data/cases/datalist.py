@@ -141,7 +141,10 @@ def _read_cases(items: Sequence[Any], section: str, site_dir: Path) -> Iterator[
     for number, each in enumerate(items, start=1):
         item = Item.read(each, f"{path}, case {number} of {section}")
         if len(item.image) != len(MODALITIES):
-            raise DataError(f"case {item.case} in {path} has {len(item.image)} images, not {MODALITIES}")
+            raise DataError(
+                f"{path}, case {number} of {section} has {len(item.image)} images, expected those of "
+                f"{', '.join(MODALITIES)}"
+            )
         images = [site_dir / image for image in item.image]
         yield Case(
             name=item.case,
@@ -163,19 +166,25 @@ def _write_item(case: Case, site_dir: Path) -> dict[str, Any]:
 
 
 def _refuse_doubled_cases(datalist: Datalist, path: Path) -> None:
-    """Two cases of one name would be taken for each other."""
-    seen: set[str] = set()
-    for case in datalist.cases:
+    """Two cases of one name would be taken for each other. Told by their places: a site logs it, and logs no name."""
+    seen: dict[str, str] = {}
+    for place, _, case in _places(datalist):
         if case.name in seen:
-            raise DataError(f"{path} lists case {case.name} twice; a name stands for one case")
-        seen.add(case.name)
+            raise DataError(f"{path} has one name for two cases, {seen[case.name]} and {place}; a name is of one case")
+        seen[case.name] = place
 
 
 def _refuse_shared_patients(datalist: Datalist, path: Path) -> None:
     """A patient whose scans were trained on says nothing in a validation; a hand-written datalist may mix them."""
-    section_of: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
+    for place, section, case in _places(datalist):
+        earlier, its_section = first.setdefault(case.patient, (place, section))
+        if its_section != section:
+            raise DataError(f"{path} has one patient in two sections, {earlier} and {place}; keep them together")
+
+
+def _places(datalist: Datalist) -> Iterator[tuple[str, str, Case]]:
+    """Every case with its place in the datalist, such as `case 2 of training`, and its section."""
     for section in SECTIONS:
-        for case in getattr(datalist, section):
-            first = section_of.setdefault(case.patient, section)
-            if first != section:
-                raise DataError(f"{path} has patient {case.patient} in {first} and in {section}; keep them together")
+        for number, case in enumerate(getattr(datalist, section), start=1):
+            yield f"case {number} of {section}", section, case
