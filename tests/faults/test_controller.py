@@ -206,6 +206,14 @@ def key(server, kind):
     return sorted(map(str, server.rows(kind)))
 
 
+def test_a_job_resumed_after_its_last_round_has_the_final_model_to_evaluate(tmp_path):
+    """The server was killed in the final evaluation: no round is left that would write the model."""
+    first = Server(tmp_path, FIRST, rounds=2).run()
+    again = Server(tmp_path, SECOND, rounds=2, resume=[FIRST]).run()
+    assert not again.room.said
+    assert again.final == first.final
+
+
 @fault(
     "resumed job dies before its first round",
     injected="a job that was resumed is dropped before it finishes a round",

@@ -239,6 +239,11 @@ class Server:
         return dict(self.controller._global_weights[ModelLearnableKey.WEIGHTS])
 
     @property
+    def final(self) -> bytes:
+        """The file of the global model."""
+        return (self.room.root / self.room.job_id / "app_server" / "FL_global_model.pt").read_bytes()
+
+    @property
     def best(self) -> bytes:
         """The file of the best model."""
         return (self.room.root / self.room.job_id / "app_server" / "best_FL_global_model.pt").read_bytes()

@@ -140,12 +140,12 @@ class QuorumScatterAndGather(QuorumRounds):
             selector = fl_ctx.get_engine().get_component(self._model_selector_id)
             restore_best(self._history.best, selector, self.persistor, fl_ctx)
         self._adopt(state.models["global"], fl_ctx)
+        self.persistor.save(self._global_weights, fl_ctx)  # where no round is left, nothing else writes it
         set_optimiser(self.shareable_gen, state.optimiser)
         if state.memory:
             self.aggregator.restore(state.memory, fl_ctx)
         with self._lock:
-            self._times = AnswerTimes(state.seconds, state.missed)
-            self._declared = dict(state.declared)
+            self._times, self._declared = AnswerTimes(state.seconds, state.missed), dict(state.declared)
         self._current_round = state.round_number + 1
         self.log_info(fl_ctx, f"the job goes on from an earlier one; job={job_id} round={state.round_number}")
         self._keep_state(fl_ctx, state.round_number)
