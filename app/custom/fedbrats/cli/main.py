@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 
 from fedbrats import __version__
 from fedbrats.errors import FedbratsError
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     A terminated command (SIGTERM; SIGHUP of a terminal that was closed) stops what it started, and exits with 128 and
     the signal's number.
     """
+    _print_any_sign()
     parser = argparse.ArgumentParser(
         prog="fedbrats",
         description="Federated 3D brain-tumour segmentation on BraTS data. Research software, not a medical device.",
@@ -89,6 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)
+
+
+def _print_any_sign() -> None:
+    """A locale without the letters of a name must not end a command: what it cannot print is written as its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -103,6 +103,6 @@ def _check_synchronisation() -> Finding:
 
 def _study_days(kit: Kit) -> int:
     try:
-        return int(json.loads((kit.local_dir / "consortium.json").read_text())["study_days"] or 0)
+        return int(json.loads((kit.local_dir / "consortium.json").read_text(encoding="utf-8"))["study_days"] or 0)
     except (OSError, ValueError, KeyError, TypeError):
         return 0

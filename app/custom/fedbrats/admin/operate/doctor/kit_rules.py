@@ -109,7 +109,7 @@ def _check_authorization(document: dict[str, Any]) -> Finding:
 
 def _check_privacy(local_dir: Path) -> Finding:
     try:
-        document = json.loads((local_dir / "privacy.json").read_text())
+        document = json.loads((local_dir / "privacy.json").read_text(encoding="utf-8"))
         scopes = {scope["name"]: scope.get("task_result_filters", []) for scope in document["scopes"]}
         filters = [entry.get("path") for entry in scopes[document["default_scope"]]]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -129,6 +129,6 @@ def read_local(local_dir: Path, name: str) -> dict[str, Any]:
     if path is None:
         raise ConfigurationError(f"{local_dir} has neither {name} nor {name}.default")
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from None

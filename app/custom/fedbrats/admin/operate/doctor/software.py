@@ -53,8 +53,8 @@ def judge_torch(found: str | None) -> Iterator[Finding]:
 
 def _read_agreed(kit: Kit) -> dict[str, str] | None:
     try:
-        agreed = {"fedbrats": json.loads((kit.local_dir / "consortium.json").read_text())["fedbrats"]}
-        lines = (kit.local_dir / "constraints.txt").read_text().splitlines()
+        agreed = {"fedbrats": json.loads((kit.local_dir / "consortium.json").read_text(encoding="utf-8"))["fedbrats"]}
+        lines = (kit.local_dir / "constraints.txt").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError, KeyError):
         return None
     return agreed | dict(line.split("==", 1) for line in lines if "==" in line)
