@@ -113,6 +113,8 @@ def _submit(args: argparse.Namespace) -> int:
 
     if bool(args.jobs) == bool(args.resume):
         raise ConfigurationError("name jobs to submit, or give --resume and the id of the job to continue")
+    if args.resume and args.models:
+        raise ConfigurationError("--models belongs to a job that is built; one that is resumed keeps its own")
     poc = _open_running(args.workspace)
     with _jobs_folder() as folder:
         jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)

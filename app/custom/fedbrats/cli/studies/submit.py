@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     settings = parse_settings(args.settings)
     if bool(args.job) == bool(args.resume):
         raise ConfigurationError("name one job to submit, or give --resume and the id of the job to continue")
+    if args.resume and args.models:
+        raise ConfigurationError("--models belongs to a job that is built; one that is resumed keeps its own")
     built = Path(args.job) if args.job and (Path(args.job) / META).is_file() else None
     if built and (settings or args.models):
         raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")
