@@ -33,11 +33,11 @@ def test_jobs_wait_where_no_other_command_builds(tmp_path, monkeypatch, capsys):
     (beside / "meta.json").write_text("somebody else's")
     seen = []
 
-    def run_jobs(args, poc, jobs):
+    def run_jobs(args, poc, jobs, findings):
         seen.extend((job, json.loads((job / "meta.json").read_text())["name"]) for job in jobs)
         return []
 
-    monkeypatch.setattr("fedbrats.cli.studies.poc._prepare_and_start", lambda args: None)
+    monkeypatch.setattr("fedbrats.cli.studies.poc._prepare_and_start", lambda args: (None, ()))
     monkeypatch.setattr("fedbrats.cli.studies.poc._run_jobs", run_jobs)
     for words in ("fedavg", "median"), ("fedavg",):
         assert main(["poc", "run", *words, "--data", "sites", "--workspace", str(tmp_path / "build" / "poc")]) == 0
