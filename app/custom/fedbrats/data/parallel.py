@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from fedbrats.data.container import core_limit
 from fedbrats.errors import FedbratsError
 
 Item = TypeVar("Item")
@@ -17,7 +18,8 @@ Result = TypeVar("Result")
 
 def count_cores() -> int:
     """The cores that this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, core_limit() or cores)
 
 
 def map_in_processes(

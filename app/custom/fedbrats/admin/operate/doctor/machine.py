@@ -18,6 +18,7 @@ from fedbrats.admin.operate.doctor.finding import (
     good,
 )
 from fedbrats.admin.run.place import check_place, proxies_set
+from fedbrats.data.container import memory_left
 from fedbrats.errors import ConfigurationError
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
@@ -37,7 +38,8 @@ def check(kit: Kit) -> Iterator[Finding]:
         yield _check_folder(folder)
     yield _check_proxies()
     yield _check_path(kit.folder)
-    memory = psutil.virtual_memory().available / GIB
+    available = psutil.virtual_memory().available
+    memory = min(available, available if (left := memory_left()) is None else left) / GIB
     if memory < LEAST_MEMORY_GIB:
         remedy = f"{LEAST_MEMORY_GIB} GiB are advised; close other programs or use another machine"
         yield doubtful("memory", f"{memory:.0f} GiB free", remedy, HOSPITAL_IT)
