@@ -81,7 +81,7 @@ def test_flares_form_of_a_kit_keeps_the_policy(kits, tmp_path, runtime, name):
     config = FOLDER / "deploy" / f"{runtime}.yaml"
     nvflare("deploy", "prepare", kit, "--config", config, "--output", tmp_path / "prepared", cwd=tmp_path)
     findings = list(kit_rules.check(open_kit(tmp_path / "prepared")))
-    assert {finding.state for finding in findings} == {"ok"}
+    assert not [finding for finding in findings if finding.state != "ok"]
 
 
 @pytest.mark.parametrize("runtime", ["docker", "k8s"])

@@ -29,6 +29,7 @@ from tests.end_to_end.consortium import (
 )
 from tests.end_to_end.intruders import change
 from tests.end_to_end.own_key import make_own_key_kit
+from tests.end_to_end.production.conftest import edit
 
 pytestmark = pytest.mark.end_to_end
 WAIT_S = 4  # for a hospital that has left, in every round
@@ -42,6 +43,7 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
     shutil.copy(new_kits / SERVER / "local" / "fedbrats.json", consortium.kit(SERVER) / "local")
     kit = Path(shutil.copytree(new_kits / LATE, tmp_path / LATE))
     shutil.copy(runbook.wheel_of(shipped_dir(), tmp_path / "dist"), kit)
+    edit(kit / "local" / "fedbrats.json", min_cases=1)  # the site has three cases
     root = fingerprint(open_kit(consortium.kit(ADMIN)).root)
     environment = {"PIP_NO_INDEX": "1", "PYTHONNOUSERSITE": "1"}
     try:

@@ -88,11 +88,18 @@ def _check_messages(kit: Kit, resources: dict[str, Any]) -> Iterator[Finding]:
         internal = read_local(kit.local_dir, COMM_CONFIG_FILE).get("internal")
     except ConfigurationError:
         internal = None
-    if internal == COMM_CONFIG["internal"]:
+    if _asks_for_certificates(internal):
         yield good("internal ports", "ask for a certificate")
     else:
         remedy = f"write {json.dumps(COMM_CONFIG)} to local/{COMM_CONFIG_FILE}"
         yield failed("internal ports", "every user of this machine can be this participant", remedy, HOSPITAL_IT)
+
+
+def _asks_for_certificates(internal: Any) -> bool:
+    """Whether ports for job processes use mutual TLS; FLARE 2.9.0's forms of a kit for containers keep it, with `tcp`."""
+    resources = internal.get("resources") if isinstance(internal, dict) else None
+    wanted = COMM_CONFIG["internal"]["resources"]["connection_security"]
+    return isinstance(resources, dict) and resources.get("connection_security") == wanted
 
 
 def _check_authorization(document: dict[str, Any]) -> Finding:
