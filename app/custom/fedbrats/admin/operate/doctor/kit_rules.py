@@ -96,7 +96,7 @@ def _check_messages(kit: Kit, resources: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _asks_for_certificates(internal: Any) -> bool:
-    """Whether ports for job processes use mutual TLS; FLARE 2.9.0's forms of a kit for containers keep it, with `tcp`."""
+    """Whether ports for job processes use mutual TLS; FLARE keeps it in a kit for containers, with `tcp` (2.9.0)."""
     resources = internal.get("resources") if isinstance(internal, dict) else None
     wanted = COMM_CONFIG["internal"]["resources"]["connection_security"]
     return isinstance(resources, dict) and resources.get("connection_security") == wanted
