@@ -104,7 +104,7 @@ def test_two_cases_of_one_name_are_not_taken_for_each_other(sites):
     document = json.loads(before)
     document["training"][1]["case"] = document["training"][0]["case"]
     path.write_text(json.dumps(document))
-    with pytest.raises(DataError, match="twice; a name stands for one case"):
+    with pytest.raises(DataError, match="under one name; a name stands for one case"):
         read_datalist(path.parent)
     path.write_text(before)
 

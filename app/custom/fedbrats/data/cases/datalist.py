@@ -170,7 +170,7 @@ def _refuse_doubled_cases(datalist: Datalist, path: Path) -> None:
     seen: dict[str, str] = {}
     for place, _, case in _places(datalist):
         if case.name in seen:
-            raise DataError(f"{path} has one name for two cases, {seen[case.name]} and {place}; a name is of one case")
+            raise DataError(f"{path} has {seen[case.name]} and {place} under one name; a name stands for one case")
         seen[case.name] = place
 
 
