@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from fedbrats.data.prepare.cache import CachedCase
+from fedbrats.model.monai_parts import eval_mode, sliding_window_inference
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.precision import autocast, precision_of
 
@@ -79,6 +79,4 @@ def predict_mask(
 def _logits(network: SegmentationNetwork, image: Tensor, window: Sequence[int] | None) -> Tensor:
     if window is None:
         return network(image)
-    from monai.inferers import sliding_window_inference
-
     return sliding_window_inference(image, list(window), 1, network, overlap=WINDOW_OVERLAP, mode="gaussian")

@@ -86,7 +86,8 @@ def measure_hd95(prediction: NDArray[np.bool_], truth: NDArray[np.bool_], spacin
     as in MONAI, which computes it, and in the BraTS challenges. The empty-region rule is in the module's docstring.
     """
     import torch
-    from monai.metrics import compute_hausdorff_distance
+
+    from fedbrats.model.monai_parts import compute_hausdorff_distance
 
     if not prediction.any() or not truth.any():
         return HD95_PENALTY_MM if prediction.any() or truth.any() else 0.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.networks.nets import SegResNetDS, UNet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from fedbrats.data.cases.case import MODALITIES
 from fedbrats.data.regions import REGIONS
 from fedbrats.errors import ConfigurationError
+from fedbrats.model.monai_parts import SegResNetDS, UNet
 from fedbrats.model.original import OriginalUNet
 
 IN_CHANNELS, OUT_CHANNELS = len(MODALITIES), len(REGIONS)

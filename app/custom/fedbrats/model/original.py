@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
+
+from fedbrats.model.monai_parts import Down, TwoConv, UpCat
 
 ACTIVATION = ("relu", {"inplace": True})
 

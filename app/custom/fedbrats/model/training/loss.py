@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai.losses import DeepSupervisionLoss, DiceLoss
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fedbrats.model.monai_parts import DeepSupervisionLoss, DiceLoss
 
 
 class RegionLoss(nn.Module):
