@@ -36,6 +36,8 @@ COMMANDS = {
     "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
+    "backup": ("kits", "write one file from which a server or a site is restored on an empty disk"),
+    "restore": ("kits", "make a server or a site from that file"),
     "submit": ("studies", "submit a job to a federation with a person's startup kit"),
     "status": ("studies", "show the connected sites and the jobs of a federation"),
     "fetch": ("studies", "download the result of a finished job"),

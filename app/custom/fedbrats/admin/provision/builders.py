@@ -16,6 +16,7 @@ from nvflare.lighter.utils import sign_folders
 
 import fedbrats
 from fedbrats.admin.kits import fingerprint, read_certificate
+from fedbrats.admin.operate.places import STATE, move_storage
 from fedbrats.admin.provision.start_script import empty_environment
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
@@ -163,7 +164,7 @@ class FedbratsBuilder(Builder):
         if facts.get(MLFLOW):
             document[MLFLOW] = facts[MLFLOW]
         if storage is not None:
-            document[STATE_DIR] = str(Path(storage) / "state")
+            document[STATE_DIR] = str(Path(storage) / STATE)
         if document:
             write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
@@ -245,16 +246,6 @@ def add_component(resources: Path, component: dict[str, Any]) -> None:
     """Let a kit's own process have one more component."""
     document = _read(resources)
     document["components"].insert(-1, component)  # the rule that judges components stays the last
-    write_json_atomic(resources, document)
-
-
-def move_storage(resources: Path, storage: Path) -> None:
-    """Keep jobs, results and snapshots in `storage`; FLARE 2.9.0 keeps them in /tmp, which a reboot empties."""
-    document = _read(resources)
-    document["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"] = str(storage / "snapshots")
-    for entry in document["components"]:
-        if entry["id"] == "job_manager":
-            entry["args"]["uri_root"] = str(storage / "jobs")
     write_json_atomic(resources, document)
 
 
