@@ -7,6 +7,7 @@ import pytest
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.leave_one_out import leave_out, own_weight
+from fedbrats.federation.updates import norm, scale
 from fedbrats.flare.protocol import FEDCE_WEIGHTS
 from fedbrats.flare.server.aggregators import (
     ContributionFactor,
@@ -16,6 +17,7 @@ from fedbrats.flare.server.aggregators import (
 )
 from fedbrats.flare.server.fedce import FedCE
 
+CASES = (("a", 36), ("b", 4))
 AGGREGATORS = [WeightedFedAvg, CoordinateMedian, TrimmedMean, ContributionFactor, FedCE]
 
 
@@ -28,6 +30,28 @@ def test_fedavg_weighs_by_cases_and_records_it(new_federation):
     for name, value in result.data.items():
         np.testing.assert_allclose(value, 0.75 * one[name] + 0.25 * two[name], rtol=1e-5, atol=1e-9)
     assert {row["site"]: row["weight"] for row in federation.rows("weight")} == {"a": 0.75, "b": 0.25}
+
+
+def test_weight_power_makes_sites_of_few_cases_count_for_more(new_federation):
+    federation = new_federation(WeightedFedAvg(weight_power=0.5))
+    answers = {site: federation.answer(site, 0, federation.random_update(ord(site)), cases=n) for site, n in CASES}
+    federation.round(0, answers)
+    assert {row["site"]: row["weight"] for row in federation.rows("weight")} == {"a": 0.75, "b": 0.25}
+
+
+@pytest.mark.parametrize("kind", AGGREGATORS)
+def test_no_aggregator_counts_an_update_for_longer_than_twice_the_median(kind, new_federation):
+    results = []
+    for length, multiple in ((2.0, 2.0), (100.0, 2.0), (100.0, 0.0)):
+        federation = new_federation(kind(clip_multiple=multiple), folder=f"server-{length}-{multiple}")
+        updates = {site: federation.random_update(ord(site)) for site in "abc"}
+        updates = {
+            site: scale(update, (length if site == "c" else 1.0) / norm(update)) for site, update in updates.items()
+        }
+        answers = {site: federation.answer(site, 0, update) for site, update in updates.items()}
+        results.append(norm(federation.round(0, answers)[1].data))
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
+    assert results[2] > results[1] or kind in (CoordinateMedian, TrimmedMean)
 
 
 @pytest.mark.parametrize("kind", AGGREGATORS)

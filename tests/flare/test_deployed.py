@@ -14,7 +14,7 @@ from nvflare.apis.signal import Signal
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.flare.packing import Compress
-from fedbrats.flare.server.aggregators import ContributionFactor, TrimmedMean, WeightedFedAvg
+from fedbrats.flare.server.aggregators import ContributionFactor, CoordinateMedian, TrimmedMean, WeightedFedAvg
 from fedbrats.flare.server.job_models import JobModels
 from fedbrats.flare.server.workflow import QuorumScatterAndGather
 from fedbrats.flare.site.cross_site import CrossSiteExecutor
@@ -78,7 +78,8 @@ def test_a_site_answers_nothing_to_such_a_job(tmp_path, caplog, kind):
         (lambda: WeightedFedAvg(memory_mb=-1), "memory_mb is -1"),
         (lambda: WeightedFedAvg(personal_rounds=-1), "personal_rounds is -1"),
         (lambda: WeightedFedAvg(clip_multiple=-1), "clip_multiple is -1"),
-        (lambda: ContributionFactor(factor={"clip_multiple": -1}), "clip_multiple is -1"),
+        (lambda: ContributionFactor(factor={"clip_multiple": 3}), "factor has no setting .clip_multiple."),
+        (lambda: CoordinateMedian(weight_power=0.5), "weight_power is 0.5 and CoordinateMedian does not weigh"),
         (lambda: TrimmedMean(trim=0.7), "trim is 0.7"),
         (lambda: SegmentationExecutor(seed=-1), "seed is -1"),
         (lambda: SegmentationExecutor(personal_rounds=0.5), "personal_rounds is 0.5"),

@@ -37,7 +37,7 @@ STRANGE = {
     "resume": ["yesterday"],
     "aggregator": "no class",
     "shareable_generator": "/bin/sh",
-    "factor": {"clip_multiple": -1},
+    "factor": {"memory": -1},
 }
 
 
@@ -149,7 +149,7 @@ def test_a_constant_of_the_factor_is_held_to_its_bounds():
     ("job", "settings", "said"),
     [
         ("fedavg", {"rollback_drop": -1}, "rollback_drop is -1, expected a number from 0 to 1 or null"),
-        ("contribution", {"factor": {"clip_multiple": -1}}, "factor: clip_multiple is -1, expected a number from 0"),
+        ("contribution", {"factor": {"memory": -1}}, "factor: memory is -1, expected a number from 0"),
         ("trimmed_mean", {"trim": 0.7}, "trim is 0.7, expected a number from 0 to below 0.5"),
         ("trimmed_mean", {"trim": 0.5}, "trim is 0.5"),
         ("fedavg", {"rollback_drop": 0.1, "validate_received": False}, "no site would measure the model"),

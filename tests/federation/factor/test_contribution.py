@@ -97,6 +97,15 @@ def test_round_0_is_fedavg(rounds: list[Round]) -> None:
     assert play(rounds[:1], memory=learned).weights[0] == pytest.approx(fedavg, abs=1e-12)
 
 
+def test_round_0_gives_copies_one_vote_and_the_rest_is_fedavg() -> None:
+    rng = np.random.default_rng(0)
+    one, other, last = (random_update(rng) for _ in range(3))
+    sites = {"a": one, "copy of a": one, "b": other, "c": last}
+    played = play([[Contribution(site, 0, 10, 1, update, 0.0) for site, update in sites.items()]])
+    assert played.weights[0] == pytest.approx({"a": 1 / 6, "copy of a": 1 / 6, "b": 1 / 3, "c": 1 / 3})
+    assert [trace.prior for trace in played.traces[0]] == pytest.approx(list(played.weights[0].values()))
+
+
 @given(st.integers(1, 6), st.floats(0.0, 5.0), st.integers(1, 5), st.floats(-0.5, 0.5))
 def test_equal_evidence_is_fedavg(sites: int, common: float, rounds: int, gain: float) -> None:
     """Every pair of sites has the same cosine, and all gain the same."""
@@ -149,7 +158,7 @@ def test_the_influence_of_one_site_is_bounded(rounds: list[Round], lengths: list
         rounds = change(rounds, f"site-{i}", update=lambda update, k=length: algebra.scale(update, k))
     memory = Memory()
     for answers in rounds:
-        clipped, limit, _ = clip_to_median(answers, SETTINGS.clip_multiple)
+        clipped, limit, _ = clip_to_median(answers)
         weights, _, memory = weigh(clipped, memory, answers[0].round_number, SETTINGS)
         heard = {each.site: each.cases for each in answers if weights[each.site] > 0.0}
         cap = max(SETTINGS.largest_weight, max(heard.values()) / sum(heard.values()))

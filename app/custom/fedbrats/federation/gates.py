@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedbrats.federation import updates
+from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.updates import Update
 from fedbrats.words import shown
 
@@ -90,7 +91,7 @@ def check(contribution: Contribution, expectation: Expectation, already_answered
 
 
 def clip_to_median(
-    contributions: Sequence[Contribution], multiple: float = 2.0
+    contributions: Sequence[Contribution], multiple: float = Averaging().clip_multiple
 ) -> tuple[list[Contribution], float, tuple[str, ...]]:
     """(contributions, limit, sites clipped): no update longer than `multiple` times the median length.
 

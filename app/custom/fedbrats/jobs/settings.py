@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.errors import ConfigurationError
+from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
 from fedbrats.jobs.resume import JOB_ID
@@ -75,6 +76,8 @@ class Method(Settings):
         "personal": "{personal}",
         "personal_rounds": "{personal_rounds}",
         "memory_mb": "{memory_mb}",
+        "clip_multiple": "{clip_multiple}",
+        "weight_power": "{weight_power}",
     }
     """The arguments of the aggregator; `{name}` stands for a variable."""
     shareable_generator: ClassPath = (
@@ -136,6 +139,7 @@ TABLES = (
     Table(TrainingSettings),
     Table(CacheSettings, {"shape": "volume_shape"}),
     Table(Evaluation),
+    Table(Averaging),
     Table(Contribution),
     Table(Trimming),
     Table(ServerOptimiser),

@@ -54,12 +54,15 @@ def weigh(
     round_number: int,
     settings: FactorSettings,
     min_clients: int = 1,
+    *,
+    weight_power: float = 1.0,
 ) -> tuple[dict[str, float], list[SiteTrace], Memory]:
     """(weight of each site, one trace a site, the memory after this round), sites in sorted order.
 
     `contributions` have passed their gates. Without any there are no weights, and the model stays as it is. Sites that
-    did not answer keep their memory. Round 0 starts a federation: it forgets what came before and gives FedAvg. A round
-    that is weighed again, after a restart say, gives the same weights and memory again.
+    did not answer keep their memory. Round 0 starts a federation: it forgets what came before, and every weight is the
+    site's prior, which is FedAvg's weight where no site is a copy of another. A round that is weighed again, after a
+    restart say, gives the same weights and memory again.
     """
     answers = sorted(contributions, key=lambda each: each.site)
     if not answers:
@@ -67,12 +70,12 @@ def weigh(
     past = memory.before(round_number)
     before = [past.get(each.site, SiteMemory()) for each in answers]
     cosines, lengths = (sketched_gram if settings.sketched else gram)([each.update for each in answers])
-    view = view_round(answers, before, cosines, lengths, settings)
+    view = view_round(answers, before, cosines, lengths, settings, weight_power)
     learned = [_learn(site, view, i, settings) for i, site in enumerate(before)]
     after = quarantine.decide(learned, view, settings, min_clients)
     factors = np.array([_factor(old, new, settings) for old, new in zip(before, after, strict=True)])
     weights = _weights(view, factors, np.array([not site.quarantined for site in after]), settings)
-    prior = share_votes(view.cases, view.copies, np.full(len(answers), True))
+    prior = share_votes(view.mass, view.copies, np.full(len(answers), True))
     traces = [
         SiteTrace(
             site=answer.site,
@@ -142,7 +145,7 @@ def _stability(before: SiteMemory, settings: FactorSettings) -> float:
 
 def _weights(view: RoundView, factors: np.ndarray, active: np.ndarray, settings: FactorSettings) -> np.ndarray:
     """The prior times the factor, within the bounds of one site's weight; 0 for sites in quarantine."""
-    prior = share_votes(view.cases, view.copies, active)
+    prior = share_votes(view.mass, view.copies, active)
     together = (view.copies @ prior)[active]  # what a site and its copies have
     prior = prior[active]
     largest = max(settings.largest_weight, float(together.max()))

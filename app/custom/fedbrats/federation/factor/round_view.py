@@ -19,6 +19,7 @@ class RoundView:
     """Arrays are (K,), one number a site in sorted order; `copies` is (K, K)."""
 
     cases: np.ndarray
+    mass: np.ndarray  # cases to the power that weights go by
     copies: np.ndarray
     votes: np.ndarray  # one a site for every median, shared among copies, none in quarantine
     alignment: np.ndarray
@@ -38,16 +39,18 @@ def view_round(
     cosines: np.ndarray,
     lengths: np.ndarray,
     settings: FactorSettings,
+    weight_power: float,
 ) -> RoundView:
     """The view of the sites that are not in quarantine: their medians judge everybody."""
     copies = evidence.find_copies(cosines, settings.copy_threshold, settings.copy_ratio)
     cases = np.array([float(each.cases) for each in answers])
+    mass = cases**weight_power
     trusted = np.array([not record.quarantined for record in records])
     if not trusted.any():
         trusted[:] = True
     votes = trusted / np.maximum(1, copies @ trusted.astype(int))
     majority = evidence.find_majority(cosines, votes)
-    alignment = evidence.align(cosines, evidence.share_votes(cases, copies, majority), copies)
+    alignment = evidence.align(cosines, evidence.share_votes(mass, copies, majority), copies)
     usefulness = np.array([_usefulness(each, settings) for each in answers])
     alignment_scores = evidence.robust_scores(alignment, votes, settings.alignment_deviation)
     usefulness_scores = evidence.robust_scores(usefulness, votes, settings.usefulness_deviation)
@@ -56,6 +59,7 @@ def view_round(
     farthest = np.maximum(as_sent, [record.farthest for record in records])
     return RoundView(
         cases=cases,
+        mass=mass,
         copies=copies,
         votes=votes,
         alignment=alignment,

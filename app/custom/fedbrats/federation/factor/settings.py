@@ -13,8 +13,6 @@ from fedbrats.settings import Settings
 class FactorSettings(Settings):
     """The constants of docs/reference/contribution.md; the defaults are those that its simulations were run with."""
 
-    clip_multiple: float = Field(2.0, ge=0, le=1000)
-    """An update longer than this many times the median length is shortened to it; 0 shortens none."""
     copy_threshold: float = Field(0.98, ge=0, le=1)
     """Updates whose cosine is above this may be copies of each other."""
     copy_ratio: float = Field(0.1, ge=0, le=1)
@@ -49,8 +47,8 @@ class FactorSettings(Settings):
     """The coherence from which a round counts for stability and quarantine."""
     remembered_distance: float = Field(2.0, gt=0, le=1e6)
     """The distance of the model's way that quarantine remembers; a round in which all sites agree has distance 1."""
-    quarantine_rounds: int = Field(2, ge=1, le=1000)
-    """Coherent rounds before which no site is quarantined."""
+    quarantine_rounds: int = Field(2, ge=2, le=1000)
+    """Coherent rounds before which no site is quarantined; never in its first."""
     quarantine_share: float = Field(0.25, ge=0, le=1)
     """A site whose standing is below this share of the median site's is quarantined."""
     release_share: float = Field(0.5, ge=0, le=1)

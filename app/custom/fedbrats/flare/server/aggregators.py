@@ -21,14 +21,25 @@ class WeightedFedAvg(GatedAggregator):
     """Federated averaging (McMahan 2017, arXiv:1602.05629), weighted by cases, a fact, not by steps, a setting."""
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
-        """The mean update weighted by cases."""
-        priors = shares_of_cases(contributions)
-        update = weighted_mean([each.update for each in contributions], list(priors.values()))
-        return Combined(update, [{"site": site, "prior": prior, "weight": prior} for site, prior in priors.items()])
+        """The mean update weighted by cases to the power `weight_power`."""
+        weights = shares_of_cases(contributions, self._averaging.weight_power)
+        update = weighted_mean([each.update for each in contributions], list(weights.values()))
+        rows = [
+            {
+                "site": each.site,
+                "prior": weights[each.site],
+                "weight": weights[each.site],
+                "clip_scale": each.clip_scale,
+            }
+            for each in contributions
+        ]
+        return Combined(update, rows)
 
 
 class CoordinateMedian(GatedAggregator):
     """The median of every coordinate over the sites (Yin 2018, arXiv:1803.01498); blind to numbers of cases."""
+
+    weighs_by_cases = False
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
         """The median update; no site has a weight that could be told."""
@@ -41,6 +52,8 @@ class TrimmedMean(GatedAggregator):
     Args:
         trim: share of the sites left out at each end.
     """
+
+    weighs_by_cases = False
 
     def __init__(self, trim: float = 0.2, **gated: Any):
         super().__init__(**gated)
@@ -66,7 +79,7 @@ class ContributionFactor(GatedAggregator):
 
     def __init__(self, min_clients: int = 1, factor: dict[str, Any] | None = None, **gated: Any):
         settings = FactorSettings.read(factor or {}, "factor")
-        super().__init__(clip_multiple=gated.pop("clip_multiple", settings.clip_multiple), **gated)
+        super().__init__(**gated)
         self._settings = settings
         self._min_clients = min_clients
         self._memory = Memory()
@@ -74,7 +87,12 @@ class ContributionFactor(GatedAggregator):
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
         """The mean update weighted by the factor; the memory moves on."""
         weights, traces, self._memory = weigh(
-            contributions, self._memory, round_number, self._settings, self._min_clients
+            contributions,
+            self._memory,
+            round_number,
+            self._settings,
+            self._min_clients,
+            weight_power=self._averaging.weight_power,
         )
         heard = [each for each in contributions if weights[each.site] > 0]
         update = weighted_mean([each.update for each in heard], [weights[each.site] for each in heard])
@@ -89,10 +107,10 @@ class ContributionFactor(GatedAggregator):
         self._memory = Memory.from_bytes(state_data["memory"].encode("utf-8"))
 
 
-def shares_of_cases(contributions: Sequence[Contribution]) -> dict[str, float]:
-    """Each site's share of the round's training cases."""
-    total = math.fsum(each.cases for each in contributions)
-    return {each.site: each.cases / total for each in contributions}
+def shares_of_cases(contributions: Sequence[Contribution], power: float = 1.0) -> dict[str, float]:
+    """Each site's share of the round's training cases, counted to a power."""
+    total = math.fsum(each.cases**power for each in contributions)
+    return {each.site: each.cases**power / total for each in contributions}
 
 
 def unweighted_rows(contributions: Sequence[Contribution]) -> list[dict[str, Any]]:

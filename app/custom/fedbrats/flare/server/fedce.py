@@ -32,6 +32,8 @@ class FedCE(GatedAggregator):
         mode: `plus` or `times`, how FedCE combines its two signals.
     """
 
+    weighs_by_cases = False
+
     def __init__(self, mode: str = "plus", **gated: Any):
         super().__init__(**gated)
         self._fedce = FedCEModelAggregator(mode=mode)

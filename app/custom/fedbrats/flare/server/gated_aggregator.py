@@ -19,7 +19,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation import gates
-from fedbrats.federation.factor.settings import FactorSettings
+from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
@@ -49,8 +49,12 @@ class GatedAggregator(Aggregator):
         network_id: the component that knows the network's names.
         personal, personal_rounds: which names must not arrive, and when none may, as in SegmentationExecutor.
         memory_mb: updates of a round that do not fit into so many MiB wait on the server's disk.
-        clip_multiple: no update counts for longer than this many times the median length; 0 leaves them as they are.
+        clip_multiple, weight_power: the settings of `fedbrats.federation.averaging.Averaging`.
+
+    Raises: ConfigurationError for a value out of bounds, and for a `weight_power` where the rule ignores cases.
     """
+
+    weighs_by_cases = True  # False in a rule that does not look at the numbers of cases
 
     def __init__(
         self,
@@ -58,11 +62,17 @@ class GatedAggregator(Aggregator):
         personal: str = "none",
         personal_rounds: int = 0,
         memory_mb: float = 1024,
-        clip_multiple: float = 0.0,
+        clip_multiple: float = 2.0,
+        weight_power: float = 1.0,
     ):
         super().__init__()
         check_values({"personal": personal, "personal_rounds": personal_rounds, "memory_mb": memory_mb})
-        self._clip_multiple = FactorSettings(clip_multiple=clip_multiple).clip_multiple
+        self._averaging = Averaging(clip_multiple=clip_multiple, weight_power=weight_power)
+        if weight_power != 1 and not self.weighs_by_cases:
+            raise ConfigurationError(
+                f"weight_power is {weight_power} and {type(self).__name__} does not weigh sites by their cases; leave "
+                f"it at 1, or use a job that does, such as fedavg"
+            )
         self._network_id = network_id
         self._personal = personal
         self._personal_rounds = personal_rounds
@@ -138,12 +148,12 @@ class GatedAggregator(Aggregator):
             return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
         if not any(each.update for each in contributions):  # all is personal in this round
             return DXO(DataKind.WEIGHT_DIFF, data={}).to_shareable()
-        if self._clip_multiple:
-            contributions, _, clipped = gates.clip_to_median(contributions, self._clip_multiple)
+        if multiple := self._averaging.clip_multiple:
+            contributions, _, clipped = gates.clip_to_median(contributions, multiple)
             if clipped:
                 self.log_warning(
                     fl_ctx,
-                    f"updates were clipped to {self._clip_multiple} median lengths; round={round_number} "
+                    f"updates were clipped to {multiple} median lengths; round={round_number} "
                     f"sites={','.join(clipped)}",
                 )
         combined = self.combine(contributions, round_number)
