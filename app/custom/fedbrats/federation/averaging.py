@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.settings import Settings
 
 
@@ -14,3 +15,11 @@ class Averaging(Settings):
     """An update longer than this many times the round's median length is shortened to it; 0 shortens none."""
     weight_power: float = Field(1.0, ge=0, le=1)
     """Sites weigh by their cases to this power: 1 by cases, 0.5 by the square root of them, 0 all alike."""
+
+    def refuse_power(self, rule: str) -> None:
+        """Raises: ConfigurationError where `weight_power` is set for a rule that does not weigh sites by cases."""
+        if self.weight_power != 1:
+            raise ConfigurationError(
+                f"weight_power is {self.weight_power} and {rule} does not weigh sites by their cases; leave it at 1, "
+                f"or use a job that does, such as fedavg"
+            )

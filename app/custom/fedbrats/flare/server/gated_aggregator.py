@@ -68,11 +68,8 @@ class GatedAggregator(Aggregator):
         super().__init__()
         check_values({"personal": personal, "personal_rounds": personal_rounds, "memory_mb": memory_mb})
         self._averaging = Averaging(clip_multiple=clip_multiple, weight_power=weight_power)
-        if weight_power != 1 and not self.weighs_by_cases:
-            raise ConfigurationError(
-                f"weight_power is {weight_power} and {type(self).__name__} does not weigh sites by their cases; leave "
-                f"it at 1, or use a job that does, such as fedavg"
-            )
+        if not self.weighs_by_cases:
+            self._averaging.refuse_power(type(self).__name__)
         self._network_id = network_id
         self._personal = personal
         self._personal_rounds = personal_rounds
