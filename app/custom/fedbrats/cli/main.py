@@ -13,10 +13,8 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
 from fedbrats import __version__
+from fedbrats.cli.output import print_line
 from fedbrats.errors import FedbratsError
-from fedbrats.outside import show
-
-LONGEST_LINE = 4000  # signs, of a message
 
 # name -> its room and one line of help; the module is fedbrats.cli.<room>.<name with _>
 COMMANDS = {
@@ -126,8 +124,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _fail(message: str, status: int) -> int:
-    lines = (show(line, longest=LONGEST_LINE) for line in message.splitlines())
-    print("fedbrats: " + "\n".join(lines), file=sys.stderr)
+    print_line(f"fedbrats: {message}", sys.stderr)
     return status
 
 

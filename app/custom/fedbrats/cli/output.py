@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
-from fedbrats.outside import show
+from fedbrats.outside import show, show_lines
 
 Item = TypeVar("Item")
 LONGEST_CELL = 2000  # signs: a path and what is wrong with its file
+LONGEST_LINE = 4000
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
@@ -29,9 +30,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     console.print(table)
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_line(text: object, stream: TextIO | None = None) -> None:
+    """Print a sentence on standard output, or on `stream`: nothing that stands in it moves a terminal."""
+    print(show_lines(str(text), LONGEST_LINE), file=stream, flush=stream is not None)
+
+
+def print_json(document: Mapping[str, Any], indent: int | None = 2) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(document, indent=2, allow_nan=False))
+    print(json.dumps(document, indent=indent, allow_nan=False))
 
 
 def follow(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:

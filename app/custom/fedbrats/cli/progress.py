@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.output import print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.rows import describe_model
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Tell a person how far things are; standard output stays free for results."""
-    print(text, file=sys.stderr, flush=True)
+    print_line(text, sys.stderr)
 
 
 def show_progress(progress: Progress) -> None:
@@ -37,7 +36,7 @@ def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> No
     """Print summary documents: one line of JSON each, or a table of Dice by site."""
     if as_json:
         for document in documents:
-            print(json.dumps(document, allow_nan=False))
+            print_json(document, indent=None)
         return
     rows: list[tuple[Any, ...]] = []
     trained = [document for document in documents if document["dice"]]
@@ -53,12 +52,12 @@ def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> No
             _print_matrix(matrix)
     for document in documents:
         if note := document.get("note"):
-            print(f"{document['job']}: {note}")
+            print_line(f"{document['job']}: {note}")
         for site, rounds in document.get("silent_rounds", {}).items():
-            print(f"{document['job']}: {site} counted for nothing in {rounds} of {document['rounds']} rounds")
+            print_line(f"{document['job']}: {site} counted for nothing in {rounds} of {document['rounds']} rounds")
         for site, count in document.get("refusals", {}).items():
-            print(f"{document['job']}: {count} answers of {site} were refused; rows.jsonl says why")
-        print(f"{document['job']}: {document['seconds']:.0f} s, results in {document['results']}")
+            print_line(f"{document['job']}: {count} answers of {site} were refused; rows.jsonl says why")
+        print_line(f"{document['job']}: {document['seconds']:.0f} s, results in {document['results']}")
 
 
 def _print_matrix(matrix: Sequence[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from fedbrats.federation import updates
 from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.updates import Update
-from fedbrats.words import shown
+from fedbrats.outside import show
 
 REASONS = (
     "unreadable",  # what arrived is not a difference of weights with a report (said by who reads it, not by `check`)
@@ -119,7 +119,7 @@ def _fault_of_sender(contribution: Contribution, expectation: Expectation, alrea
     if contribution.site in already_answered:
         return "duplicate", "the site has already answered in this round"
     if contribution.round_number != expectation.round_number:
-        return "round", f"it answers round {shown(contribution.round_number)}"
+        return "round", f"it answers round {show(contribution.round_number)}"
     return None
 
 
@@ -128,7 +128,7 @@ def _fault_of_form(update: Update, expectation: Expectation) -> Fault | None:
     if missing or unknown:
         return (
             "names",
-            f"{len(missing)} names are missing and {len(unknown)} unknown, such as '{shown(min(missing | unknown))}'",
+            f"{len(missing)} names are missing and {len(unknown)} unknown, such as '{show(min(missing | unknown))}'",
         )
     for name in sorted(update):
         array = update[name]
@@ -157,7 +157,7 @@ def _fault_of_values(update: Update) -> Fault | None:
 
 def _fault_of_cases(contribution: Contribution, expectation: Expectation) -> Fault | None:
     cases = contribution.cases
-    said = shown(repr(cases) if isinstance(cases, str) else cases)
+    said = show(repr(cases) if isinstance(cases, str) else cases)
     if isinstance(cases, bool) or not isinstance(cases, (int, np.integer)) or cases <= 0:
         return (
             "cases",

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.data.check.problems import (
     ERROR,
     KINDS,
@@ -100,7 +100,9 @@ def _print_report(problems: list[Problem], settled: SettledConvention | None, su
     if problems:
         rows = [(p.case or "(data set)", Path(p.file).name, f"{p.severity}: {p.kind}", p.message) for p in problems]
         print_table(("case", "file", "problem", "what is wrong"), rows)
-    print(f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled")
+    print_line(
+        f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled"
+    )
     counts = "{cases} case(s) of {patients} patient(s) in {seconds} s: {errors} error(s), {warnings} warning(s)"
     counts += ", {notes} note(s)" if summary["notes"] else ""
-    print(counts.format(**summary))
+    print_line(counts.format(**summary))

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fedbrats.cli.arguments import number, whole_number
-from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.output import follow, print_json, print_line, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
             ("site", "cases", "training", "validation"),
             [(site, n["cases"], n["training"], n["validation"]) for site, n in counts.items()],
         )
-        print(f"wrote {args.out}")
+        print_line(f"wrote {args.out}")
     return 0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.cli.arguments import number, whole_number
 from fedbrats.cli.cases.check import add_case_arguments, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.data.cases import patients
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.data.regions import get_convention
@@ -134,6 +134,6 @@ def _print_report(out: Path, plan: SplitPlan, summary: dict[str, Any]) -> None:
     ]
     print_table(columns, rows)
     for case, reason in plan.dropped.items():
-        print(f"left out: {case}: {reason}")
-    print(f"label convention: {plan.sites[0].convention}, {plan.convention_reason}")
-    print(f"wrote {out}")
+        print_line(f"left out: {case}: {reason}")
+    print_line(f"label convention: {plan.sites[0].convention}, {plan.convention_reason}")
+    print_line(f"wrote {out}")

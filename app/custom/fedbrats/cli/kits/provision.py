@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.cli.arguments import whole_number
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
@@ -145,4 +145,4 @@ def _show(folder: Path, *, as_json: bool) -> None:
         return
     rows = [(kit.name, kit.kind, kit.organisation, kit.role or None, f"{kit.expires:%Y-%m-%d}") for kit in kits]
     print_table(("name", "kind", "organisation", "role", "certificate ends"), rows, title=f"Kits in {folder}")
-    print(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")
+    print_line(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")

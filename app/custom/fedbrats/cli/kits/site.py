@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fedbrats.cli.output import print_line
+
 NEW_KIT = {"cache_dir": "cache", "personal_dir": "personal", "device": "auto"}
 
 
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     found = parse_site_facts(facts, args.kit.name, base=args.kit, source="the command line")
     datalist = read_datalist(found.data_dir)
     path = write_site_facts(local_dir, facts)
-    print(
+    print_line(
         f"{path}: {len(datalist.training)} training and {len(datalist.validation)} validation cases; metrics of fewer "
         f"than {found.min_cases} cases are not sent"
     )

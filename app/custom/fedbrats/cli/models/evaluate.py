@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.findings import as_documents, tell_findings, tell_recorded
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
-from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.case import SEGMENTATION
 from fedbrats.data.check.problems import ERROR, FINDINGS, make_problem
@@ -261,4 +261,4 @@ def _print_metrics(document: dict[str, Any]) -> None:
                 gap = found["gap"]
                 rows.append((metric, region, found["mean"], interval, found["median"], found["worst_site"], gap))
     print_table(("metric", "region", "mean", "95 % interval", "median", "worst site", "gap"), rows)
-    print(f"{document['cases']} case(s) of {document['patients']} patient(s); {document['empty_region_rule']}")
+    print_line(f"{document['cases']} case(s) of {document['patients']} patient(s); {document['empty_region_rule']}")

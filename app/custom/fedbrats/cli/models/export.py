@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.cli.model_arguments import add_weights_arguments, load_whole
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 from fedbrats.errors import ConfigurationError
 from fedbrats.rows import ROWS_FILE, Row, read_rows
 from fedbrats.run_folder import SUMMARY_FILE
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         for path in filter(None, (document["bundle"], document["onnx"])):
-            print(f"wrote {path}")
+            print_line(f"wrote {path}")
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import one_run, run_path, whole_number
 from fedbrats.cli.cases.findings import as_documents, tell_recorded
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.job import add_set_argument
 from fedbrats.data.check.problems import FINDINGS
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         _print_scores(site.name, before, after)
-        print(f"the personal weights are in {out / PERSONAL_FILE}")
+        print_line(f"the personal weights are in {out / PERSONAL_FILE}")
     return 0
 
 

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.cli.cases.check import examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
-from fedbrats.cli.output import follow, print_json, print_table
+from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.case import SEGMENTATION
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         _print_entries(entries, args.out)
-        print(f"labels in the masks: {convention.written} (convention {convention.name})")
+        print_line(f"labels in the masks: {convention.written} (convention {convention.name})")
     return 1 if any("refused" in entry or "forced" in entry for entry in entries) else 0
 
 
@@ -232,4 +232,4 @@ def _print_entries(entries: Sequence[dict[str, Any]], out: Path) -> None:
         said = entry.get("refused") or "; ".join(entry["warnings"])
         rows.append((entry["case"], *(volumes.get(region) for region in REGIONS), entry.get("seconds"), said))
     print_table(("case", "WT mL", "TC mL", "ET mL", "seconds", "remarks"), rows)
-    print(f"wrote {out}")
+    print_line(f"wrote {out}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fedbrats import __version__
 from fedbrats.cli.arguments import whole_number
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.progress import say
 
 STEPS, CASES_A_ROUND = 9600, 8
@@ -85,5 +85,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
     else:
-        print(f"wrote {args.out} (sha256 {digest})")
+        print_line(f"wrote {args.out} (sha256 {digest})")
     return 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, run_path
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from fedbrats.jobs.build import JobSource
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:
         for folder in folders.values():
-            print(folder)
+            print_line(folder)
     return 0
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.findings import add_to_summary, as_documents, tell_recorded
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
     add_models_argument,
@@ -102,7 +102,7 @@ def _up(args: argparse.Namespace) -> int:
         about = {"workspace": str(poc.workspace), "admin_kit": str(poc.admin_kit), "sites": list(poc.sites)}
         print_json({**about, FINDINGS: as_documents(findings)})
     else:
-        print(
+        print_line(
             f"The federation is up: {len(poc.sites)} sites. FLARE's admin console: {poc.admin_kit}/startup/fl_admin.sh"
         )
     return 0
@@ -145,7 +145,7 @@ def _restart(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"started": names})
     else:
-        print(f"started again: {', '.join(names)}" if names else "every process is running")
+        print_line(f"started again: {', '.join(names)}" if names else "every process is running")
     return 0
 
 
@@ -156,7 +156,7 @@ def _down(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"stopped": count})
     else:
-        print(f"{count} processes stopped" if count else "no process was running")
+        print_line(f"{count} processes stopped" if count else "no process was running")
     return 0
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbrats.cli.arguments import run_path
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
 from fedbrats.errors import ConfigurationError, DataError
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"report": str(args.out), "runs": [results.name for results in runs], "pictures": len(gallery)})
     else:
-        print(f"wrote {args.out}")
+        print_line(f"wrote {args.out}")
     return 0
 
 

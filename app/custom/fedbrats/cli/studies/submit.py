@@ -18,7 +18,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.job import add_models_argument, add_set_argument, check_jobs
 
@@ -65,5 +65,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"job_id": job_id, "status": status})
     else:
-        print(job_id)
+        print_line(job_id)
     return 0 if status in ("SUBMITTED", COMPLETED) else 1

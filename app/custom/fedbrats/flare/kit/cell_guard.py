@@ -20,10 +20,10 @@ from nvflare.fuel.f3.message import Message
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
-from fedbrats.flare.kit import arrays
+from fedbrats.flare.kit import arrays, log_lines
 from fedbrats.flare.kit.cell_rules import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of
 from fedbrats.flare.server import answers
-from fedbrats.words import shown
+from fedbrats.outside import show
 
 QUIET_S = 60.0  # the same refusal again is counted, and told once in so many seconds
 MOST_REFUSALS = 500  # different ones that are kept apart
@@ -43,6 +43,7 @@ class CellGuard(FLComponent):
         super().__init__()
         self._refusals = Refusals()
         _guard_every_cell(self)
+        log_lines.keep_whole()
         arrays.keep_inside_messages()
         answers.survive_unreadable()
 
@@ -62,7 +63,7 @@ class CellGuard(FLComponent):
 
     def _refuse(self, message: Message, spoken: Spoken, why: str) -> Message:
         name = message.get_prop(MessagePropKey.COMMON_NAME)
-        who = shown(name) if kind_of(spoken.peer) == Kind.PERSON and name else shown(spoken.peer)
+        who = show(name) if kind_of(spoken.peer) == Kind.PERSON and name else show(spoken.peer)
         if times := self._refusals.count(f"{who} {why}"):
             again = f", {times} times" if times > 1 else ""
             self.logger.warning(f"refused: {who} {why}{again}")
@@ -154,4 +155,4 @@ def _too_large(message: Message, spoken: Spoken) -> str | None:
     size = len(message.payload) if message.payload else 0
     if kind_of(spoken.origin) in (Kind.SERVER, Kind.SERVER_JOB) or size <= MOST_BYTES:
         return None
-    return f"sends {size} bytes at once, more than {MOST_BYTES} ({shown(spoken.about)})"
+    return f"sends {size} bytes at once, more than {MOST_BYTES} ({show(spoken.about)})"

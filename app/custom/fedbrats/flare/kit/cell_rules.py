@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fedbrats.jobs.resume import JOB_ID
-from fedbrats.words import shown
+from fedbrats.outside import show
 
 SERVER_NAME, PERSON_PREFIX = "server", "_admin_"
 REQUEST, REPLY, RETURN = "req", "reply", "return"  # FLARE's kinds of message; a return is a request undelivered
@@ -146,20 +146,20 @@ def kind_of(cell: str) -> Kind:
 
 def judge(spoken: Spoken) -> str | None:
     """Why a message must not pass, as the end of a sentence that begins with its speaker; None where it may."""
-    said = shown(spoken.about)
+    said = show(spoken.about)
     if not _are_neighbours(spoken.peer, spoken.listener):
-        return f"is connected with {shown(spoken.listener)} ({said})"
+        return f"is connected with {show(spoken.listener)} ({said})"
     if not _speaks_for_itself(spoken):
-        return f"says that it is {shown(spoken.origin)} ({said})"
+        return f"says that it is {show(spoken.origin)} ({said})"
     if not _is_on_its_way(spoken):
-        return f"speaks to {shown(spoken.destination)} ({said})"
+        return f"speaks to {show(spoken.destination)} ({said})"
     speaker, listener = kind_of(spoken.origin), kind_of(spoken.destination)
     if not _of_one_job(spoken, speaker, listener):
-        return f"speaks to another job, {shown(spoken.destination)} ({said})"
+        return f"speaks to another job, {show(spoken.destination)} ({said})"
     if spoken.kind == RETURN:
         return None if spoken.peer == spoken.origin else f"returns a message of others ({said})"
     if not _may_say(spoken, speaker, listener):
-        return f"speaks to {shown(spoken.destination)} ({said})"
+        return f"speaks to {show(spoken.destination)} ({said})"
     return None
 
 
@@ -168,12 +168,12 @@ def judge_admin(speaker: str, topic: str, headers: Mapping[str, object]) -> str 
     kind = kind_of(speaker)
     wanted = ADMIN_REQUESTS if kind == Kind.SERVER else {ADMIN_NOTICE} if kind == Kind.SITE_JOB else frozenset()
     if topic not in wanted:
-        return f"asks for {shown(topic)}"
+        return f"asks for {show(topic)}"
     job_id = headers.get("job_id")
     if job_id is not None and not (isinstance(job_id, str) and JOB_ID.fullmatch(job_id)):
-        return f"asks for {shown(topic)} of {shown(job_id)}, which is no job"
+        return f"asks for {show(topic)} of {show(job_id)}, which is no job"
     if kind == Kind.SITE_JOB and job_id != speaker.partition(".")[2]:
-        return f"tells of job {shown(job_id)}"
+        return f"tells of job {show(job_id)}"
     return None
 
 

@@ -27,6 +27,7 @@ from nvflare.widgets.widget import Widget
 
 from fedbrats.flare import garbage
 from fedbrats.flare.kit.two_machines import Logins
+from fedbrats.outside import show
 
 INTERVAL_S = 3.0
 PATIENCE = 4  # a job that is starting or ending is missing for a moment, a job that was lost for longer
@@ -149,7 +150,7 @@ class Rejoin(Widget):
         self._missing[key] = 0
         self._starts[key] = self._starts.get(key, 0) + 1
         said = self._start(job, site, engine)
-        self.logger.warning(f"a job was not running at a site: {said:.200}; job={job.job_id} site={site}")
+        self.logger.warning(f"a job was not running at a site: {show(said, 200)}; job={job.job_id} site={site}")
         if self._starts[key] == MOST_STARTS:
             self.logger.error(
                 f"a site has lost a job {MOST_STARTS} times and is not given it again; job={job.job_id} site={site}"

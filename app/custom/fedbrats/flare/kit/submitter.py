@@ -17,6 +17,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.app_rules import check_app
 from fedbrats.flare.kit.signers import Signer
 from fedbrats.jobs.resume import check_job_ids
+from fedbrats.outside import show
 from fedbrats.site.job_record import keep_record, read_record
 from fedbrats.site.site_file import read_site_facts
 
@@ -68,7 +69,7 @@ def _signer_of(workspace: Workspace, job_id: str, meta: dict[str, Any]) -> Signe
     if said != signer:
         raise ConfigurationError(
             f"{signer.name} ({signer.organisation}, {signer.role}) signed the job, but its meta.json says that "
-            f"{said.name:.100} ({said.organisation:.100}, {said.role:.100}) submitted it"
+            f"{show(said.name)} ({show(said.organisation)}, {show(said.role)}) submitted it"
         )
     if (folder := _kept_of(workspace, job_id)) is not None:
         keep_record(folder, signer.name)

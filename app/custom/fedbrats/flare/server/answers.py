@@ -20,7 +20,7 @@ from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.f3.streaming.stream_types import BlobSizeError
 from nvflare.private.defs import CellMessageHeaderKeys
 
-from fedbrats.words import shown
+from fedbrats.outside import show
 
 UNREADABLE = "UNREADABLE_ANSWER"  # a return code, beside FLARE's
 LONGEST_ERROR = 200
@@ -60,7 +60,7 @@ def _survive_signs() -> None:
 
     def note_reply(self: Any, reply_future: Any, transport_optional: bool = False) -> None:
         if isinstance(reply_future.exception(), BlobSizeError):
-            _log.error(f"a site says that a reply was too large: {shown(str(reply_future.exception()))}")
+            _log.error(f"a site says that a reply was too large: {show(str(reply_future.exception()))}")
         else:
             on_reply(self, reply_future, transport_optional)
 
@@ -126,7 +126,7 @@ def _failed_answer(adapter: Any, request: Message, error: Exception) -> Shareabl
     agent = adapter.cb.__self__
     client = agent._get_client(request.get_header(CellMessageHeaderKeys.TOKEN))
     name = client.name if client else str(request.get_header(MessageHeaderKey.ORIGIN))
-    _log.error(f"an answer of {name} cannot be read: {shown(str(error), LONGEST_ERROR)}")
+    _log.error(f"an answer of {name} cannot be read: {show(str(error), LONGEST_ERROR)}")
     peer = FLContext()
     peer.set_prop(ReservedKey.IDENTITY_NAME, name, private=False, sticky=False)
     with agent.engine.new_context() as fl_ctx:

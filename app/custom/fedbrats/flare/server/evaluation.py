@@ -26,7 +26,7 @@ from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.models import JobModel, read_job_model
 from fedbrats.model.network import SegmentationNetwork
-from fedbrats.words import shown
+from fedbrats.outside import show
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,199}")
 
@@ -44,7 +44,7 @@ class _CheckedAnswers:
         """An answer to a task that is over: it names its model itself, and may name one that it was asked about."""
         owner = result.get_cookie(AppConstants.MODEL_OWNER, "")
         if not isinstance(owner, str) or owner not in {*self._server_models, *self._client_models}:
-            self._refuse(client_name, f"an evaluation of {shown(owner)}, which nobody asked for", fl_ctx)
+            self._refuse(client_name, f"an evaluation of {show(owner)}, which nobody asked for", fl_ctx)
             return
         self._take_in(client_name, owner, result, fl_ctx)
 
@@ -67,7 +67,7 @@ class _CheckedAnswers:
     def _save_dxo_content(self: Any, name: str, save_dir: str, dxo: DXO, fl_ctx: FLContext) -> str:
         """As FLARE's, under a name of a file. Raises: ValueError for any other."""
         if not FILE_NAME.fullmatch(name):
-            raise ValueError(f"{shown(name)} is no name of a file")
+            raise ValueError(f"{show(name)} is no name of a file")
         return super()._save_dxo_content(name, save_dir, dxo, fl_ctx)  # type: ignore[misc]
 
 
@@ -103,12 +103,12 @@ class CrossSiteEvaluation(_CheckedAnswers, CrossSiteModelEval):
     def _accept_local_model(self, client_name: str, result: Shareable, fl_ctx: FLContext) -> None:
         """Have the sites evaluate the personal parts that one submitted, where they belong to models of the job."""
         if result.get_return_code() not in (None, ReturnCode.OK):
-            self._refuse(client_name, f"no personal parts ({shown(result.get_return_code())})", fl_ctx)
+            self._refuse(client_name, f"no personal parts ({show(result.get_return_code())})", fl_ctx)
             return
         try:
             parts = read_parts(result, models_folder(fl_ctx), self._network)
         except Exception as error:  # what a site may send has no end; nothing of it may end the evaluation
-            self._refuse(client_name, f"personal parts that cannot be used ({error!s:.200})", fl_ctx)
+            self._refuse(client_name, f"personal parts that cannot be used ({show(str(error), 200)})", fl_ctx)
             return
         for name, part in parts.items():
             if f"{client_name}.{name}" not in self._client_models:
@@ -130,7 +130,7 @@ def read_parts(result: Shareable, folder: Path, network: SegmentationNetwork) ->
         expected = _personal_shapes(read_job_model(folder, name), network)
         found = {key: np.shape(value) for key, value in part.data.items() if isinstance(value, np.ndarray)}
         if found != expected or len(part.data) != len(expected):
-            raise UpdateError(f"that of {shown(name)} has not the names and shapes of its model's")
+            raise UpdateError(f"that of {show(name)} has not the names and shapes of its model's")
         parts[name] = DXO(DataKind.WEIGHTS, data=part.data, meta={MODEL_NAME: name})
     return parts
 

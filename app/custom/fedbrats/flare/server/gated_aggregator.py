@@ -27,8 +27,8 @@ from fedbrats.federation.updates import Update
 from fedbrats.flare.server.contributions import cast_like, read_contribution
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.settings import check_values
+from fedbrats.outside import show
 from fedbrats.site.site_file import read_registered_cases
-from fedbrats.words import shown
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 
@@ -105,7 +105,7 @@ class GatedAggregator(Aggregator):
         try:
             contribution = read_contribution(site, shareable)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            why = shown(str(error), 200)
+            why = show(str(error), 200)
             message = f"The update of {site} in round {expectation.round_number} is not counted: {why}."
             refusal: Refusal | None = Refusal(site, expectation.round_number, "unreadable", message)
         else:
