@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         numbers = {"files": len(contents.files), "bytes": contents.size, "seconds": round(seconds, 3)}
         print_json({"archive": str(args.out), **numbers, "skipped": contents.skipped})
     else:
-        print(
+        print_line(
             f"{args.out}: {len(contents.files)} files, {contents.size / 1e6:.1f} MB, {seconds:.1f} s; it has a private "
             f"key: encrypt it, and keep it on another machine"
         )

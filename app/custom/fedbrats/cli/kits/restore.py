@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             {"kit": str(args.kit), "name": kit.name, "made": made, "places": where, "seconds": round(seconds, 3)}
         )
     else:
-        print(
+        print_line(
             f"{args.kit}: {kit.kind} {kit.name} as of {made}, {seconds:.1f} s; install the package, then run "
             f"`fedbrats doctor`"
         )
