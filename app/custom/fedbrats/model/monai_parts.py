@@ -69,7 +69,7 @@ def imported_later(*names: str) -> Iterator[None]:
 with imported_later(*LATER):
     from monai.inferers import sliding_window_inference
     from monai.losses import DeepSupervisionLoss, DiceLoss
-    from monai.metrics import compute_hausdorff_distance
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
     from monai.networks.nets import SegResNetDS, UNet
     from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
     from monai.networks.utils import eval_mode
@@ -83,6 +83,7 @@ __all__ = [
     "UNet",
     "UpCat",
     "compute_hausdorff_distance",
+    "compute_surface_dice",
     "eval_mode",
     "sliding_window_inference",
 ]

@@ -1,9 +1,10 @@
 """Score a model on cases that have segmentations, on each scan's own grid.
 
-For each region and case: Dice, IoU, HD95 (mm), sensitivity, specificity and volume difference (mL). Over patients: the
-mean with its 95 % bootstrap interval, the median, the worst site, and the gap between the best and the worst site. If
-neither truth nor prediction has a region, its Dice is 1 and its HD95 is 0. If only one of them has it, its Dice is 0
-and its HD95 is 373.13 mm.
+For each region and case: Dice, IoU, lesion-wise Dice and normalised surface Dice at 0.5, 1 and 2 mm (as BraTS ranks
+since 2023; a tolerance under half a voxel gives none), HD95 (mm), sensitivity, specificity and volume difference (mL).
+Over patients: the mean with its 95 % bootstrap interval, the median, the worst site, and the gap between the best and
+the worst site. If neither truth nor prediction has a region, every Dice is 1 and its HD95 is 0. If only one of them has
+it, every Dice is 0 and its HD95 is 373.13 mm.
 
 MODEL is a results folder (its final model is taken) or a file such as RESULTS/best_model.pt. A model of a method with
 personal weights needs the part of one site: --personal. DATA is a sites folder, site folders, or a folder of BraTS

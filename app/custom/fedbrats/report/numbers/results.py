@@ -93,11 +93,16 @@ class Results:
 
     def dice_by_patient(self, region: str) -> dict[Patient, float]:
         """Dice of the final model by patient, over all sites; empty where single cases are not known."""
-        return mean_by_patient(
-            (_patient_of(site, row), _mean_or_region(row["dice"], region))
+        return self.values_by_patient("dice", region)
+
+    def values_by_patient(self, metric: str, region: str) -> dict[Patient, float]:
+        """A metric of the final model by patient, where it is defined; empty where single cases do not have it."""
+        found = (
+            (_patient_of(site, row), _mean_or_region(row.get(metric) or {}, region))
             for site, own in self.cases.items()
             for row in own
         )
+        return mean_by_patient((patient, value) for patient, value in found if value is not None)
 
     def has_patients_of(self, other: Results) -> bool:
         """Whether both were scored on the same patients.
@@ -235,6 +240,9 @@ def _patient_of(site: str, row: Row) -> Patient:
     return None if site == ALL_SITES else site, row.get("patient", row["case"])
 
 
-def _mean_or_region(dice: dict[str, float], region: str) -> float:
+def _mean_or_region(values: Mapping[str, float | None], region: str) -> float | None:
     assert region in REGIONS_AND_MEAN
-    return sum(dice.values()) / len(dice) if region == "mean" else dice[region]
+    if region != "mean":
+        return values.get(region)
+    found = [value for value in values.values() if value is not None]
+    return sum(found) / len(found) if found and len(found) == len(values) else None

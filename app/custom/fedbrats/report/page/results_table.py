@@ -12,6 +12,16 @@ from fedbrats.report.numbers.statistics import LEVEL, RESAMPLES
 from fedbrats.report.page.blocks import Block, Details, Paragraph, Result, Section, Table
 from fedbrats.rows import REGIONS_AND_MEAN
 
+RANKING_METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "lesion_dice": "lesion-wise Dice",
+    "surface_dice_05mm": "surface Dice 0.5 mm",
+    "surface_dice_1mm": "surface Dice 1 mm",
+    "surface_dice_2mm": "surface Dice 2 mm",
+    "hd95_mm": "HD95 mm",
+}
+
 
 def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Section:
     """The section with the table of the methods, its headline and, of runs with `fedbrats evaluate`, every metric."""
@@ -38,7 +48,30 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Sect
     )
     table = Table(caption, ("method", "patients", *regions), rows)
     headline = Paragraph(_headline(comparison), "headline")
-    return Section("Results", [headline, table, Paragraph(note, "soft"), *_detailed_metrics(runs)])
+    metrics = _ranking_metrics([method for method in methods if method.is_training])
+    return Section("Results", [headline, table, Paragraph(note, "soft"), *metrics, *_detailed_metrics(runs)])
+
+
+def _ranking_metrics(methods: Sequence[Results]) -> list[Block]:
+    """Every method by the metrics of the BraTS challenges, where single cases are known."""
+    rows = []
+    for method in methods:
+        means = []
+        for metric in RANKING_METRICS:
+            values = method.values_by_patient(metric, "mean").values()
+            means.append(sum(values) / len(values) if values else None)
+        if any(mean is not None for mean in means):
+            rows.append((method.name, means))
+    if not rows:
+        return []
+    known = [number for number in range(len(RANKING_METRICS)) if any(means[number] is not None for _, means in rows)]
+    columns = tuple(list(RANKING_METRICS.values())[number] for number in known)
+    table = Table(
+        "Mean over regions and patients; Dice, lesion-wise and surface Dice: higher is better, HD95: lower",
+        ("method", *columns),
+        [(name, tuple(means[number] for number in known)) for name, means in rows],
+    )
+    return [Details("The metrics by which BraTS ranks", [table])]
 
 
 def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
