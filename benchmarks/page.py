@@ -178,6 +178,14 @@ def gpu(found: dict[str, Any]) -> Iterable[str]:
     yield markdown_table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"]])
 
 
+def accountants(found: dict[str, Any]) -> Iterable[str]:
+    """Epsilon of every setting by every accountant."""
+    columns = ("noise", "rate", "steps", "delta", "prv", "pld", "rdp")
+    rows = [(*(f"{row[name]:g}" for name in columns[:4]), *(f"{row[name]:.2f}" for name in columns[4:]))
+            for row in found["rows"]]  # fmt: skip
+    yield markdown_table(columns, rows)
+
+
 Tables = Callable[[dict[str, Any]], Iterable[str]]
 SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "time_to_dice": ("Time to Dice", "Seconds of training on the real cases until a validation Dice is reached.",
@@ -188,6 +196,8 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "aggregation": ("Aggregation", "What combining a round costs on the server.", aggregation),
     "scale": ("A simulated week of FeTS' hospitals", "Our rules in the FeTS Challenge's clock.", scale),
     "profiles": ("Profiles", "Where the time goes, and what the floor is on this machine.", profiles),
+    "accountants": ("What differential privacy costs", "Epsilon by Opacus' PRV accountant, which fedbrats uses, by an "
+                    "independent one (PLD), and by the quick bound (RDP).", accountants),
     "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
     "soak": ("Long runs", "300 rounds of five sites.", soak),
     "gpu": ("GPU", "Volumes a second of training at 128^3; the command is ready for who has one.", gpu),

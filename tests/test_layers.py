@@ -18,7 +18,7 @@ FLOORS = (
     ("flare",),
     ("report", "jobs", "site"),
     ("model",),
-    ("federation", "data"),
+    ("federation", "data", "privacy"),
 )
 BESIDE = {("report", "jobs")}
 # Other packages that a floor must not import, at any depth of its functions.
@@ -29,6 +29,7 @@ FOREIGN = {
     "model": ("nvflare",),
     "federation": ("nvflare", "torch", "monai"),
     "data": ("nvflare",),
+    "privacy": ("nvflare", "torch", "monai"),
 }
 # Inside FLARE's processes: the server's and a site's meet in flare/protocol.py alone.
 APART = {("flare", "server"): "fedbrats.flare.site", ("flare", "site"): "fedbrats.flare.server"}

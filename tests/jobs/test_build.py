@@ -154,6 +154,7 @@ def test_settings_are_json_where_they_read_as_json():
 
 
 # What each method is: the variables in which its job differs from app/.
+PRIVATE = {"dp_noise", "dp_rate", "local_steps", "validate_received", "validate_trained"}
 DIFFERENCES = {
     "fedavg": set(),
     "local_only": {"personal"},
@@ -162,6 +163,8 @@ DIFFERENCES = {
     "fedbn": {"personal"},
     "fedprox": {"proximal_mu"},
     "fine_tuned": {"personal_rounds"},
+    "fedavg_dp": PRIVATE,
+    "fine_tuned_dp": PRIVATE | {"trainable"},
     "median": {"aggregator"},
     "trimmed_mean": {"aggregator", "aggregator_arguments", "trim"},
     "contribution": {"aggregator", "aggregator_arguments", "factor"},

@@ -34,6 +34,7 @@ STRANGE = {
     "start": "nowhere.safetensors",
     "network": "huge",
     "personal": "headd",
+    "trainable": "headd",
     "resume": ["yesterday"],
     "aggregator": "no class",
     "shareable_generator": "/bin/sh",

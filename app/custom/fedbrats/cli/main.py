@@ -33,6 +33,7 @@ COMMANDS = {
     "site": ("kits", "write a hospital's own settings into its startup kit"),
     "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
+    "privacy": ("kits", "plan what differential privacy costs, and show what a site has spent"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
     "backup": ("kits", "write one file from which a server or a site is restored on an empty disk"),
     "restore": ("kits", "make a server or a site from that file"),

@@ -18,6 +18,7 @@ from typing import Any
 
 from fedbrats.atomic import new_folder
 from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.private import solved_noise
 from fedbrats.jobs.settings import check_job, variables
 from fedbrats.settings import show
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
@@ -92,6 +93,8 @@ def build_job(
             set_variables(app / "config", pack_models(models, app / MODELS_FOLDER), source="--models")
         set_variables(app / "config", settings or {}, source="--set")
         _add_start(app, building)
+        if (noise := solved_noise(read_variables(building))) is not None:
+            set_variables(app / "config", {"dp_noise": noise, "dp_epsilon": None}, source="dp_epsilon")
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "shipped")
             shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)

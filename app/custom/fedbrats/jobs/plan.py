@@ -75,8 +75,10 @@ def check_built(job_dir: Path) -> None:
 
 def _check_plan(plan: TrainingPlan) -> None:
     from fedbrats.model.network import SegmentationNetwork
+    from fedbrats.model.training.weights import freeze_others
 
     network = SegmentationNetwork(**plan.network)
+    freeze_others(network, plan.training.trainable)
     if (start := str(plan.variables.get("start", NONE))) != GIVEN:  # a given one is in the job already
         read_start(start, plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):

@@ -18,8 +18,10 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
+from fedbrats.jobs.private import check_private
 from fedbrats.jobs.resume import JOB_ID
 from fedbrats.model.settings import Sharing, TrainingSettings
+from fedbrats.privacy.settings import PrivacySettings
 from fedbrats.settings import ClassPath, Declaration, Settings, declarations, show
 
 JobId = Annotated[str, Field(pattern=f"^{JOB_ID.pattern}$")]
@@ -140,6 +142,7 @@ TABLES = (
     Table(CacheSettings, {"shape": "volume_shape"}),
     Table(Evaluation),
     Table(Averaging),
+    Table(PrivacySettings),
     Table(Contribution),
     Table(Trimming),
     Table(ServerOptimiser),
@@ -220,6 +223,7 @@ def check_job(values: Mapping[str, Any]) -> None:
     for table in TABLES:  # rules between the settings of one table
         names = {field: table.names.get(field, field) for field in table.settings.model_fields}
         table.settings(**{field: values[name] for field, name in names.items() if name in values})
+    check_private(values)
     rounds, personal_rounds = values.get("num_rounds"), values.get("personal_rounds", 0)
     if rounds is not None and rounds <= personal_rounds:
         raise ConfigurationError(

@@ -144,7 +144,7 @@ class SegmentationNetwork(nn.Module):
     def personal_names(self, kind: str) -> tuple[str, ...]:
         """Names of the parameters that stay at a site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes.
 
-        Prefixes are separated by commas and each ends at a dot (`net.model.0.`).
+        Several of head, decoder, norm and prefixes are separated by commas; a prefix ends at a dot (`net.model.0.`).
         Raises: ConfigurationError where a prefix matches nothing or does not end at a dot.
         """
         names = tuple(self.state_dict())
@@ -152,10 +152,14 @@ class SegmentationNetwork(nn.Module):
             return ()
         if kind == "all":
             return names
-        if kind in ("head", "decoder"):
-            pattern = re.compile(r"net\." + getattr(self._architecture, kind))
+        found = {name for part in kind.split(",") for name in self._names_of(part.strip(), names)}
+        return tuple(name for name in names if name in found)
+
+    def _names_of(self, part: str, names: Sequence[str]) -> tuple[str, ...]:
+        if part in ("head", "decoder"):
+            pattern = re.compile(r"net\." + getattr(self._architecture, part))
             return tuple(name for name in names if pattern.match(name))
-        prefixes = self._norm_prefixes() if kind == "norm" else _read_prefixes(kind)
+        prefixes = self._norm_prefixes() if part == "norm" else _read_prefixes(part)
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
                 raise ConfigurationError(

@@ -16,7 +16,8 @@ class Sharing(Settings):
     """What of the network the sites of a job share."""
 
     personal: str = "none"
-    """Which weights stay at a site: none, head, decoder, norm, all, or prefixes of names that end at a dot."""
+    """Which weights stay at a site: none, all, or a list with commas of head, decoder, norm and prefixes of names that
+    end at a dot."""
     personal_rounds: int = Field(0, ge=0, le=10**6)
     """In so many last rounds all weights stay at the sites, and each site fits the model to its own cases."""
 
@@ -63,6 +64,8 @@ class TrainingSettings(InferenceSettings, Augmentation):
     """Weight decay of the optimiser."""
     gradient_clip: float = Field(1.0, ge=0, le=1e6)
     """The largest norm of a gradient; 0 leaves gradients as they are."""
+    trainable: str = "all"
+    """Which weights a local round changes: all, or as for personal; the others stay what the start has."""
     keep_optimiser: bool = True
     """Whether the optimiser's moments are kept from round to round instead of starting at zero."""
     bce_weight: float = Field(1.0, ge=0, le=1e3)

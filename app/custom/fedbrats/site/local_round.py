@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedbrats.errors import DataError
 from fedbrats.federation.updates import difference
@@ -13,6 +14,9 @@ from fedbrats.site.local_site import LocalSite
 from fedbrats.site.state import SiteState
 from fedbrats.site.task import RoundAnswer, RoundTask, Weights
 from fedbrats.site_report import EvaluationReport
+
+if TYPE_CHECKING:
+    from fedbrats.model.training.trainer import TrainOutcome
 
 
 class LocalRound:
@@ -54,9 +58,7 @@ class LocalRound:
         trainer.set_weights(start)
         received = site.evaluate() if self._validate_received else None
         try:
-            outcome = trainer.train_round(
-                task.round_number, task.total_rounds, hooks=self._hooks, should_stop=should_stop
-            )
+            outcome = self._train(task, should_stop)
         except DataError:  # no case is left: first say of each why
             site.leave_out_bad_cases(task.round_number)
             raise
@@ -89,4 +91,14 @@ class LocalRound:
         scores = self._site.evaluate_finally()
         self._site.leave_out_bad_cases(FINAL_ROUND)
         self._site.record_scores(FINAL_ROUND, stage, scores)
-        return EvaluationReport(validation_cases=len(scores), metrics=self._site.metrics(scores))
+        told = self._site.metrics(scores) if all(hook.tells_metrics for hook in self._hooks) else None
+        return EvaluationReport(validation_cases=len(scores), metrics=told)
+
+    def _train(self, task: RoundTask, should_stop: Callable[[], bool]) -> TrainOutcome:
+        for hook in self._hooks:
+            outcome = hook.train(self._site, task, self._hooks, should_stop)
+            if outcome is not None:
+                return outcome
+        return self._site.trainer.train_round(
+            task.round_number, task.total_rounds, hooks=self._hooks, should_stop=should_stop
+        )

@@ -28,6 +28,15 @@ Folder = Annotated[Path, Field(json_schema_extra={"kind": "the path of a folder"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
+class PrivacyBudget(Settings):
+    """What all jobs together may cost a patient of this site."""
+
+    epsilon: float = Field(gt=0, le=1e4)
+    """The largest epsilon."""
+    delta: float = Field(gt=0, lt=1)
+    """The delta at which it is meant; smaller than one over the number of patients."""
+
+
 class SiteFacts(Settings):
     """The facts of one site, in `local/fedbrats.json` of its kit.
 
@@ -64,6 +73,23 @@ class SiteFacts(Settings):
     cache_gb: float | None = Field(None, gt=0, le=1e6)
     """What the prepared cases of all jobs may take on the disk; the least recently used make room. null for no limit.
     """
+    privacy_budget: dict[str, Any] | None = Field(
+        None, json_schema_extra={"kind": "a table with epsilon above 0 and delta between 0 and 1"}
+    )
+    """The most that differential privacy may cost a patient in all jobs together; a job that trains without it is then
+    refused. null for no limit."""
+
+    @field_validator("privacy_budget")
+    @classmethod
+    def _a_budget(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            PrivacyBudget.read(value, "privacy_budget")
+        return value
+
+    @property
+    def budget(self) -> PrivacyBudget | None:
+        """The hospital's budget of differential privacy."""
+        return None if self.privacy_budget is None else PrivacyBudget.read(self.privacy_budget, "privacy_budget")
 
     @model_validator(mode="after")
     def _enough_for_a_metric(self) -> Self:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fedbrats.cli.arguments import number
 from fedbrats.cli.output import print_line
 
 NEW_KIT = {"cache_dir": "cache", "personal_dir": "personal", "device": "auto"}
@@ -39,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-cases", type=int, help=f"send no metric of fewer cases (default for a new kit: {LEAST_CASES})"
     )
+    parser.add_argument(
+        "--privacy-budget",
+        nargs=2,
+        type=number,
+        metavar=("EPSILON", "DELTA"),
+        help="the most that differential privacy may cost a patient in all jobs; jobs without it are then refused "
+        "(default for a new kit: no limit)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     facts = {**NEW_KIT, "min_cases": LEAST_CASES, **(known or {})}
     folders = {"data_dir": args.data, "cache_dir": args.cache, "personal_dir": args.personal}
     facts |= {name: str(folder.expanduser().resolve()) for name, folder in folders.items() if folder}
+    if args.privacy_budget:
+        facts["privacy_budget"] = dict(zip(("epsilon", "delta"), args.privacy_budget, strict=True))
     numbers = ("device", "threads", "round_validation_cases", "min_cases")
     facts |= {name: getattr(args, name) for name in numbers if getattr(args, name) is not None}
     if "data_dir" not in facts:

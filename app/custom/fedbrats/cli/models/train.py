@@ -28,6 +28,7 @@ from fedbrats.cli.progress import print_documents, say
 from fedbrats.cli.studies.job import add_set_argument
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ConfigurationError
+from fedbrats.privacy.settings import PrivacySettings
 from fedbrats.rows import (
     CASES_FILE,
     ROWS_FILE,
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from fedbrats.model.training.trainer import Trainer
 
 COMPLETED = "FINISHED:COMPLETED"
-FEDERATED_ONLY = ("personal", "personal_rounds")  # where all cases are in one place, nothing of a model is personal
+# Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
+FEDERATED_ONLY = ("personal", "personal_rounds", *PrivacySettings.model_fields)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.data.prepare.cache import common_spacing
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
+    from fedbrats.jobs.private import is_private
     from fedbrats.jobs.start import GIVEN, read_start
     from fedbrats.model.training.central import pooled_trainer, train_centrally
     from fedbrats.site.hooks.choice import choose_step_hooks
@@ -79,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
     if args.rounds is not None:
         settings["num_rounds"] = args.rounds
     plan = read_plan(args.like, settings)
+    if is_private(plan.variables):
+        raise ConfigurationError(
+            f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
+        )
     threads = args.threads or count_cores()
     findings = tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)

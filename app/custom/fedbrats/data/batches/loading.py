@@ -104,6 +104,23 @@ class Loader:
                 images, masks = zip(*pairs, strict=True)
                 return Batch(np.stack(images), np.stack(masks), tuple(indices))
 
+    def draw_of(self, cases: Sequence[int], count: int, rng: np.random.Generator) -> Batch | None:
+        """`count` patches of the cases of these numbers, in turn; None where none is left, or one breaks."""
+        usable = [index for index in cases if index not in self._broken]
+        if not usable:
+            return None
+        chosen = [usable[number % len(usable)] for number in range(count)]
+        pairs = []
+        for index in chosen:
+            try:
+                pairs.append(self._patch_of(self._cases[index], rng))
+            except BrokenCaseError as error:
+                self._broken.add(index)
+                self.rejected.append(RejectedCase(error.name, str(error)))
+                return None
+        images, masks = zip(*pairs, strict=True)
+        return Batch(np.stack(images), np.stack(masks), tuple(chosen))
+
     def _index(self, round_number: int, position: int) -> int:
         """Which case stands at a position of the round's order: one shuffle after another, each case once in each."""
         epoch, place = divmod(position, len(self._cases))

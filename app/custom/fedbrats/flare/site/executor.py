@@ -16,7 +16,9 @@ from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, STAGES, TRAVELLED
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
+from fedbrats.privacy.settings import PrivacySettings
 from fedbrats.site.hooks.choice import choose_hooks
+from fedbrats.site.hooks.private import choose_private
 from fedbrats.site.local_round import LocalRound
 from fedbrats.site.local_site import LocalSite
 from fedbrats.site.task import RoundTask
@@ -34,6 +36,7 @@ class SegmentationExecutor(SiteExecutor):
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
+        privacy: the settings of `fedbrats.privacy.settings.PrivacySettings`.
         resume: ids of the jobs that this one goes on from, newest first: what they left at this site is taken up.
     """
 
@@ -48,6 +51,7 @@ class SegmentationExecutor(SiteExecutor):
         validate_received: bool = True,
         validate_trained: bool = True,
         measure_minus_model: bool = False,
+        privacy: dict[str, Any] | None = None,
         resume: list[str] | None = None,
         train_task: str = AppConstants.TASK_TRAIN,
         validate_task: str = AppConstants.TASK_VALIDATION,
@@ -60,6 +64,7 @@ class SegmentationExecutor(SiteExecutor):
         }
         self._validations = {"validate_received": validate_received, "validate_trained": validate_trained}
         check_values({**self._method, **self._validations})
+        self._privacy = PrivacySettings.read(privacy or {}, "privacy")
         self._resume = check_job_ids(resume)
         self._tasks = {train_task: self._train, validate_task: self._validate}
         self._round: LocalRound | None = None
@@ -100,7 +105,7 @@ class SegmentationExecutor(SiteExecutor):
         if self._round is None:
             jobs = (fl_ctx.get_job_id(), *self._resume)
             folders = [site.facts.personal_dir / job_id / site.name for job_id in jobs]
-            self._round = LocalRound(
-                site, choose_hooks(site.trainer.settings, **self._method), folders, **self._validations
-            )
+            private = choose_private(site, self._privacy, fl_ctx.get_job_id())
+            hooks = choose_hooks(site.trainer.settings, **self._method, private=private)
+            self._round = LocalRound(site, hooks, folders, **self._validations)
         return self._round

@@ -51,8 +51,7 @@ class Optimisation:
 
     def step(self, loss: Tensor, learning_rate: float, hooks: Sequence[StepHook] = ()) -> bool:
         """Change the weights by one step; returns False, and changes none, where a gradient is not finite."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
+        self._set_rate(learning_rate)
         self._optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimiser)
@@ -67,6 +66,19 @@ class Optimisation:
         for hook in hooks:
             hook.after_step(self._network)
         return True
+
+    def apply(self, learning_rate: float, hooks: Sequence[StepHook] = ()) -> None:
+        """Change the weights by the gradients that the parameters hold, as they are."""
+        self._set_rate(learning_rate)
+        for hook in hooks:
+            hook.change_gradient(self._network)
+        self._optimiser.step()
+        for hook in hooks:
+            hook.after_step(self._network)
+
+    def _set_rate(self, learning_rate: float) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
 
     def save(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights."""

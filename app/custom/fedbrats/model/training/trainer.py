@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedbrats.data.batches.loading import Batch, Loader
 from fedbrats.data.prepare.cache import CachedCase, RejectedCase
@@ -25,7 +26,7 @@ from fedbrats.model.training.evaluation import Evaluation
 from fedbrats.model.training.hooks import StepHook
 from fedbrats.model.training.loss import SegmentationLoss
 from fedbrats.model.training.optimisation import Optimisation, learning_rate_at
-from fedbrats.model.training.weights import copy_weights, take_over
+from fedbrats.model.training.weights import copy_weights, freeze_others, take_over
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Trainer:
     Attributes:
         evaluation: scores of the network on the validation cases.
         optimisation: the optimiser and its state.
+        loader: draws batches of the training cases.
     """
 
     def __init__(
@@ -100,18 +102,19 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.network = SegmentationNetwork(**network_options).to(self.device)
+        freeze_others(self.network, settings.trainable)
         self._seed = seed
         self._precision = precision_of(self.device, settings.mixed_precision)
         self._loss = SegmentationLoss(settings.bce_weight, settings.deep_supervision)
         scaled = self._precision is torch.float16
         self.optimisation = Optimisation(self.network, settings, self.device, scaled=scaled)
         self.evaluation = Evaluation(self.network, settings, validation, self.device)
-        self._loader = self._new_loader()
+        self.loader = self._new_loader()
 
     def use_cases(self, training: Sequence[CachedCase]) -> None:
         """Train on other cases from the next round on; weights and optimiser stay."""
         self.training = tuple(training)
-        self._loader = self._new_loader()
+        self.loader = self._new_loader()
 
     def _new_loader(self) -> Loader:
         return Loader(
@@ -126,12 +129,12 @@ class Trainer:
     @property
     def rejected(self) -> tuple[RejectedCase, ...]:
         """The cases, of training and of validation, that broke since the trainer has them; they are left out."""
-        return (*self._loader.rejected, *self.evaluation.rejected)
+        return (*self.loader.rejected, *self.evaluation.rejected)
 
     @property
     def usable_training_cases(self) -> int:
         """How many training cases have not broken."""
-        return len(self.training) - len(self._loader.rejected)
+        return len(self.training) - len(self.loader.rejected)
 
     def get_weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of every weight, float32, by name."""
@@ -162,7 +165,7 @@ class Trainer:
 
         Raises: UpdateError where no step had a finite loss.
         """
-        began, waited = time.perf_counter(), self._loader.seconds_waiting
+        began, waited = time.perf_counter(), self.loader.seconds_waiting
         if not self.settings.keep_optimiser:
             self.optimisation.reset()
         steps = self.settings.steps_per_round(self.usable_training_cases)
@@ -171,7 +174,7 @@ class Trainer:
         for hook in hooks:
             hook.before_steps(self.network)
         with _seeded(self._seed, round_number, self.device):
-            for step, batch in enumerate(self._loader.batches(round_number, steps)):
+            for step, batch in enumerate(self.loader.batches(round_number, steps)):
                 if should_stop and should_stop():
                     break
                 progress = (round_number + step / steps) / max(total_rounds, 1)
@@ -190,19 +193,24 @@ class Trainer:
             loss=float(np.mean(tally.losses)) if tally.losses else math.nan,
             loss_cases=len(tally.cases),
             seconds=time.perf_counter() - began,
-            seconds_waiting=self._loader.seconds_waiting - waited,
+            seconds_waiting=self.loader.seconds_waiting - waited,
             skipped=tally.skipped,
         )
 
-    def _step(self, batch: Batch, learning_rate: float, hooks: Sequence[StepHook]) -> float:
-        """One optimiser step; returns the loss. A loss or gradient that is not finite changes nothing and gives NaN."""
+    def loss_of(self, batch: Batch, hooks: Sequence[StepHook] = (), precision: torch.dtype | None = None) -> Tensor:
+        """The loss of a batch under the present weights, a scalar; computed in float32 without a `precision`."""
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True)
         masks = torch.from_numpy(batch.masks).to(self.device, non_blocking=True)
-        with autocast(self.device, self._precision):
+        with autocast(self.device, precision):
             outputs = self.network.forward_deep(images)
         loss = self._loss(outputs, masks)
         for hook in hooks:
             loss = hook.change_loss(loss, self.network)
+        return loss
+
+    def _step(self, batch: Batch, learning_rate: float, hooks: Sequence[StepHook]) -> float:
+        """One optimiser step; returns the loss. A loss or gradient that is not finite changes nothing and gives NaN."""
+        loss = self.loss_of(batch, hooks, self._precision)
         value = float(loss.detach())
         if not math.isfinite(value) or not self.optimisation.step(loss, learning_rate, hooks):
             return math.nan

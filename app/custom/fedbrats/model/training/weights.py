@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fedbrats.errors import UpdateError
+from fedbrats.errors import ConfigurationError, UpdateError
+from fedbrats.model.network import SegmentationNetwork
 
 
 def copy_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -32,3 +33,17 @@ def take_over(network: nn.Module, weights: Mapping[str, NDArray[np.floating]], *
             raise UpdateError(f"weight {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}")
     for name, value in weights.items():
         own[name].copy_(torch.from_numpy(np.array(value, dtype=np.float32)))  # a state_dict shares its storage
+
+
+def freeze_others(network: SegmentationNetwork, trainable: str) -> None:
+    """Have the steps change these weights only; `trainable` as `SegmentationNetwork.personal_names` reads it.
+
+    Raises: ConfigurationError where it names nothing.
+    """
+    names = set(network.personal_names(trainable))
+    if not names:
+        raise ConfigurationError(
+            f"trainable is {trainable!r}, so that nothing would be trained; name some weights, or all"
+        )
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in names)

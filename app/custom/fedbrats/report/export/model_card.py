@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedbrats import __version__
+from fedbrats.errors import ConfigurationError
 from fedbrats.model.saved import SavedModel
+from fedbrats.privacy.accounting import PrivateSteps, epsilon
 from fedbrats.report.numbers.measured import Measured
 from fedbrats.rows import REGIONS_AND_MEAN
 
@@ -29,6 +31,8 @@ Research. **Not a medical device**: nothing it gives may guide the care of a pat
 ## Training
 
 {_training(model, summary)}
+
+{_privacy(summary)}
 
 Network: {network}. Voxels: {_voxels(model)}. Normalisation: {model.preparation.normalisation}.
 
@@ -70,6 +74,25 @@ def _training(model: SavedModel, summary: Mapping[str, Any]) -> str:
     return (
         f"Job `{summary['job']}`: {len(cases)} site{'s' * (len(cases) != 1)} with {sum(cases)} training cases in all, "
         f"{summary['rounds']} rounds.{own}"
+    )
+
+
+def _privacy(summary: Mapping[str, Any]) -> str:
+    """What the training can tell of one patient, by the job's variables."""
+    values = summary.get("variables") or {}
+    if values.get("dp_noise") is None:
+        return "Trained without differential privacy: nothing limits what the weights remember of one patient."
+    steps, delta = values["num_rounds"] * values["local_steps"], values["dp_delta"]
+    cost = PrivateSteps(values["dp_noise"], values["dp_rate"], steps)
+    try:
+        spent = f"epsilon {epsilon([cost], delta):.2f} at delta {delta:g}"
+    except ConfigurationError:  # no accountant is installed here
+        spent = "an epsilon that was not computed here"
+    return (
+        f"Differential privacy of each training patient: {spent}, for {steps} steps with noise {cost.noise:g} and rate "
+        f"{cost.rate:g}. Neighbouring data sets differ by one patient; patients are drawn by chance in every step. The "
+        f"number holds where each round was trained once; the ledgers of the sites have the count. Validation patients "
+        f"are not covered."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,27 +11,36 @@ from fedbrats.model.training.hooks import StepHook
 from fedbrats.site.task import RoundTask, Weights
 
 if TYPE_CHECKING:
+    from fedbrats.model.training.trainer import TrainOutcome
     from fedbrats.site.local_site import LocalSite
 
 
 class SiteHook(StepHook):
     """A method's part at a site; every method does nothing unless it is overridden.
 
-    A round calls them in this order: `restore` where the site was restarted, `begin_round`, the methods of StepHook
-    while it trains, `end_round`, `state`, `change_update`, `report`.
+    A round calls them in this order: `restore` where the site was restarted, `begin_round`, `train`, the methods of
+    StepHook while it trains, `end_round`, `state`, `change_update`, `report`.
 
     Attributes:
         name: of the file, NAME.npz, in which its state is kept after every round.
         keeps_latest: whether the state of the last round is also kept beside the rounds, for the site's gate and for
             later jobs.
+        tells_metrics: whether the site may tell how good a model of this job is on its cases.
     """
 
     name: ClassVar[str]
     keeps_latest: ClassVar[bool] = False
+    tells_metrics: ClassVar[bool] = True
 
     def begin_round(self, site: LocalSite, weights: Weights, task: RoundTask) -> Weights:
         """The weights that the round begins with, given those that were received or that a hook before made of them."""
         return weights
+
+    def train(
+        self, site: LocalSite, task: RoundTask, hooks: Sequence[SiteHook], should_stop: Callable[[], bool]
+    ) -> TrainOutcome | None:
+        """Train the round in place of the trainer's own steps; None leaves it to them. `hooks` are all of the job."""
+        return None
 
     def end_round(self, trained: Weights) -> None:
         """The round has ended with these weights."""

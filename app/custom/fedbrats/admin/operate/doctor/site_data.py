@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import (
     DATA_SCIENTIST,
+    HOSPITAL_IT,
     Finding,
     doubtful,
     failed,
@@ -17,7 +18,10 @@ from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.data.check.checks import check_case
 from fedbrats.data.check.problems import ERROR
 from fedbrats.errors import DataError
-from fedbrats.site.site_file import read_site_facts
+from fedbrats.privacy.accounting import epsilon
+from fedbrats.privacy.ledger import Ledger
+from fedbrats.site.privacy_account import ledger_path
+from fedbrats.site.site_file import SiteFacts, read_site_facts
 
 CASES_READ = 3
 
@@ -45,6 +49,24 @@ def check(kit: Kit, all_cases: bool = False) -> Iterator[Finding]:
         yield doubtful("cases", found, remedy, DATA_SCIENTIST)
     else:
         yield good("cases", found)
+    yield from _check_ledger(kit, facts)
+
+
+def _check_ledger(kit: Kit, facts: SiteFacts) -> Iterator[Finding]:
+    """What was spent of the hospital's privacy budget; nothing where it has none and no job was private."""
+    try:
+        entries = Ledger(ledger_path(facts, kit.name)).read()
+    except DataError as error:
+        yield failed("privacy ledger", str(error), "restore both files of the ledger from a backup", HOSPITAL_IT)
+        return
+    if facts.budget is None and not entries:
+        return
+    if facts.budget is None:
+        found = f"{len(entries)} private rounds, no privacy_budget in the site file"
+        yield doubtful("privacy ledger", found, "no job is refused; decide on a privacy_budget", DATA_SCIENTIST)
+        return
+    spent = epsilon([entry.cost for entry in entries], facts.budget.delta)
+    yield good("privacy ledger", f"epsilon {spent:.2f} of {facts.budget.epsilon:g} at delta {facts.budget.delta:g}")
 
 
 def _check_files(datalist: Datalist) -> Finding:

@@ -1,0 +1,1 @@
+"""Privacy that can be checked: private sums with an account of what they cost, secure aggregation, and an audit."""
