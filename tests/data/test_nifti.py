@@ -122,3 +122,13 @@ def test_interpolated_labels_stay_fractions(tmp_path: Path) -> None:
     labels[3:6, 3:6, 3:6], labels[2, 3:6, 3:6] = 2, 0.8
     nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "a.nii.gz")
     assert sorted(np.unique(read_volume(tmp_path / "a.nii.gz").labels).tolist()) == pytest.approx([0, 0.8, 2])
+
+
+def test_voxels_beyond_a_gigabyte_are_refused_by_their_header(tmp_path: Path) -> None:
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((640, 640, 640))
+    header.set_data_dtype(np.float64)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(2**20)))
+    with pytest.raises(DataError, match="take 2097152000 bytes, expected at most 1073741824"):
+        read_volume(tmp_path / "a.nii.gz")

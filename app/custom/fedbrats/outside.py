@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-SHORT, LONGEST_CELL = 80, 300
+from typing import Any
+
+SHORT, LONGEST_CELL, LONGEST_TEXT = 80, 300, 2000
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -27,6 +29,20 @@ def show_in_table(text: str) -> str:
     """The same for a cell of a CSV file: a spreadsheet must not take it for a formula."""
     plain = show(text, LONGEST_CELL)
     return f"'{plain}" if plain.startswith(FORMULA_SIGNS) else plain
+
+
+def clean(document: Any) -> Any:
+    """A JSON document of somebody else's, each text and key of which may be shown (`show`); numbers stay as they are.
+
+    Raises: RecursionError for one that is nested beyond measure.
+    """
+    if isinstance(document, str):
+        return show(document, LONGEST_TEXT)
+    if isinstance(document, list):
+        return [clean(each) for each in document]
+    if isinstance(document, dict):
+        return {show(name, LONGEST_TEXT): clean(each) for name, each in document.items()}
+    return document
 
 
 def _text_of(said: object) -> str:

@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.data.regions import REGIONS
+from fedbrats.outside import clean
 
 if TYPE_CHECKING:
     from fedbrats.model.metrics import CaseScore
@@ -51,12 +52,12 @@ OWN_PERSONAL = "own_personal"  # in an evaluation: the site put its own personal
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read a rows file; a last line that a crash cut short is left out."""
+    """Read a rows file, its texts as they may be shown; a last line that a crash cut short is left out."""
     rows = []
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
         try:
-            rows.append(json.loads(line))
+            rows.append(clean(json.loads(line)))
         except ValueError:
             if number != len(lines) - 1:
                 raise

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
 MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
-_MOST_BYTES = MOST_VOXELS * 8 + 2**20
+MOST_BYTES = 2**30  # of the voxels, inflated; reading takes twice as much memory
+_MOST_STORED = MOST_BYTES + 2**20
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's word for: with a gzip header, and compare the checksum
 _HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
@@ -48,8 +49,8 @@ def read_nifti(path: Path) -> Nifti1Image:
     """
     try:
         stored = path.stat().st_size
-        if stored > _MOST_BYTES:
-            raise DataError(f"{path} has {stored} bytes, expected at most {_MOST_BYTES}")
+        if stored > _MOST_STORED:
+            raise DataError(f"{path} has {stored} bytes, expected at most {_MOST_STORED}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
@@ -124,6 +125,8 @@ def _measure(path: Path, content: bytes) -> _Size:
     voxels = math.prod(shape) if shape and min(shape) > 0 else 0
     if not 0 < voxels <= MOST_VOXELS:
         raise DataError(f"{path} says that it has {voxels} voxels, expected 1 to {MOST_VOXELS}")
+    if voxels * itemsize > MOST_BYTES:
+        raise DataError(f"{path} says that its voxels take {voxels * itemsize} bytes, expected at most {MOST_BYTES}")
     if not 0 <= offset <= _MOST_OFFSET:
         raise _unreadable(path, f"its header says that its voxels begin at byte {offset:g}")
     return _Size(int(offset) + voxels * itemsize, voxels // max(shape) * itemsize)

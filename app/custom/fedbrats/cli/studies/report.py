@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     gallery, undrawn = _draw_gallery(args, runs) if args.data else ([], [])
     try:
         _write(args, runs, gallery, undrawn)
-    except (KeyError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         folders = ", ".join(map(str, args.results))
         raise DataError(
             f"no page can be made of {folders}: a row, the summary or the provenance there is not what a run writes "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.errors import DataError
+from fedbrats.outside import clean
 from fedbrats.report.numbers.evaluation import EVALUATION_FILE
 from fedbrats.report.numbers.statistics import mean_by_patient
 from fedbrats.rows import (
@@ -184,19 +185,27 @@ def _read_folder(folder: Path) -> Results:
         raise DataError(f"{folder} holds no {ROWS_FILE}; {advice}")
     try:
         rows = read_rows(path)
-        summary_path = folder / SUMMARY_FILE
-        summary = json.loads(summary_path.read_text(encoding="utf-8")) if summary_path.exists() else {}
-        evaluation_path = folder / EVALUATION_FILE
-        evaluation = json.loads(evaluation_path.read_text(encoding="utf-8")) if evaluation_path.exists() else None
+        summary = _read_document(folder / SUMMARY_FILE) or {}
+        evaluation = _read_document(folder / EVALUATION_FILE)
         cases = _read_cases(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"the results in {folder} cannot be read: {error}") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise DataError(f"the results in {folder} cannot be read: {error}; fetch them again") from None
     models = (folder / name for name in MODEL_FILES)
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models if path.exists()}
     method = summary.get("job", folder.name)
     if like := summary.get("like"):  # of `fedbrats train`
         method = f"{method} like {like}"
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
+
+
+def _read_document(path: Path) -> Any:
+    """A JSON object beside the rows, its texts as they may be shown; None where there is none."""
+    if not path.exists():
+        return None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return clean(document)
 
 
 def find_rows(folder: Path) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 INK, GRID = "#010101", "#020202"
 SERIES = tuple(f"#0303{number:02x}" for number in range(1, 9))  # --series-1 to --series-8 of the page
@@ -23,6 +24,7 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fedbrats",  # the same chart gives the same bytes
     "font.size": 9,
+    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -65,6 +67,8 @@ class Canvas:
             if legend_entries > 1:
                 columns = min(legend_entries, 3)
                 self.figure.legend(loc="outside lower center", ncols=columns, handlelength=2.2, columnspacing=1.2)
+            for text in self.figure.findobj(Text):  # made before, by the names of sites: a `$` in one is no formula
+                text.set_parse_math(False)
             stream = io.StringIO()
             self.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         return Chart(title, alt, _adapt(stream.getvalue(), title, alt))
@@ -82,7 +86,7 @@ def _adapt(svg: str, title: str, alt: str) -> str:
     svg = svg.replace(INK, "currentColor").replace(GRID, "var(--grid)")
     for number, colour in enumerate(SERIES, start=1):
         svg = svg.replace(colour, f"var(--series-{number})")
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"<&]*", r"font-size: \1px", svg)
     own = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{own}-', svg).replace('href="#', f'href="#{own}-').replace("url(#", f"url(#{own}-")
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
