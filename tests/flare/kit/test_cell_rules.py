@@ -2,9 +2,14 @@
 
 import itertools
 import uuid
+from types import SimpleNamespace
 
 import pytest
+from nvflare.fuel.f3.message import Message
+from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
+from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 
+from fedbrats.flare.kit.cell_guard import of_another_stream
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_REQUESTS,
     GOODBYE,
@@ -15,12 +20,15 @@ from fedbrats.flare.kit.cell_rules import (
     REQUESTS,
     RETURN,
     STREAM,
+    STREAM_ACKNOWLEDGEMENT,
     STREAM_DATA,
+    STREAM_ERROR,
     STREAM_SIGNS,
     Kind,
     Spoken,
     judge,
     judge_admin,
+    judge_sign,
     kind_of,
 )
 from tests.security.attacks import attack
@@ -179,6 +187,33 @@ def test_who_passes_a_stream_on_says_that_it_cannot():
         listener = "server" if origin == "east" else destination
         assert judge(say(origin, destination, f"{STREAM}:sm__ERROR", listener=listener)) is None
         assert judge(say(origin, destination, f"{STREAM}:sm__ACK", listener=listener))
+
+
+@attack(
+    "end or confuse a download of another hospital, by acknowledging it: streams are numbered one after the other",
+    who="a hospital",
+    happens="refused by who sends the stream: it is acknowledged by whom it is for",
+    says="refused: hospital-east.JOB acknowledges a stream to hospital-north.JOB",
+)
+def test_a_stream_is_acknowledged_by_whom_it_is_for():
+    east, north, server = f"east.{JOB}", f"north.{JOB}", f"server.{JOB}"
+    said = say(east, server, f"{STREAM}:{STREAM_ACKNOWLEDGEMENT}", listener=server, peer="server")
+    assert judge(said) is None
+    assert judge_sign(said, north) == f"acknowledges a stream to {north}"
+    assert judge_sign(said, east) is None
+    assert judge_sign(said, None) is None, "the last ones come when the stream is over"
+    forwarder = say("server", server, f"{STREAM}:{STREAM_ERROR}")
+    assert judge_sign(forwarder, north) is None, "who passes a stream on says that it cannot"
+
+
+def test_the_guard_knows_whose_streams_these_are(monkeypatch):
+    east, north, server = f"east.{JOB}", f"north.{JOB}", f"server.{JOB}"
+    monkeypatch.setattr(ByteStreamer, "tx_task_map", {7: SimpleNamespace(target=north)})
+    said = say(east, server, f"{STREAM}:{STREAM_ACKNOWLEDGEMENT}")
+    assert of_another_stream(Message({StreamHeaderKey.STREAM_ID: 7}), said)
+    assert of_another_stream(Message({StreamHeaderKey.STREAM_ID: 8}), said) is None
+    passed_on = say(east, server, f"{STREAM}:{STREAM_ACKNOWLEDGEMENT}", listener="server")
+    assert of_another_stream(Message({StreamHeaderKey.STREAM_ID: 7}), passed_on) is None, "of another process"
 
 
 @attack(

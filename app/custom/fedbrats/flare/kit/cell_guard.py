@@ -17,11 +17,22 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, MessagePropKey, Retur
 from nvflare.fuel.f3.cellnet.registry import Callback, Registry
 from nvflare.fuel.f3.cellnet.utils import make_reply
 from nvflare.fuel.f3.message import Message
+from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
 from fedbrats.flare.kit import arrays, log_lines
-from fedbrats.flare.kit.cell_rules import ADMIN_CHANNEL, Kind, Spoken, judge, judge_admin, kind_of
+from fedbrats.flare.kit.cell_rules import (
+    ADMIN_CHANNEL,
+    STREAM,
+    STREAM_SIGNS,
+    Kind,
+    Spoken,
+    judge,
+    judge_admin,
+    judge_sign,
+    kind_of,
+)
 from fedbrats.flare.server import answers
 from fedbrats.outside import show
 
@@ -50,7 +61,7 @@ class CellGuard(FLComponent):
     def judge(self, message: Message, cell: CoreCell) -> Message | None:
         """What FLARE's filters return: None lets the message pass, a reply stops it; so does an exception."""
         spoken = _spoken(message, cell)
-        why = judge(spoken) or _too_large(message, spoken)
+        why = judge(spoken) or _too_large(message, spoken) or of_another_stream(message, spoken)
         return self._refuse(message, spoken, why) if why else None
 
     def judge_admin(self, message: Message, cell: CoreCell) -> Message | None:
@@ -148,6 +159,15 @@ def _spoken(message: Message, cell: CoreCell) -> Spoken:
         inner_channel=None if inner_channel is None else str(inner_channel),
         inner_topic=None if inner_topic is None else str(inner_topic),
     )
+
+
+def of_another_stream(message: Message, spoken: Spoken) -> str | None:
+    """Why an acknowledgement that has arrived is none of its sender's; None for every other message."""
+    if spoken.channel != STREAM or spoken.topic not in STREAM_SIGNS or spoken.destination != spoken.listener:
+        return None
+    with ByteStreamer.map_lock:
+        task = ByteStreamer.tx_task_map.get(message.get_header(StreamHeaderKey.STREAM_ID))
+    return judge_sign(spoken, task.target if task else None)
 
 
 def _too_large(message: Message, spoken: Spoken) -> str | None:

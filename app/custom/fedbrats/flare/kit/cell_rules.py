@@ -19,7 +19,8 @@ SERVER_NAME, PERSON_PREFIX = "server", "_admin_"
 REQUEST, REPLY, RETURN = "req", "reply", "return"  # FLARE's kinds of message; a return is a request undelivered
 STREAM, REPLY_STREAM = "sm__STREAM", "return_only"  # a stream carries the requests and replies of some other channels
 STREAM_DATA, STREAM_ERROR = "sm__DATA", "sm__ERROR"
-STREAM_SIGNS = ("sm__ACK", STREAM_ERROR)
+STREAM_ACKNOWLEDGEMENT = "sm__ACK"
+STREAM_SIGNS = (STREAM_ACKNOWLEDGEMENT, STREAM_ERROR)
 ADMIN_CHANNEL = "admin"
 
 
@@ -161,6 +162,20 @@ def judge(spoken: Spoken) -> str | None:
     if not _may_say(spoken, speaker, listener):
         return f"speaks to {show(spoken.destination)} ({said})"
     return None
+
+
+def judge_sign(spoken: Spoken, receiver: str | None) -> str | None:
+    """As `judge`, for an acknowledgement of a stream, or a sign that it has failed, by whom the stream is for.
+
+    FLARE 2.9.0 takes an acknowledgement from anybody who knows the stream's number, and numbers streams one after the
+    other: a site could end the streams of another.
+
+    Args:
+        receiver: the cell that the listener sends the stream to; None where there is no such stream (any more).
+    """
+    if receiver in (None, spoken.origin) or spoken.topic == STREAM_ERROR:  # FLARE compares who says that one failed
+        return None
+    return f"acknowledges a stream to {show(receiver)}"
 
 
 def judge_admin(speaker: str, topic: str, headers: Mapping[str, object]) -> str | None:
