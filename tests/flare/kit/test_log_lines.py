@@ -63,10 +63,12 @@ def test_what_is_sent_begins_no_line(whole, tmp_path):
     auditor = Auditor(str(tmp_path / "audit.log"))
     auditor.add_event("statistician", "bye\n[E:1][U:admin][A:abort_job]")
     auditor.add_event(user="a\nb", action="x", ref="\n", msg="[free]\n")
+    auditor.add_event(user="", action="train.deploy", ref="")  # what FLARE says where it knows no name
     auditor.add_job_event("job\n1", "scope\n", task_name="train\n", task_id="\n", msg="\n")
     auditor.close()
     lines = (tmp_path / "audit.log").read_text().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert lines[2].endswith("[U:][A:train.deploy]")
     assert lines[0].endswith("[U:statistician][A:bye\\n(E:1)(U:admin)(A:abort_job)]")
     assert lines[1].endswith("[A:x][free]\\n")
 

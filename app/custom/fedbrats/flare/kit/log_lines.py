@@ -50,7 +50,10 @@ def _in_one_line(add: Callable[..., str]) -> Callable[..., str]:
 
     def add_line(auditor: Auditor, *args: Any, **kwargs: Any) -> str:
         said = {**dict(zip(names, args, strict=False)), **kwargs}
-        entries = {name: show(value, LONGEST_AUDITED) for name, value in said.items() if value}
-        return add(auditor, **{k: v if k == "msg" else v.translate(NO_BRACKETS) for k, v in entries.items()})
+        entries = {name: show(value, LONGEST_AUDITED) if value else value for name, value in said.items()}
+        return add(
+            auditor,
+            **{k: v.translate(NO_BRACKETS) if v and k != "msg" else v for k, v in entries.items()},
+        )
 
     return add_line
