@@ -33,7 +33,18 @@ ELSEWHERE = {
 ORDER = {
     "guide": ("tutorial", "own-data", "one-workstation", "production", "runbook", "privacy"),
     "reference": (
-        *("commands", "configuration", "rows", "architecture", "contribution", "reliability", "security", "deployment"),
+        *(
+            "commands",
+            "layouts",
+            "findings",
+            "configuration",
+            "rows",
+            "architecture",
+            "contribution",
+            "reliability",
+            "security",
+            "deployment",
+        ),
     ),
     "results": ("overview", "results", "performance", "tuning"),
     "api": (),

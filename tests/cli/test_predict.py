@@ -174,7 +174,7 @@ def test_a_name_with_a_comma_is_one_cell_of_the_table(trained_results, folder, t
 
 def test_a_folder_without_cases_is_refused(trained_results, tmp_path, capsys):
     assert main(["predict", str(trained_results), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert "holds no BraTS case" in capsys.readouterr().err
+    assert "holds no case" in capsys.readouterr().err
 
 
 @pytest.mark.real_data

@@ -144,7 +144,7 @@ def test_a_ragged_table_is_read_or_refused_in_one_sentence(
 def test_a_folder_without_cases_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["split", str(tmp_path / "empty"), "--sites", "2", "--out", str(tmp_path / "sites")]) == 1
-    assert "holds no BraTS case" in capsys.readouterr().err
+    assert "holds no case" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 

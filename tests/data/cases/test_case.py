@@ -100,7 +100,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
 
 def test_a_folder_without_cases_is_one_sentence(tmp_path: Path) -> None:
     write_files(tmp_path, "readme.txt", "brain.nii.gz")
-    with pytest.raises(DataError, match="holds no BraTS case: expected files such as"):
+    with pytest.raises(DataError, match="holds no case: expected files such as"):
         find_cases(tmp_path)
     with pytest.raises(DataError, match="is not a folder"):
         find_cases(tmp_path / "nowhere")

@@ -6,9 +6,14 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedbrats.cli.progress import say
+from fedbrats.errors import ConfigurationError
 from fedbrats.run_folder import find_run, newest_run
+
+if TYPE_CHECKING:
+    from fedbrats.data.cases.names import OwnNames
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -24,6 +29,16 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def own_names(text: str) -> OwnNames:
+    """A hospital's own names, as `t1ce=T1_KM,flair=dark-fluid`."""
+    from fedbrats.data.cases.names import read_names
+
+    try:
+        return read_names(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def number(text: str) -> float:

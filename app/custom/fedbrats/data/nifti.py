@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from fedbrats.data.cases.channels import split_channel
 from fedbrats.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,9 +45,31 @@ def read_nifti(path: Path) -> Nifti1Image:
     """The whole file in memory as a single-file NIfTI-1 or NIfTI-2 image, whatever its name's ending says.
 
     Its header is believed in nothing: no more is inflated than its own voxels take. Header and voxels are not judged.
+    `FILE.nii.gz[2]` is the third channel of a four-dimensional file, as an image of its own.
 
     Raises: DataError saying what the file is or what is wrong with it.
     """
+    content = read_content(path)
+    try:
+        return _KINDS[content[:4]]().from_bytes(content)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _told_by_nibabel(path, error) from None
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a NIfTI file, inflated; of a channel, those of the file that would hold it alone.
+
+    Raises: DataError, as `read_nifti`.
+    """
+    file, channel = split_channel(path)
+    content = _read_file(file)
+    return content if channel is None else _cut_channel(file, content, channel)
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a file, inflated, as many as its header says."""
     try:
         stored = path.stat().st_size
         if stored > _MOST_STORED:
@@ -63,12 +86,21 @@ def read_nifti(path: Path) -> Nifti1Image:
         raise _unreadable(path, f"it has {len(content)} bytes, and {size.expected} by its header: truncated or damaged")
     if len(content) - size.expected >= size.layer:
         raise _unreadable(path, "it has more voxels than its header says: the header is damaged")
-    try:
-        return _KINDS[content[:4]]().from_bytes(content)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _told_by_nibabel(path, error) from None
+    return content
+
+
+def _cut_channel(path: Path, content: bytes, channel: int) -> bytes:
+    """One channel of a four-dimensional file: the same header but for its shape, and its bytes of the voxels."""
+    header_class = _KINDS[content[:4]]().header_class
+    header = header_class(content[: header_class.sizeof_hdr], check=False)
+    shape = header.get_data_shape()
+    if len(shape) != 4 or channel >= shape[3]:
+        raise DataError(f"{path} has the shape {'x'.join(map(str, shape))}, and no channel {channel} of images")
+    start = int(header["vox_offset"])
+    header.set_data_shape(shape[:3])
+    size = math.prod(shape[:3]) * int(header.get_data_dtype().itemsize)
+    block = header.binaryblock
+    return block + content[len(block) : start] + content[start + channel * size :][:size]
 
 
 class _Size(NamedTuple):

@@ -14,12 +14,12 @@ examples: fedbrats split BraTS2020 --sites 5 --by unequal --out sites
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, whole_number
-from fedbrats.cli.cases.check import add_case_arguments, examine_cases
+from fedbrats.cli.cases.check import add_case_arguments, add_data_argument, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.data.cases import patients
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `fedbrats split`."""
-    parser.add_argument("folder", type=Path, help="a folder with BraTS cases somewhere below it")
+    add_data_argument(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the sites folder to make")
     parser.add_argument(
         "--by", default="equal", metavar="SCHEME", help="how to divide the cases, see below (default: equal)"
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
         args.by, args.sites, args.seed, args.fold, args.folds, args.validation_share, args.test_share, args.patient
     )
     with new_sites_folder(args.out, args.force) as folder:
-        examinations = examine_cases(args.folder, args.workers)
+        examinations = examine_cases(args.folder, args.workers, args.names)
         plan = plan_split(examinations, settings, get_convention(args.convention) if args.convention else None)
         for datalist in plan.sites:
-            write_site(folder, datalist, args.copy)
+            write_site(folder, replace(datalist, names=args.names), args.copy)
         write_record(folder, plan.sites, _describe_origin(args, settings, plan))
     summary = _summarise(plan)
     tell_findings("split", _of_kept(plan), args.folder)
@@ -94,6 +94,7 @@ def _describe_origin(args: argparse.Namespace, settings: SplitSettings, plan: Sp
         "source": str(args.folder.resolve()),
         "files": "copies" if args.copy else "links",
         "settings": asdict(settings),
+        "names": args.names.as_document(),
         "label_convention": plan.sites[0].convention.name,
         "dropped": dict(plan.dropped),
         FINDINGS: as_documents(_of_kept(plan)),

@@ -37,6 +37,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.cli.cases.check import add_names_argument
 from fedbrats.cli.cases.findings import as_documents, tell_findings, tell_recorded
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_line, print_table
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(CONVENTIONS),
         help="meaning of the label values of cases without a datalist, if unclear",
     )
+    add_names_argument(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.csv there")
     parser.add_argument("--force", action="store_true", help="score cases too that are not safe to score")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
     args.model, args.data = _part(args.model, args.data)
     findings = tell_recorded("evaluate", args.data)
-    sites, unsafe = _read_sites(args.data, args.section, args.convention, findings)
+    sites, unsafe = _read_sites(args.data, args, findings)
     predictor = open_predictor(args)
     tally = _Tally(_choose_cases(sites, args.section), unsafe, is_forced=args.force)
     about = {
@@ -152,7 +154,7 @@ class _Tally:
 
 
 def _read_sites(
-    folders: Sequence[Path], section: str, convention: str | None, findings: list[Problem]
+    folders: Sequence[Path], args: argparse.Namespace, findings: list[Problem]
 ) -> tuple[list[Datalist], Unsafe]:
     """The sites, and what makes cases unsafe that no `fedbrats split` has checked; `findings` gets what was found."""
     from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
@@ -165,7 +167,7 @@ def _read_sites(
         elif any(folder.glob(f"*/{DATALIST_NAME}")):
             sites += [read_datalist(site) for site in find_sites(folder)]
         else:
-            site, found = _read_cases(folder, section, convention)
+            site, found = _read_cases(folder, args)
             sites.append(site)
             findings += found
             for finding in found:
@@ -177,7 +179,7 @@ def _read_sites(
     return sites, unsafe
 
 
-def _read_cases(folder: Path, section: str, convention: str | None) -> tuple[Datalist, list[Problem]]:
+def _read_cases(folder: Path, args: argparse.Namespace) -> tuple[Datalist, list[Problem]]:
     """A folder of BraTS cases as one site, all of it to evaluate, and what was found of them, which is told."""
     from fedbrats.data.cases.case import find_cases
     from fedbrats.data.cases.datalist import Datalist
@@ -185,15 +187,16 @@ def _read_cases(folder: Path, section: str, convention: str | None) -> tuple[Dat
     from fedbrats.data.check.conventions import settle_convention
     from fedbrats.data.check.survey import judge_cases, labels_of
 
-    there = find_cases(folder)
+    there = find_cases(folder, args.names)
     cases = tuple(case for case in there if case.label)
     examined = [examine_case(case) for case in cases]
-    settled, findings = judge_cases(examined, get_convention(convention) if convention else None)
+    settled, findings = judge_cases(examined, get_convention(args.convention) if args.convention else None)
     findings += [_without_label(case) for case in there if not case.label]
     tell_findings("evaluate", findings, folder)
     if settled is None:  # for its words
         settled = settle_convention(labels_of(examined), anatomies=[each.anatomy for each in examined])
-    site = Datalist(folder.resolve().name, settled.convention, **{"test" if section == "all" else section: cases})
+    own: dict[str, Any] = {"test" if args.section == "all" else args.section: cases}
+    site = Datalist(folder.resolve().name, settled.convention, **own)
     return site, findings
 
 

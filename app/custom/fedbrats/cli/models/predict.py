@@ -34,7 +34,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.cases.check import examine_cases
+from fedbrats.cli.cases.check import add_names_argument, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
 from fedbrats.cli.output import follow, print_json, print_line, print_table
@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="label values to write (default: those of the segmentations that are there, else as the data set of these "
         f"case names has them, else {BRATS_2018})",
     )
+    add_names_argument(parser)
     parser.add_argument("--probabilities", action="store_true", help="write a probability map a region too")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="draw no pictures")
     parser.add_argument("--force", action="store_true", help="predict what is refused too, where that can be done")
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
     if args.overlays:
         require_matplotlib("a picture of every case (--no-overlays draws none)")
-    examinations = examine_cases(args.cases, workers=1)
+    examinations = examine_cases(args.cases, 1, args.names)
     predictor = open_predictor(args)
     settled, problems = _judge(examinations)
     cases = [examination.case for examination in examinations]

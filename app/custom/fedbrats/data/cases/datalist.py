@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.case import MODALITIES, Case
+from fedbrats.data.cases.names import NO_OWN_NAMES, OwnNames
 from fedbrats.data.regions import LabelConvention, get_convention
 from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.settings import Settings
@@ -63,6 +64,8 @@ class Document(Settings):
     """The cases to train on."""
     validation: list[Any] = []  # noqa: RUF012
     """The cases to validate on."""
+    names: dict[str, list[Text]] = {}  # noqa: RUF012
+    """What the hospital calls the modalities, where it has names of its own."""
     test: list[Any] = []  # noqa: RUF012
     """The cases that are kept for testing."""
 
@@ -76,6 +79,7 @@ class Datalist:
     training: tuple[Case, ...] = ()
     validation: tuple[Case, ...] = ()
     test: tuple[Case, ...] = ()
+    names: OwnNames = NO_OWN_NAMES
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -102,10 +106,14 @@ def read_datalist(site_dir: Path) -> Datalist:
         sections = {section: tuple(_read_cases(getattr(read, section), section, site_dir)) for section in SECTIONS}
     except ConfigurationError as error:
         raise DataError(f"no datalist of fedbrats: {error}") from None
-    datalist = Datalist(read.name, get_convention(read.label_convention), **sections)
+    datalist = Datalist(read.name, get_convention(read.label_convention), **sections, names=_own_names(read))
     _refuse_doubled_cases(datalist, path)
     _refuse_shared_patients(datalist, path)
     return datalist
+
+
+def _own_names(read: Document) -> OwnNames:
+    return OwnNames({role: tuple(words) for role, words in read.names.items()})
 
 
 def write_datalist(site_dir: Path, datalist: Datalist) -> None:
@@ -117,6 +125,7 @@ def write_datalist(site_dir: Path, datalist: Datalist) -> None:
         "modality": {str(i): modality for i, modality in enumerate(MODALITIES)},
         "labels": {str(value): name for value, name in sorted(datalist.convention.names.items())},
         "label_convention": datalist.convention.name,
+        **({"names": datalist.names.as_document()} if datalist.names.words else {}),
         "numTraining": len(datalist.training),
         "numTest": len(datalist.test),
     }

@@ -11,45 +11,61 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-SEGMENTATION = "seg"
+from fedbrats.data.cases.names import NO_OWN_NAMES, SEGMENTATION, OwnNames, other_split, role_of, split_name
+from fedbrats.data.cases.numbered import find_numbered
 
-# What the years call each file: BraTS 2017-2021 `_t1ce`, BraTS 2023-2024 `-t1c`. `segm` is BraTS20_Training_355's.
-SUFFIXES = {
-    "t1": "t1",
-    "t1n": "t1",
-    "t1ce": "t1ce",
-    "t1c": "t1ce",
-    "t1gd": "t1ce",
-    "t2": "t2",
-    "t2w": "t2",
-    "flair": "flair",
-    "t2f": "flair",
-    "seg": SEGMENTATION,
-    "segm": SEGMENTATION,
-}
-_ROLE = "|".join(SUFFIXES)
 _NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
-_CASE_AND_ROLE = re.compile(rf"(?P<case>.+)[_-](?P<role>{_ROLE})", re.IGNORECASE)
-_OF_ONE_IMAGE = re.compile(rf".+[_-]({'|'.join(s for s, role in SUFFIXES.items() if role != SEGMENTATION)})", re.I)
+_BIDS = re.compile(
+    r"(?P<case>sub-[a-z0-9]+(_ses-[a-z0-9]+)?)(?P<entities>(_[a-z0-9]+-[a-z0-9+]+)*)_(?P<suffix>[a-z0-9]+)",
+    re.IGNORECASE,
+)
+_BIDS_SUFFIXES = {"t1w": "t1", "t2w": "t2", "flair": "flair", "dseg": SEGMENTATION, "mask": SEGMENTATION}
+_OF_TUMOUR = re.compile(r"(desc|label)-\w*(tumou?r|lesion|glioma)", re.IGNORECASE)
+_NO_OTHER_DIGITS = re.compile(r"[\s_.-]\D*")
 
 Roles = dict[str, list[Path]]  # a modality or `seg` -> its files
 Place = tuple[Path, str]  # a folder and the name of a case in it
 
 
-def find_files(folder: Path) -> dict[Place, Roles]:
-    """The files of every case below `folder`, by the folder and name of the case, those of several folders joined."""
+class Named(NamedTuple):
+    """What a file's name and folders tell.
+
+    Attributes:
+        by_folder: the name of the case by the folders around, for where another case has the same files' names.
+        other: another reading of the name, as case and role.
+    """
+
+    case: str
+    role: str
+    by_folder: str | None = None
+    other: tuple[str, str] | None = None
+
+
+def find_files(folder: Path, own: OwnNames = NO_OWN_NAMES) -> dict[Place, Roles]:
+    """The files of every case below `folder`, by the folder and name of the case, those of several folders joined.
+
+    Raises: DataError for a dataset.json that does not say which channel is which modality.
+    """
+    numbered = find_numbered(folder, walk_nifti, own)
+    named = {path: told for path in walk_nifti(folder) if path not in numbered.files and (told := read_name(path, own))}
     found: dict[Place, Roles] = defaultdict(lambda: defaultdict(list))
-    for path in walk_nifti(folder):
-        if named := read_name(path):
-            found[path.parent, named[0]][named[1]].append(path)
+    for path, told in _by_folders_where_alike(_read_as_neighbours(named)).items():
+        found[path.parent, told.case][told.role].append(path)
     _drop_segmentations_of_images(found)
     _adopt_stray_segmentations(found)
-    return _join_folders(found)
+    return numbered.cases | _join_folders(found)
 
 
 def walk_nifti(folder: Path) -> Iterator[Path]:
     """Every visible NIfTI file below; linked folders are followed once, so that no loop can hold us."""
+    for parent, _, names in walk_visible(folder):
+        yield from (parent / name for name in names if _NIFTI.fullmatch(name))
+
+
+def walk_visible(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Every visible folder with its folders and files by name; linked folders are followed once."""
     visited: set[str] = set()
     for parent, subfolders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(parent)) in visited:
@@ -57,40 +73,81 @@ def walk_nifti(folder: Path) -> Iterator[Path]:
             continue
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith(".") and _NIFTI.fullmatch(name))
+        yield Path(parent), list(subfolders), sorted(name for name in names if not name.startswith("."))
 
 
-def read_name(path: Path) -> tuple[str, str] | None:
+def read_name(path: Path, own: OwnNames = NO_OWN_NAMES) -> Named | None:
     """The case and role that a file's name tells, or its folder's where that is called after a file or a modality.
 
     CASE_t1.nii.gz, CASE_t1.nii/any.nii, CASE/t1.nii.gz and t1/CASE.nii.gz are the T1 of CASE. None: it tells neither.
     """
-    home = path.parent.name
-    if (folder := _NIFTI.fullmatch(home)) and (named := _split_name(folder["stem"])):
-        return named
+    home, above = path.parent.name, path.parent.parent.name
     match = _NIFTI.fullmatch(path.name)
     stem = match["stem"] if match else path.name
-    if _CASE_AND_ROLE.fullmatch(stem):
-        return _split_name(stem)
-    if role := SUFFIXES.get(stem.lower()):
-        return home, role
-    if role := SUFFIXES.get(home.lower()):
-        return stem, role
+    if split := own.split_name(stem):
+        return Named(split[0], split[1], home) if split[0] else Named(home, split[1], f"{above}_{home}")
+    if (split := own.split_name(home)) and not split[0]:
+        return Named(stem, split[1], above)
+    if (folder := _NIFTI.fullmatch(home)) and (split := split_name(folder["stem"])):
+        return Named(*split)
+    if role := role_of(stem):
+        return Named(home, role, f"{above}_{home}")
+    if bids := _BIDS.fullmatch(stem):
+        return Named(bids["case"], role) if (role := _bids_role(bids)) else None
+    if split := split_name(stem):
+        return Named(*split, other=other_split(stem))
+    if role := role_of(home):
+        return Named(stem, role, above)
     return None
 
 
-def _split_name(stem: str) -> tuple[str, str] | None:
-    match = _CASE_AND_ROLE.fullmatch(stem)
-    if match is None:
+def _bids_role(match: re.Match[str]) -> str | None:
+    """The role by BIDS: a T1w with an entity `ce` is T1ce; a segmentation is one of a tumour, or of nothing named."""
+    entities = match["entities"]
+    role = _BIDS_SUFFIXES.get(match["suffix"].lower()) or role_of(match["suffix"])
+    if role == "t1" and re.search(r"_ce-(?!none)", entities, re.IGNORECASE):
+        return "t1ce"
+    is_of_other = re.search(r"_(desc|label)-", entities, re.IGNORECASE) or match["suffix"].lower() == "mask"
+    if role == SEGMENTATION and is_of_other and not _OF_TUMOUR.search(entities):
         return None
-    return match["case"], SUFFIXES[match["role"].lower()]
+    return role
+
+
+def _read_as_neighbours(named: dict[Path, Named]) -> dict[Path, Named]:
+    """Read a name that can be read in two ways as the case that other files of its folder are of."""
+    plain = {(path.parent, told.case) for path, told in named.items() if not told.other}
+    return {
+        path: Named(*told.other)
+        if told.other and (path.parent, told.other[0]) in plain and (path.parent, told.case) not in plain
+        else told
+        for path, told in named.items()
+    }
+
+
+def _by_folders_where_alike(named: dict[Path, Named]) -> dict[Path, Named]:
+    """Take the names of folders for files that would be of one case and role, such as */session_1/T1.nii.gz."""
+    homes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for told in named.values():
+        if told.by_folder:
+            homes[told.case, told.role].add(told.by_folder)
+    alike = {case for (case, _), folders in homes.items() if len(folders) > 1}
+    return {
+        path: told._replace(case=told.by_folder) if told.by_folder and told.case in alike else told
+        for path, told in named.items()
+    }
 
 
 def _drop_segmentations_of_images(found: dict[Place, Roles]) -> None:
     """FSL FAST and others write the tissues of one image as CASE_t1_seg; a case may be called CASE_t1 too."""
     with_images = {name for (_, name), roles in found.items() if set(roles) != {SEGMENTATION}}
-    for place in [place for place in found if place[1] not in with_images and _OF_ONE_IMAGE.fullmatch(place[1])]:
+    for place in [place for place in found if place[1] not in with_images and is_name_of_image(place[1])]:
         del found[place]
+
+
+def is_name_of_image(name: str) -> bool:
+    """Whether a name ends as that of one image of a case does."""
+    split = split_name(name)
+    return split is not None and split[1] != SEGMENTATION
 
 
 def _adopt_stray_segmentations(found: dict[Place, Roles]) -> None:
@@ -104,15 +161,20 @@ def _adopt_stray_segmentations(found: dict[Place, Roles]) -> None:
     for folder, names in by_folder.items():
         strays = [name for name in names if list(found[folder, name]) == [SEGMENTATION]]
         others = [name for name in names if name not in strays]
-        if len(others) != 1:
-            continue
-        own = found[folder, others[0]]
-        derived = [name for name in strays if name.lower().startswith(others[0].lower())]
-        foreign = [name for name in strays if name not in derived]
+        alone = len(others) == 1
+        derived = [name for name in strays if any(_is_derived(name, other, alone) for other in others)]
         for name in derived:
             del found[folder, name]
-        if len(foreign) == 1 and SEGMENTATION not in own:
+        foreign = [name for name in strays if name not in derived]
+        if alone and len(foreign) == 1 and SEGMENTATION not in (own := found[folder, others[0]]):
             own[SEGMENTATION] = found.pop((folder, foreign[0]))[SEGMENTATION]
+
+
+def _is_derived(name: str, case: str, alone: bool) -> bool:
+    """Whether a name is that of a case and something more; beside other cases, without another number."""
+    if not name.lower().startswith(case.lower()):
+        return False
+    return alone or bool(_NO_OTHER_DIGITS.fullmatch(name[len(case) :]))
 
 
 def _join_folders(found: dict[Place, Roles]) -> dict[Place, Roles]:
@@ -131,6 +193,30 @@ def _join_folders(found: dict[Place, Roles]) -> dict[Place, Roles]:
                 for role, paths in found.pop(other).items():
                     found[main][role] += paths
     return found
+
+
+def why_passed_over(path: Path) -> str:
+    """Why a NIfTI file is of no case, in words."""
+    match = _NIFTI.fullmatch(path.name)
+    split = split_name(match["stem"] if match else path.name)
+    if split is None or split[1] != SEGMENTATION:
+        return "no name of a modality or of a segmentation; if it is one, say so with --names"
+    if is_name_of_image(split[0]):
+        return "a segmentation of one image, and not of the case"
+    return "by its name another segmentation than the case's"
+
+
+def find_folders_without_case(folder: Path, used: Iterable[Path]) -> list[Path]:
+    """The outermost folders below `folder` in which no file is of a case; those inside a case's folder do not count."""
+    homes = {path.parent for path in used}
+    with_case = {parent for home in homes for parent in (home, *home.parents)}
+    return [
+        parent / name
+        for parent, subfolders, _ in walk_visible(folder)
+        if parent in with_case and parent not in homes
+        for name in subfolders
+        if parent / name not in with_case
+    ]
 
 
 def find_passed_over(folder: Path, used: Iterable[Path]) -> list[Path]:

@@ -6,9 +6,12 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fedbrats.data.cases.case import Case
 from fedbrats.errors import DataError
+
+if TYPE_CHECKING:
+    from fedbrats.data.cases.case import Case
 
 _SEPARATORS = (",", ";", "\t")  # spreadsheets of many countries write semicolons
 
@@ -58,6 +61,11 @@ def read_case_table(path: Path, cases: list[Case], column: str) -> CaseTable:
     return CaseTable(path, found)
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """All rows of a table, by column. Raises: DataError if the file is not there or is no such table."""
+    return _read_rows(path, _read_text(path), None)
+
+
 def _read_text(path: Path) -> str:
     """The text of a table, in UTF-8, or in UTF-16 where the file says so: both tell when they are not."""
     try:
@@ -75,8 +83,8 @@ def _read_text(path: Path) -> str:
         ) from None
 
 
-def _read_rows(path: Path, text: str, column: str) -> list[dict[str, str]]:
-    """The rows, whatever of comma, semicolon and tab separates the header so that `column` is in it."""
+def _read_rows(path: Path, text: str, column: str | None) -> list[dict[str, str]]:
+    """The rows, whatever of comma, semicolon and tab separates the header so that `column` is in it, or into most."""
     rows: list[dict[str, str]] = []
     for separator in _SEPARATORS:
         try:

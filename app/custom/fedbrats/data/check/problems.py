@@ -163,7 +163,16 @@ KINDS = {
         "if one patient, give --patient to `fedbrats split`",
     ),
     "passed-over": Kind(
-        NOTE, "NIfTI files that belong to no case were ignored", SURE, "rename what should have been found"
+        NOTE,
+        "NIfTI files that belong to no case were ignored",
+        SURE,
+        "give --names, or rename what should have been found",
+    ),
+    "folders-without-case": Kind(
+        NOTE,
+        "there are folders in which no case was found",
+        SURE,
+        "look whether a case is missing: its files may be DICOM, or have names of your own (--names)",
     ),
     "several-folders": Kind(
         NOTE,
@@ -188,3 +197,8 @@ class Problem:
 def make_problem(case: str, file: object, kind: str, message: str) -> Problem:
     """A problem with the severity of its kind."""
     return Problem(case, str(file or ""), kind, KINDS[kind].severity, message)
+
+
+def and_more(count: int, what: str) -> str:
+    """`(and 2 more files)` behind the first of three, nothing behind the only one."""
+    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})" if count > 1 else ""

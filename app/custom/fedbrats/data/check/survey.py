@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fedbrats.data.cases.case import Case
 from fedbrats.data.cases.patients import find_look_alikes, find_other_spellings
 from fedbrats.data.check.checks import Examination, judge_labels
 from fedbrats.data.check.conventions import SettledConvention, settle_convention
-from fedbrats.data.check.problems import Problem, make_problem
+from fedbrats.data.check.problems import Problem, and_more, make_problem
 from fedbrats.data.check.segmentations import LabelVolumes
 from fedbrats.data.regions import LabelConvention
 from fedbrats.errors import DataError
 
 
 def judge_cases(
-    examinations: Sequence[Examination], chosen: LabelConvention | None = None, passed_over: Sequence[Path] = ()
+    examinations: Sequence[Examination], chosen: LabelConvention | None = None, left_over: Iterable[Problem] = ()
 ) -> tuple[SettledConvention | None, list[Problem]]:
     """The data set's label convention (None: it could not be settled) and all problems, ordered by case.
 
-    passed_over: files of the data set that are of no case.
+    left_over: what was found of files and folders that are of no case; see `left_over.py`.
     """
     problems = [problem for examination in examinations for problem in examination.problems]
     labels = labels_of(examinations)
@@ -36,7 +36,7 @@ def judge_cases(
     problems += _find_repetitions(examinations)
     problems += _find_look_alikes(examinations)
     problems += _find_other_spellings(examinations)
-    problems += _tell_of_files([examination.case for examination in examinations], passed_over)
+    problems += [*left_over, *_tell_of_joined([examination.case for examination in examinations])]
     return settled, sorted(problems, key=lambda problem: problem.case)
 
 
@@ -68,7 +68,7 @@ def _find_look_alikes(examinations: Sequence[Examination]) -> Iterator[Problem]:
     if groups := find_look_alikes(alone):
         first = " and ".join(groups[0][:2])
         text = (
-            f"{first} differ only in their last part{_and_more(len(groups), 'group')}; if that is one patient twice, "
+            f"{first} differ only in their last part{and_more(len(groups), 'group')}; if that is one patient twice, "
             f"say so to `fedbrats split` with --patient"
         )
         yield make_problem("", None, "similar-names", text)
@@ -79,24 +79,17 @@ def _find_other_spellings(examinations: Sequence[Examination]) -> Iterator[Probl
     if groups := find_other_spellings(e.case.patient for e in examinations):
         first = " and ".join(groups[0][:2])
         text = (
-            f"patients {first} differ only in spelling{_and_more(len(groups), 'group')}; if that is one patient, give "
+            f"patients {first} differ only in spelling{and_more(len(groups), 'group')}; if that is one patient, give "
             f"it one name, or say so to `fedbrats split` with --patient"
         )
         yield make_problem("", None, "similar-names", text)
 
 
-def _tell_of_files(cases: Sequence[Case], passed_over: Sequence[Path]) -> Iterator[Problem]:
-    if passed_over:
-        text = f"{passed_over[0].name}{_and_more(len(passed_over), 'file')}: no name of a modality or segmentation"
-        yield make_problem("", passed_over[0], "passed-over", text)
+def _tell_of_joined(cases: Sequence[Case]) -> Iterator[Problem]:
     apart = [case for case in cases if len({path.parent for path in case.files.values()}) > 1]
     if apart:
-        text = f"the files of {apart[0].name}{_and_more(len(apart), 'case')} were put together by their names"
+        text = f"the files of {apart[0].name}{and_more(len(apart), 'case')} were put together by their names"
         yield make_problem("", _folder_of(apart[0]), "several-folders", text)
-
-
-def _and_more(count: int, what: str) -> str:
-    return f" (and {count - 1} more {what}{'s' if count > 2 else ''})" if count > 1 else ""
 
 
 def _repeats(cases: Sequence[Case], keys_of: Callable[[Case], Sequence[str]]) -> Iterator[tuple[Case, Case]]:

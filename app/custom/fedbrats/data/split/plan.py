@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def make_folds(homes: Sites, folds: int, rng: np.random.Generator) -> dict[str, 
 
 def make_datalist(site: str, convention: LabelConvention, sections: Mapping[str, list[Patient]]) -> Datalist:
     """The datalist of a site, by name within each section. Raises: DataError if nothing is left to train on."""
-    cases = {
+    cases: dict[str, Any] = {
         section: tuple(sorted((case for patient in patients for case in patient.cases), key=lambda case: case.name))
         for section, patients in sections.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from typing import Any
 
 from fedbrats import __version__
 from fedbrats.atomic import new_folder, write_json_atomic
-from fedbrats.data.cases.case import Case
+from fedbrats.data.cases.case import SEGMENTATION, Case
+from fedbrats.data.cases.channels import split_channel
 from fedbrats.data.cases.datalist import SECTIONS, Datalist, write_datalist
+from fedbrats.data.cases.layout import read_name
+from fedbrats.data.nifti import read_content
 from fedbrats.errors import DataError
 
 RECORD_NAME = "split.json"
@@ -37,8 +41,10 @@ def write_site(sites_dir: Path, datalist: Datalist, copy: bool) -> None:
     """Bring the cases of a site into its folder, as links or copies, and write its datalist."""
     site_dir = sites_dir / datalist.site
     site_dir.mkdir()
-    sections = {s: tuple(_bring_case(case, site_dir, copy) for case in getattr(datalist, s)) for s in SECTIONS}
-    write_datalist(site_dir, Datalist(datalist.site, datalist.convention, **sections))
+    sections: dict[str, Any] = {
+        s: tuple(_bring_case(case, site_dir, copy) for case in getattr(datalist, s)) for s in SECTIONS
+    }
+    write_datalist(site_dir, replace(datalist, **sections))
 
 
 def write_record(sites_dir: Path, datalists: Iterable[Datalist], origin: Mapping[str, Any]) -> None:
@@ -55,12 +61,23 @@ def count_cases(datalist: Datalist) -> dict[str, int]:
 
 
 def _bring_case(case: Case, site_dir: Path, copy: bool) -> Case:
+    """Bring the files of a case; those whose names another command would not know get names of BraTS."""
     folder = site_dir / case.name
     folder.mkdir()
-    for path in case.files.values():
-        if copy:
-            shutil.copyfile(path, folder / path.name)
+    brought = {role: folder / _name_of(path, case, role, folder) for role, path in case.files.items()}
+    for role, path in case.files.items():
+        if split_channel(path)[1] is not None:  # no link can be to a part of a file
+            content = gzip.compress(read_content(path), compresslevel=6, mtime=0)
+            brought[role].write_bytes(content)
+        elif copy:
+            shutil.copyfile(path, brought[role])
         else:
-            (folder / path.name).symlink_to(path.resolve())
-    images = {modality: folder / path.name for modality, path in case.images.items()}
-    return replace(case, images=images, label=folder / case.label.name if case.label else None)
+            brought[role].symlink_to(path.resolve())
+    return replace(case, images={m: brought[m] for m in case.images}, label=brought.get(SEGMENTATION))
+
+
+def _name_of(path: Path, case: Case, role: str, folder: Path) -> str:
+    named = read_name(folder / path.name)
+    if split_channel(path)[1] is None and named and (named.case, named.role) == (case.name, role):
+        return path.name
+    return f"{case.name}_{role}" + (".nii" if path.name.lower().endswith(".nii") else ".nii.gz")
