@@ -2,6 +2,8 @@
 
 Kinds of rows, told apart by `kind`:
 
+- `conditions`: data (SHA-256 of the sites' datalists), split, seed, budget (rounds, steps, bytes), misbehaviour; the
+  first row of a results folder, written when the run has ended
 - `job`: job_id, version, at (seconds since 1970; of a federation), variables (of `fedbrats train`)
 - `metrics`: round, site, stage, region, dice, iou, cases. stage is `received` (the model a round began with),
   `trained` (after local training), `final` (the last global model, evaluated once more) or `best` (the selected one);

@@ -6,7 +6,8 @@ import pytest
 
 from fedbrats.admin.run.runs import COMPLETED, finish_results
 from fedbrats.errors import FedbratsError
-from fedbrats.rows import ROWS_FILE, metric_rows
+from fedbrats.rows import ROWS_FILE, metric_rows, read_rows
+from fedbrats.run_folder import SUMMARY_FILE
 
 DICE = {metric: dict.fromkeys(("WT", "TC", "ET", "mean"), 0.5) for metric in ("dice", "iou")}
 FINAL = metric_rows(-1, "north", "final", DICE, 5)
@@ -40,3 +41,34 @@ def test_a_job_that_completed_has_no_note(finish):
 def test_one_that_was_not_has_failed(finish, rows):
     with pytest.raises(FedbratsError, match="ended as FINISHED:ABORTED"):
         finish(rows, "FINISHED:ABORTED")
+
+
+def test_a_job_whose_server_nobody_asks_is_done_or_has_crashed_by_its_rows(finish, tmp_path):
+    """FLARE's simulator exits with 0 when a job is aborted."""
+    with pytest.raises(FedbratsError, match="ended as FINISHED:EXECUTION_EXCEPTION"):
+        finish([*FINAL, ABORTED], None)
+    assert json.loads((tmp_path / SUMMARY_FILE).read_text())["status"] == "FINISHED:EXECUTION_EXCEPTION"
+
+
+def test_a_result_says_its_data_its_budget_and_what_was_done_to_it(tmp_path):
+    site = tmp_path / "sites" / "north"
+    site.mkdir(parents=True)
+    (site / "datalist.json").write_text("{}")
+    settings = {"by": "/home/somebody/cases.csv:site", "sites": 2, "fold": 1, "folds": 3, "seed": 4}
+    (site.parent / "split.json").write_text(json.dumps({"made_by": "split", "settings": settings}))
+    rows = [
+        {"kind": "site", "round": number, "site": "north", "accepted": True, "steps": 5, "bytes": {"down": 3, "up": 2}}
+        for number in (0, 1)
+    ]
+    rows += [{"kind": "round", "round": number} for number in (0, 1)]
+    (tmp_path / "results" / "server").mkdir(parents=True)
+    path = tmp_path / "results" / "server" / ROWS_FILE
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *FINAL, END]))
+    bad = {"north": "noise"}
+    document = finish_results(tmp_path / "results", "j", "id", None, 1.0, {"seed": 7}, bad, site_dirs=[site])
+    found = document["conditions"]
+    assert (document["status"], found["seed"], found["misbehaviour"]) == (COMPLETED, 7, bad)
+    assert found["budget"] == {"rounds": 2, "steps": 10, "bytes": 10}
+    assert found["split"] == {"made_by": "split", **settings, "by": "cases.csv:site"}
+    assert len(found["data"]) == 64
+    assert read_rows(tmp_path / "results" / ROWS_FILE)[0] == {"kind": "conditions", **found}

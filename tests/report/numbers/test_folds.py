@@ -137,3 +137,51 @@ def test_a_sites_dice_over_folds_is_weighed_by_its_cases(make_fold):
     runs = read_results(folders)
     first, second = (run.final_dice("mean")["west"] for run in runs)
     assert pool_folds(runs)[0].final_dice("mean")["west"] == pytest.approx((3 * first + second) / 4)
+
+
+@pytest.fixture
+def make_seed(make_results, tmp_path):
+    def make(job, seed, gain):
+        folder = make_results(tmp_path / f"seed-{seed}" / job, job, gain)
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["variables"]["seed"] = seed
+        (folder / "summary.json").write_text(json.dumps(summary))
+        return folder
+
+    return make
+
+
+def test_seeds_of_a_method_are_one_method_whose_interval_draws_them(make_seed):
+    gains = {("fedavg", 0): 0.10, ("fedavg", 1): 0.20, ("fedper", 0): 0.15, ("fedper", 1): 0.18}
+    methods = pool_folds(read_results([make_seed(*key, gain) for key, gain in gains.items()]))
+    assert [(method.name, method.seeds) for method in methods] == [("fedavg (2 seeds)", 2), ("fedper (2 seeds)", 2)]
+    table = compare(methods)
+    worse = table["fedavg (2 seeds)"]["mean"]
+    assert worse.dice == pytest.approx(sum(methods[0].by_seed[k].dice_by_patient("mean")[p] for k in (0, 1)
+                                           for p in methods[0].mean_dice) / 24)  # fmt: skip
+    assert (worse.seeds, worse.is_tie) == (2, True)
+    assert "2 seeds" in write_page(read_results([make_seed(*key, gain) for key, gain in gains.items()]), "Seeds")
+
+
+def test_one_seed_is_said_beside_p_and_few_patients_have_neither_p_nor_interval(make_seed):
+    runs = [make_seed("fedavg", 0, 0.1), make_seed("fedper", 0, 0.2)]
+    assert ", one seed" in write_page(read_results(runs), "One seed")
+    for folder in runs:
+        for path in folder.glob("sites/*/cases.jsonl"):
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(lines[: 2 if path.parent.name != "west" else 1]))
+    table = compare(read_results(runs))
+    cells = [cells["mean"] for cells in table.values()]
+    assert [(cell.interval, cell.p, len(cell.values)) for cell in cells] == [(None, None, 5)] * 2
+
+
+def test_other_budgets_variables_and_harm_are_said_beside_the_table(make_seed):
+    runs = [make_seed("fedavg", 0, 0.1), make_seed("fedper", 0, 0.2)]
+    summary = json.loads((runs[1] / "summary.json").read_text())
+    summary["variables"]["learning_rate"], summary["misbehaviour"] = 0.1, {"west": "sign-flip"}
+    (runs[1] / "summary.json").write_text(json.dumps(summary))
+    lines = (runs[1] / "rows.jsonl").read_text().splitlines()
+    (runs[1] / "rows.jsonl").write_text("\n".join(line for line in lines if '"round": 2' not in line) + "\n")
+    page = write_page(read_results(runs), "Unlike")
+    assert "fedper with west=sign-flip" in page
+    assert "The budgets differ" in page

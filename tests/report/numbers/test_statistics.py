@@ -11,6 +11,9 @@ from fedbrats.report.numbers.statistics import (
     aggregate,
     bootstrap_interval,
     common_values,
+    hierarchical_difference,
+    hierarchical_interval,
+    holm,
     mean_by_patient,
     paired_difference,
 )
@@ -117,3 +120,39 @@ def test_one_site_has_no_gap_and_none_has_nothing():
     found = aggregate({"only": {"a": 0.5}}, seed=0)
     assert (found.worst_site, found.gap) == (None, None)
     assert aggregate({"empty": {}}, seed=0) is None
+
+
+def test_seeds_and_patients_are_both_drawn():
+    """Two seeds that differ by 0.1 on every patient: drawn over patients alone they would differ at p < 0.001."""
+    rng = np.random.default_rng(0)
+    patients = rng.uniform(0.4, 0.9, 30)
+    one, other = patients + 0.05, patients - 0.05
+    alone = paired_difference(one, other, 0)
+    assert alone.p < 0.001
+    a, b = np.stack([one, other]), np.stack([other, one + 0.001])
+    together = hierarchical_difference(a, b, 0)
+    assert together.seeds == 2
+    assert together.low < 0 < together.high
+    assert together.p > 0.5
+    interval = hierarchical_interval(a, 0)
+    assert interval.high - interval.low > (bootstrap_interval(patients, 0).high - bootstrap_interval(patients, 0).low)
+
+
+def test_one_seed_gives_the_interval_over_patients():
+    values = np.random.default_rng(1).uniform(0, 1, 20)
+    one, plain = hierarchical_interval(values[None], 0), bootstrap_interval(values, 0)
+    assert (one.low, one.high) == pytest.approx((plain.low, plain.high), abs=0.01)
+
+
+def test_a_difference_that_every_seed_and_patient_has_is_found():
+    rng = np.random.default_rng(2)
+    base = rng.uniform(0.3, 0.8, (3, 20))
+    found = hierarchical_difference(base + 0.2, base + rng.normal(0, 0.01, (3, 20)), 0)
+    assert found.p < 0.01
+    assert found.low > 0.1
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
 from fedbrats.admin.run.poc import SERVER, Poc, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
-from fedbrats.atomic import replace_folder, write_json_atomic
+from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
 from fedbrats.jobs.build import read_variables
 from fedbrats.misbehaviour.jobs import let_misbehave
+from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
 from fedbrats.rows import (
     CASES_FILE,
     ROWS_FILE,
@@ -31,6 +33,7 @@ from fedbrats.run_folder import BEST_MODEL, FINAL_MODEL, SUMMARY_FILE
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BEST_MODEL}  # FLARE's name, ours
 COMPLETED = "FINISHED:COMPLETED"
+CRASHED = "FINISHED:EXECUTION_EXCEPTION"  # as FLARE calls a job that ended by an error
 ERROR_MARK = " - ERROR - "
 
 
@@ -60,7 +63,9 @@ def run_job(
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
-    return finish_results(results_dir, job_dir.name, job_id, status, seconds, variables, poc.misbehaviour)
+    return finish_results(
+        results_dir, job_dir.name, job_id, status, seconds, variables, poc.misbehaviour, site_dirs=poc.data_dirs
+    )
 
 
 def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
@@ -80,27 +85,39 @@ def finish_results(
     results_dir: Path,
     job: str,
     job_id: str,
-    status: str,
+    status: str | None,
     seconds: float,
     variables: Mapping[str, Any],
     misbehaviour: Mapping[str, str] | None = None,
+    *,
+    site_dirs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Put rows and models at the top of a results folder, write `summary.json` and return it.
 
+    status: of the job as its server says it; None where nobody does, as in the simulator, and the rows decide.
     misbehaviour: what sites did wrong on purpose, by their names.
+    site_dirs: the folders of the sites' cases, where they are on this machine.
 
     Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
     """
     server = results_dir / SERVER
     rows_path = next(iter(server.rglob(ROWS_FILE)), None)
     rows: list[Row] = []
+    conditions: dict[str, Any] = {}
     if rows_path:
-        shutil.copyfile(rows_path, results_dir / ROWS_FILE)
         rows = read_rows(rows_path)
+        conditions = describe_conditions(rows, variables, site_dirs, misbehaviour)
+        lines = [{"kind": CONDITIONS, **conditions}, *rows]
+        write_text_atomic(results_dir / ROWS_FILE, "".join(json.dumps(row) + "\n" for row in lines))
     for stored, name in MODEL_FILES.items():
         path = next(iter(server.rglob(stored)), None)
         if path:
             shutil.copyfile(path, results_dir / name)
+    # Its values are None where every site has too few cases to speak of: that is no failure.
+    matrix = summarise_evaluation(rows)
+    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
+    whole = evaluated and rows[-1]["kind"] == "end" and rows[-1]["status"] == "ended"
+    status = status or (COMPLETED if whole else CRASHED)
     document = {
         "job": job,
         "job_id": job_id,
@@ -109,11 +126,8 @@ def finish_results(
         "seconds": round(seconds, 2),
         "results": str(results_dir),
         "variables": dict(variables),
+        **({CONDITIONS: conditions} if conditions else {}),
     }
-    # Its values are None where every site has too few cases to speak of: that is no failure.
-    matrix = summarise_evaluation(rows)
-    evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
-    whole = evaluated and rows[-1]["kind"] == "end" and rows[-1]["status"] == "ended"
     if whole and status != COMPLETED:
         document["note"] = (
             f"the server says {status}, but by its rows the job was done: every round, the evaluation of the final "

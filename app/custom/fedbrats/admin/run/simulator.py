@@ -22,7 +22,7 @@ from fedbrats.admin.run.poc import (
     shared_facts,
 )
 from fedbrats.admin.run.processes import participant_environment, stop
-from fedbrats.admin.run.runs import COMPLETED, finish_results
+from fedbrats.admin.run.runs import finish_results
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
@@ -94,7 +94,14 @@ def simulate_job(
     shutil.rmtree(workspace)
     shutil.rmtree(personal_dir, ignore_errors=True)
     return finish_results(
-        results_dir, job_dir.name, f"simulated-{uuid.uuid4()}", COMPLETED, seconds, variables, misbehaviour
+        results_dir,
+        job_dir.name,
+        f"simulated-{uuid.uuid4()}",
+        None,
+        seconds,
+        variables,
+        misbehaviour,
+        site_dirs=sites,
     )
 
 

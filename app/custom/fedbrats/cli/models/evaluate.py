@@ -2,9 +2,9 @@
 
 For each region and case: Dice, IoU, lesion-wise Dice and normalised surface Dice at 0.5, 1 and 2 mm (as BraTS ranks
 since 2023; a tolerance under half a voxel gives none), HD95 (mm), sensitivity, specificity and volume difference (mL).
-Over patients: the mean with its 95 % bootstrap interval, the median, the worst site, and the gap between the best and
-the worst site. If neither truth nor prediction has a region, every Dice is 1 and its HD95 is 0. If only one of them has
-it, every Dice is 0 and its HD95 is 373.13 mm.
+Over patients: the mean with its 95 % bootstrap interval (below six patients their values instead), the median, the
+worst site, and the gap between the best and the worst site. If neither truth nor prediction has a region, every Dice is
+1 and its HD95 is 0. If only one of them has it, every Dice is 0 and its HD95 is 373.13 mm.
 
 MODEL is a results folder (its final model is taken) or a file such as RESULTS/best_model.pt. A model of a method with
 personal weights needs the part of one site: --personal. DATA is a sites folder, site folders, or a folder of BraTS
@@ -257,11 +257,13 @@ def _section_of(site: Datalist, section: str) -> tuple[Case, ...]:
 
 
 def _print_metrics(document: dict[str, Any]) -> None:
+    from fedbrats.report.numbers.evaluation import show_interval
+
     rows = []
     for metric, regions in document["metrics"].items():
         for region, found in regions.items():
             if found:
-                interval = f"{found['low']:.3f} to {found['high']:.3f}"
+                interval = show_interval(found)
                 gap = found["gap"]
                 rows.append((metric, region, found["mean"], interval, found["median"], found["worst_site"], gap))
     print_table(("metric", "region", "mean", "95 % interval", "median", "worst site", "gap"), rows)

@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.jobs.private import is_private
     from fedbrats.jobs.start import GIVEN, read_start
     from fedbrats.model.training.central import pooled_trainer, train_centrally
+    from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
     from fedbrats.site.hooks.choice import choose_step_hooks
 
     began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -103,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
 
     final, by_case = train_centrally(trainer, sites, plan.rounds, keep, choose_step_hooks(plan.training))
     seconds = round(time.perf_counter() - began, 2)
-    rows += [*final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
+    conditions = describe_conditions(rows, variables, _site_dirs(args.data))
+    rows = [{"kind": CONDITIONS, **conditions}, *rows, *final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
     _write_rows(out / ROWS_FILE, rows)
     _write_rows(out / CASES_FILE, by_case)
     spacing_mm = common_spacing(case for site in sites for case in site.training)
@@ -117,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "seconds": seconds,
         "results": str(out),
         "variables": variables,
+        CONDITIONS: conditions,
         FINDINGS: as_documents(findings),
     }
     write_json_atomic(out / SUMMARY_FILE, document)
@@ -129,12 +132,9 @@ def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan,
 
     Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
     """
-    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
     from fedbrats.data.prepare.site_cases import read_site
 
-    site_dirs = [
-        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
-    ]
+    site_dirs = _site_dirs(folders)
     _require_own_names(site_dirs)
     sites: list[SiteCases] = []
     for site_dir in site_dirs:
@@ -144,6 +144,15 @@ def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan,
             say(f"train: {site.name}: {case.name} is left out: {case.reason}")
         sites.append(site)
     return sites
+
+
+def _site_dirs(folders: Sequence[Path]) -> list[Path]:
+    """The site folders that are given, or that are in those. Raises: DataError if a folder holds no site."""
+    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
+
+    return [
+        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
+    ]
 
 
 def _require_own_names(site_dirs: Sequence[Path]) -> None:

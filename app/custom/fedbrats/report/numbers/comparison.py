@@ -1,6 +1,8 @@
 """The results table: methods by regions, with intervals, and what the patients cannot tell apart said so.
 
 Only methods that were scored on the same patients are ranked: a mean over other patients is neither better nor worse.
+Where a method was trained with several seeds, intervals and p-values draw seeds too. The p-values of one region are
+corrected for the number of methods (Holm 1979).
 """
 
 from __future__ import annotations
@@ -8,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fedbrats.report.numbers.results import Patient, Results, match_patients
 from fedbrats.report.numbers.statistics import (
+    LEAST_PATIENTS,
+    LEVEL,
     Interval,
+    PairedDifference,
     bootstrap_interval,
-    common_values,
+    hierarchical_difference,
+    hierarchical_interval,
+    holm,
     paired_difference,
 )
 from fedbrats.rows import REGIONS_AND_MEAN
@@ -22,9 +32,14 @@ SEED = 0  # of the bootstrap
 
 @dataclass(frozen=True)
 class Cell:
-    """A method's Dice in a region. `p` is of the paired test against the best method; None where that cannot be.
+    """A method's Dice in a region.
 
-    interval is None where single cases are not known, as in a production federation: they stay at their sites.
+    `p` is of the test against the best method, corrected for the number of methods; None where that cannot be, and
+    below LEAST_PATIENTS patients.
+
+    interval is None where single cases are not known, as in a production federation: they stay at their sites; and
+    below LEAST_PATIENTS patients, whose `values` stand there instead.
+    seeds: of the method's trainings, and in a comparison the smaller number of the two.
     is_ranked: whether it was scored on the patients of the ranked methods; one that was not is neither best nor a tie.
     """
 
@@ -34,6 +49,8 @@ class Cell:
     is_best: bool
     is_tie: bool
     p: float | None
+    seeds: int = 1
+    values: tuple[float, ...] = ()
 
 
 def compare(runs: Sequence[Results]) -> dict[str, dict[str, Cell]]:
@@ -49,17 +66,53 @@ def compare(runs: Sequence[Results]) -> dict[str, dict[str, Cell]]:
         dice = {run.name: _dice_of(run, region, patients[run.name]) for run in runs}
         known = {name: value for name, value in dice.items() if value is not None}
         best = max((name for name in known if name in ranked), key=lambda name: known[name], default=None)
+        by_name = {run.name: run for run in runs}
+        others = [name for name in known if best is not None and name in ranked and name != best]
+        against = {name: difference_of(by_name[name], by_name[best], region) for name in others if best is not None}
+        tested = {name: found for name, found in against.items() if found is not None}
+        corrected = dict(zip(tested, holm([found.p for found in tested.values()]), strict=True))
         for name, value in known.items():
-            own = patients[name]
-            interval = bootstrap_interval(list(own.values()), SEED) if own else None
-            is_tie, p = False, None
-            if best is not None and name in ranked and name != best:
-                first, second = common_values(*match_patients(own, patients[best]))
-                if first:
-                    difference = paired_difference(first, second, SEED)
-                    is_tie, p = difference.is_tie, difference.p
-            table[name][region] = Cell(value, interval, name in ranked, name == best, is_tie, p)
+            own = tuple(patients[name].values())
+            is_tie = name in tested and (tested[name].low <= 0 <= tested[name].high or corrected[name] >= 1 - LEVEL)
+            few = 0 < len(own) < LEAST_PATIENTS
+            table[name][region] = Cell(
+                value,
+                interval_of(by_name[name], region),
+                name in ranked,
+                name == best,
+                is_tie,
+                corrected.get(name),
+                tested[name].seeds if name in tested else by_name[name].seeds,
+                own if few else (),
+            )
     return table
+
+
+def interval_of(run: Results, region: str) -> Interval | None:
+    """The interval of a method's Dice; None where single cases are not known or are too few to have one."""
+    values = run.matrix(region)
+    if values.shape[1] < LEAST_PATIENTS:
+        return None
+    return bootstrap_interval(values[0], SEED) if len(values) == 1 else hierarchical_interval(values, SEED)
+
+
+def difference_of(a: Results, b: Results, region: str) -> PairedDifference | None:
+    """How a differs from b on the patients that both have; None where these are too few."""
+    ours, theirs = match_patients(a.dice_by_patient(region), b.dice_by_patient(region))
+    both = sorted(ours.keys() & theirs.keys())
+    if len(both) < LEAST_PATIENTS:
+        return None
+    if a.seeds == b.seeds == 1:
+        return paired_difference([ours[p] for p in both], [theirs[p] for p in both], SEED)
+    return hierarchical_difference(_rows_of(a, region, both), _rows_of(b, region, both), SEED)
+
+
+def _rows_of(run: Results, region: str, patients: Sequence[Patient]) -> NDArray[np.float64]:
+    """(seeds, patients), by the keys that two runs have in common."""
+    if patients and patients[0][0] is None:  # by name alone
+        each = [match_patients(one.dice_by_patient(region), {(None, ""): 0.0})[0] for one in run.by_seed or (run,)]
+        return np.array([[own[patient] for patient in patients] for own in each])
+    return run.matrix(region, patients)
 
 
 def _choose_ranked(runs: Sequence[Results]) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from fedbrats.data.regions import REGIONS
 from fedbrats.model.metrics import DETAILED_METRICS, EMPTY_REGION_RULE, DetailedScore
 from fedbrats.outside import show_in_table
-from fedbrats.report.numbers.statistics import aggregate, mean_by_patient
+from fedbrats.report.numbers.statistics import LEAST_PATIENTS, aggregate, mean_by_patient
 from fedbrats.rows import REGIONS_AND_MEAN
 
 EVALUATION_FILE = "evaluation.json"  # in a results folder, where the report finds it
@@ -25,16 +25,24 @@ Scores = Mapping[str, Sequence[DetailedScore]]
 
 
 def summarise_scores(scores: Scores) -> dict[str, Any]:
-    """`{metric: {region: {mean, low, high, median, patients, sites, worst_site, gap}}}` of scores by site.
+    """`{metric: {region: {mean, low, high, median, patients, seeds, sites, worst_site, gap}}}` of scores by site.
 
     A patient with several cases counts once, by their mean; `mean` as a region is the mean over the three of a case.
-    None stands where a metric is defined for no patient. The worst site of a volume difference is the one that is
+    None stands where a metric is defined for no patient, and for low and high below LEAST_PATIENTS patients, where
+    `values` has the value of each. The worst site of a volume difference is the one that is
     furthest from 0.
     """
     return {
         metric: {region: _aggregate(scores, metric, region) for region in REGIONS_AND_MEAN}
         for metric in DETAILED_METRICS
     }
+
+
+def show_interval(found: Mapping[str, Any]) -> str:
+    """The interval of an entry of `summarise_scores`, or the values of the few patients."""
+    if found["low"] is None:
+        return ", ".join(f"{value:.3f}" for value in found["values"])
+    return f"{found['low']:.3f} to {found['high']:.3f}"
 
 
 def evaluation_document(scores: Scores, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +90,11 @@ def _aggregate(scores: Scores, metric: str, region: str) -> dict[str, Any] | Non
     worst = found.worst_site
     if worst and metric == _SIGNED:
         worst = max(found.site_means, key=lambda site: abs(found.site_means[site]))
+    few = found.interval.patients < LEAST_PATIENTS
+    values = [value for own in sites.values() for value in own.values()]
     return {
         **asdict(found.interval),
+        **({"low": None, "high": None, "values": values} if few else {}),
         "median": found.median,
         "sites": found.site_means,
         "worst_site": worst,

@@ -1,4 +1,7 @@
-"""Runs that are folds of one cross-validation count as one method: together they score every patient once."""
+"""Runs that are folds of one cross-validation count as one method: together they score every patient once.
+
+So do runs of one method with several seeds on the same patients: each patient has a score by every seed.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,53 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from fedbrats.report.numbers.results import Patient, Results
 from fedbrats.rows import Row
 
 
 def pool_folds(runs: Sequence[Results]) -> list[Results]:
-    """The runs, those of one method that have no patient in common put together, each at its first one's place.
+    """The runs, those of one method that have no patient in common put together, each at its first one's place; then
+    those with other seeds on the same patients, which share them all.
 
     Runs with other variables, other sites or sites of other sizes (another cohort), whose single cases are not known,
     or that share a patient (another split) stay apart.
     """
-    families: dict[str, list[Results]] = defaultdict(list)
+    families: dict[tuple[str, Any], list[Results]] = defaultdict(list)
     for run in runs:
-        families[run.method].append(run)
-    pooled = {method: _pool(method, family) for method, family in families.items() if _are_folds(family)}
+        families[run.method, _seed_of(run)].append(run)
+    several = {method for method, _ in families if len([1 for other, _ in families if other == method]) > 1}
+    pooled: dict[int, Results] = {}
+    for (method, seed), family in families.items():
+        if _are_folds(family):
+            together = _pool(f"{method}, seed {seed}" if method in several else method, family)
+            pooled |= {id(run): together for run in family}
+    for method in several:
+        by_seed = [pooled.get(id(own[0]), own[0]) for (other, _), own in families.items() if other == method]
+        are_whole = all(len(own) == 1 or id(own[0]) in pooled for (name, _), own in families.items() if name == method)
+        if are_whole and _are_seeds(by_seed):
+            folds = max(len(own) for (name, _), own in families.items() if name == method)
+            said = f"{folds} folds, {len(by_seed)} seeds" if folds > 1 else f"{len(by_seed)} seeds"
+            rows = [row for each in by_seed for row in each.rows]
+            together = replace(by_seed[0], name=f"{method} ({said})", rows=rows, by_seed=tuple(by_seed))
+            pooled |= {id(run): together for run in runs if run.method == method}
     found: dict[str, Results] = {}
     for run in runs:
-        entry = pooled.get(run.method, run)
+        entry = pooled.get(id(run), run)
         found.setdefault(entry.name, entry)
     return list(found.values())
+
+
+def _seed_of(run: Results) -> Any:
+    return (run.summary.get("variables") or {}).get("seed")
+
+
+def _are_seeds(family: Sequence[Results]) -> bool:
+    """Whether runs differ in their seeds alone, and were scored on the same patients, who are known."""
+    variables = [{**(run.summary.get("variables") or {}), "resume": None, "seed": None} for run in family]
+    patients = [set(run.mean_dice) for run in family]
+    return all(each == variables[0] for each in variables) and all(each == patients[0] and each for each in patients)
 
 
 def _are_folds(family: Sequence[Results]) -> bool:

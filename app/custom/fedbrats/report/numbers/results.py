@@ -11,6 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fedbrats.errors import DataError
 from fedbrats.outside import clean
 from fedbrats.report.numbers.evaluation import EVALUATION_FILE
@@ -47,6 +50,17 @@ class Results:
     cases: dict[str, list[Row]]
     evaluation: dict[str, Any] | None
     checksums: dict[str, str]
+    by_seed: tuple[Results, ...] = ()  # where runs with several seeds count as one method: each of them
+
+    @property
+    def seeds(self) -> int:
+        """With how many seeds the method was trained."""
+        return max(1, len(self.by_seed))
+
+    @property
+    def misbehaviour(self) -> dict[str, str]:
+        """What sites did wrong on purpose."""
+        return dict(self.summary.get("misbehaviour") or {})
 
     @property
     def is_running(self) -> bool:
@@ -97,13 +111,29 @@ class Results:
         return self.values_by_patient("dice", region)
 
     def values_by_patient(self, metric: str, region: str) -> dict[Patient, float]:
-        """A metric of the final model by patient, where it is defined; empty where single cases do not have it."""
+        """A metric of the final model by patient, where it is defined; empty where single cases do not have it.
+
+        With several seeds it is the mean over them, of the patients that every seed has.
+        """
+        if self.by_seed:
+            each = [run.values_by_patient(metric, region) for run in self.by_seed]
+            return {patient: sum(own[patient] for own in each) / len(each) for patient in self._common(each)}
         found = (
             (_patient_of(site, row), _mean_or_region(row.get(metric) or {}, region))
             for site, own in self.cases.items()
             for row in own
         )
         return mean_by_patient((patient, value) for patient, value in found if value is not None)
+
+    def matrix(self, region: str, patients: Sequence[Patient] | None = None) -> NDArray[np.float64]:
+        """(seeds, patients) Dice of the final model; of these patients, or of all in the order of `dice_by_patient`."""
+        each = [run.dice_by_patient(region) for run in self.by_seed or (self,)]
+        wanted = list(self.dice_by_patient(region)) if patients is None else patients
+        return np.array([[own[patient] for patient in wanted] for own in each]).reshape(len(each), len(wanted))
+
+    @staticmethod
+    def _common(each: Sequence[Mapping[Patient, float]]) -> list[Patient]:
+        return [patient for patient in each[0] if all(patient in own for own in each)]
 
     def has_patients_of(self, other: Results) -> bool:
         """Whether both were scored on the same patients.
@@ -195,6 +225,8 @@ def _read_folder(folder: Path) -> Results:
     method = summary.get("job", folder.name)
     if like := summary.get("like"):  # of `fedbrats train`
         method = f"{method} like {like}"
+    if bad := summary.get("misbehaviour"):
+        method = f"{method} with {', '.join(f'{site}={kind}' for site, kind in sorted(bad.items()))}"
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
 
 

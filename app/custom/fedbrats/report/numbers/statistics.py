@@ -2,12 +2,15 @@
 
 Every interval is a percentile bootstrap over patients (Efron 1979, doi 10.1214/aos/1176344552; made by
 `scipy.stats.bootstrap`): as many patients as there are get drawn with replacement, RESAMPLES times, and the mean is
-taken of each draw. It says how far a result depends on which patients happened to be there, not how far it depends on
-the seed of the training. The seed starts numpy's default generator; the same seed gives the same numbers.
+taken of each draw. It says how far a result depends on which patients happened to be there. Where a method was trained
+with several seeds, the seeds are drawn too (`hierarchical_interval`, `hierarchical_difference`); with one seed nothing
+is known of how far the result depends on it. Below LEAST_PATIENTS patients there is no interval and no p: the values
+stand for themselves. The seed starts numpy's default generator; the same seed gives the same numbers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,28 +22,35 @@ Patient = TypeVar("Patient", bound=Any)  # whatever tells patients apart; can be
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+LEAST_PATIENTS = 6  # the exact test of five pairs cannot reach p < 0.05 (2 / 2^5)
+_ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))  # percentiles
 _BATCH = 1_000  # resamples drawn at once, which bounds the memory
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over patients, and the interval that holds 95 % of the bootstrap's means."""
+    """A mean over patients, and the interval that holds 95 % of the bootstrap's means; of `seeds` trainings."""
 
     mean: float
     low: float
     high: float
     patients: int
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean of a - b over the same patients, its 95 % interval, and the p-value of "there is no difference"."""
+    """The mean of a - b over the same patients, its 95 % interval, and the p-value of "there is no difference".
+
+    `seeds` is the smaller number of trainings of the two methods.
+    """
 
     mean: float
     low: float
     high: float
     p: float
     patients: int
+    seeds: int = 1
 
     @property
     def is_tie(self) -> bool:
@@ -90,6 +100,50 @@ def paired_difference(
     return PairedDifference(float(difference.mean()), low, high, _p_value(difference, seed), len(difference))
 
 
+def hierarchical_interval(values: NDArray[np.floating], seed: int) -> Interval:
+    """The mean of (seeds, patients) values of one method, with an interval for which both are drawn anew.
+
+    Raises: ValueError if there is no value or one that is not finite.
+    """
+    matrix = _as_matrix(values)
+    means = _draw_means(matrix, np.random.default_rng(seed))
+    low, high = np.percentile(means, _ENDS)
+    return Interval(float(matrix.mean()), float(low), float(high), matrix.shape[1], matrix.shape[0])
+
+
+def hierarchical_difference(a: NDArray[np.floating], b: NDArray[np.floating], seed: int) -> PairedDifference:
+    """Compare (seeds, patients) values of two methods on the same patients, in the same order; seeds may be others.
+
+    A draw takes seeds of a, seeds of b and patients, the same for both (Davison and Hinkley 1997, chapter 3.8). The
+    p-value is two-sided, twice the share of draws on the rarer side of 0. Two or three seeds are drawn too narrowly, so
+    that the differences of the seeds' means are widened by sqrt(S / (S - 1)).
+    Raises: ValueError if the patients' numbers differ, there is no value, or one is not finite.
+    """
+    first, second = _as_matrix(a), _as_matrix(b)
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"there are {first.shape[1]} patients of one method and {second.shape[1]} of the other")
+    rng = np.random.default_rng(seed)
+    patients = rng.multinomial(first.shape[1], [1 / first.shape[1]] * first.shape[1], RESAMPLES) / first.shape[1]
+    draws = _draw_means(first, rng, patients) - _draw_means(second, rng, patients)
+    low, high = np.percentile(draws, _ENDS)
+    rarer = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
+    p = min(1.0, 2 * (rarer + 1) / (RESAMPLES + 1))
+    mean = float(first.mean() - second.mean())
+    return PairedDifference(mean, float(low), float(high), p, first.shape[1], min(len(first), len(second)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several comparisons, corrected (Holm 1979): in order, each times how many are left, never
+    falling, at most 1."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, number in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * float(p_values[number])))
+        corrected[number] = highest
+    return corrected
+
+
 def common_values(a: Mapping[Patient, float], b: Mapping[Patient, float]) -> tuple[list[float], list[float]]:
     """The values of the patients that both mappings have, in one order: what `paired_difference` takes."""
     both = sorted(a.keys() & b.keys())
@@ -122,6 +176,26 @@ def aggregate(
         worst_site=ranked[0] if several else None,
         gap=abs(means[ranked[-1]] - means[ranked[0]]) if several else None,
     )
+
+
+def _as_matrix(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
+        raise ValueError("expected finite values of at least one seed by at least one patient")
+    return matrix
+
+
+def _draw_means(
+    matrix: NDArray[np.float64], rng: np.random.Generator, patients: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """(RESAMPLES,) means of (seeds, patients) values, of drawn seeds and of patients that are drawn here or given."""
+    seeds, count = matrix.shape
+    if patients is None:
+        patients = rng.multinomial(count, [1 / count] * count, RESAMPLES) / count
+    shares = rng.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) / seeds
+    middle = matrix.mean(axis=0)
+    widened = math.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
+    return patients @ middle + widened * np.einsum("rs,sp,rp->r", shares, matrix - middle, patients)
 
 
 def _as_values(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fedbrats.report.numbers.comparison import Cell, compare
+from fedbrats.report.numbers.conditions import count_budget, differing_variables
+from fedbrats.report.numbers.evaluation import show_interval
 from fedbrats.report.numbers.results import Results
-from fedbrats.report.numbers.statistics import LEVEL, RESAMPLES
+from fedbrats.report.numbers.statistics import LEAST_PATIENTS, LEVEL, RESAMPLES
 from fedbrats.report.page.blocks import Block, Details, Paragraph, Result, Section, Table
 from fedbrats.rows import REGIONS_AND_MEAN
 
@@ -38,9 +41,11 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Sect
     ]
     caption = "Dice of the final model on validation cases, mean over patients"
     note = (
-        f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients. “≈ best” marks a "
-        "method that these patients cannot tell from the best one: the interval of the paired difference holds 0, or p "
-        "is at least 0.05. p is of the paired permutation test against the best, uncorrected for several comparisons. "
+        f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients, and of seeds where a "
+        "method was trained with several. “≈ best” marks a method that these patients cannot tell from the best one: "
+        "the interval of the paired difference holds 0, or p is at least 0.05. p is against the best, corrected for "
+        "the number of methods (Holm): of the paired permutation test, which says nothing of other seeds, or of the "
+        f"bootstrap over seeds and patients. Below {LEAST_PATIENTS} patients there is neither: the values stand there. "
         "Only methods that were scored on the same patients are ranked; “other patients” marks the rest, whose numbers "
         "stand beside the others but not against them. "
         "Folds of a cross-validation count as one method: every patient is scored by the model that was not trained on "
@@ -48,8 +53,34 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Sect
     )
     table = Table(caption, ("method", "patients", *regions), rows)
     headline = Paragraph(_headline(comparison), "headline")
-    metrics = _ranking_metrics([method for method in methods if method.is_training])
-    return Section("Results", [headline, table, Paragraph(note, "soft"), *metrics, *_detailed_metrics(runs)])
+    trained = [method for method in methods if method.is_training]
+    said = [*_unlike_conditions(trained), Paragraph(note, "soft"), *_ranking_metrics(trained)]
+    return Section("Results", [headline, table, *said, *_detailed_metrics(runs)])
+
+
+def _unlike_conditions(methods: Sequence[Results]) -> list[Block]:
+    """What else than the method differs between the rows of the table: budgets, variables, and harm done on purpose."""
+    if len(methods) < 2:
+        return []
+    budgets = [count_budget(method.rows) for method in methods]
+    unlike: list[Block] = []
+    if len({(each["steps"], each["rounds"]) for each in budgets}) > 1:
+        said = "; ".join(
+            f"{method.name}: {each['steps']} steps, {each['rounds']} rounds"
+            for method, each in zip(methods, budgets, strict=True)
+        )
+        unlike.append(Paragraph(f"The budgets differ, over all sites, folds and seeds together: {said}."))
+    variables = differing_variables([method.summary.get("variables") or {} for method in methods])
+    if variables:
+        rows = [(name, tuple(json.dumps(value) for value in values)) for name, values in variables.items()]
+        table = Table("", ("variable", *(method.name for method in methods)), rows, "text")
+        unlike.append(Details(f"Variables that differ between the methods: {', '.join(variables)}", [table]))
+    harmed = [
+        f"{m.name}: {', '.join(f'{s}={k}' for s, k in m.misbehaviour.items())}" for m in methods if m.misbehaviour
+    ]
+    if harmed:
+        unlike.append(Paragraph(f"Harm done on purpose (--misbehave): {'; '.join(harmed)}."))
+    return unlike
 
 
 def _ranking_metrics(methods: Sequence[Results]) -> list[Block]:
@@ -98,8 +129,11 @@ def _result_cell(found: Cell | None) -> Result | None:
     lines = [] if found.is_ranked else ["other patients"]
     if found.interval:
         lines.append(f"{found.interval.low:.3f} to {found.interval.high:.3f}")
+    if found.values:
+        lines.append(", ".join(f"{value:.2f}" for value in found.values))
     if found.p is not None:
-        lines.append(f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001")
+        seeds = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
+        lines.append(f"{'p < 0.001' if found.p < 0.001 else f'p = {found.p:.3f}'}, {seeds}")
     return Result(found.dice, found.is_best, mark, lines)
 
 
@@ -127,5 +161,5 @@ def _detailed_metrics(runs: Sequence[Results]) -> list[Block]:
 
 
 def _metric_cells(found: dict[str, Any]) -> tuple[Any, ...]:
-    interval = f"{found['low']:.3f} to {found['high']:.3f}"
+    interval = show_interval(found)
     return found["mean"], interval, found["median"], found["worst_site"], found["gap"]
