@@ -100,19 +100,12 @@ def finish_results(
 
     Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
     """
-    server = results_dir / SERVER
-    rows_path = next(iter(server.rglob(ROWS_FILE)), None)
-    rows: list[Row] = []
+    rows = _lift_files(results_dir)
     conditions: dict[str, Any] = {}
-    if rows_path:
-        rows = read_rows(rows_path)
+    if rows:
         conditions = describe_conditions(rows, variables, site_dirs, misbehaviour)
         lines = [{"kind": CONDITIONS, **conditions}, *rows]
         write_text_atomic(results_dir / ROWS_FILE, "".join(json.dumps(row) + "\n" for row in lines))
-    for stored, name in MODEL_FILES.items():
-        path = next(iter(server.rglob(stored)), None)
-        if path:
-            shutil.copyfile(path, results_dir / name)
     # Its values are None where every site has too few cases to speak of: that is no failure.
     matrix = summarise_evaluation(rows)
     evaluated = matrix or any(row["kind"] == "metrics" and row["stage"] == "final" for row in rows)
@@ -145,6 +138,16 @@ def finish_results(
             + (f": {why}" if why else f"; see the logs in {results_dir}")
         )
     return document
+
+
+def _lift_files(results_dir: Path) -> list[Row]:
+    """Copy the server's rows and models to the top of a results folder; returns the rows."""
+    server = results_dir / SERVER
+    for stored, name in {ROWS_FILE: ROWS_FILE, **MODEL_FILES}.items():
+        if path := next(iter(server.rglob(stored)), None):
+            shutil.copyfile(path, results_dir / name)
+    rows = next(iter(server.rglob(ROWS_FILE)), None)
+    return read_rows(rows) if rows else []
 
 
 def _follow(

@@ -81,6 +81,21 @@ def simulate_job(
     finally:
         stop(workspace)
     seconds = time.monotonic() - began
+    _bring_home(workspace, personal_dir, names, results_dir)
+    return finish_results(
+        results_dir,
+        job_dir.name,
+        f"simulated-{uuid.uuid4()}",
+        None,
+        seconds,
+        variables,
+        misbehaviour,
+        site_dirs=sites,
+    )
+
+
+def _bring_home(workspace: Path, personal_dir: Path, names: Sequence[str], results_dir: Path) -> None:
+    """Keep what sites and server have written that belongs to the results, and remove the rest."""
     for name in names:
         scores = next(iter((workspace / name).rglob(CASES_FILE)), None)
         personal = personal_dir / SIMULATED / name / PERSONAL_FILE
@@ -93,16 +108,6 @@ def simulate_job(
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
     shutil.rmtree(personal_dir, ignore_errors=True)
-    return finish_results(
-        results_dir,
-        job_dir.name,
-        f"simulated-{uuid.uuid4()}",
-        None,
-        seconds,
-        variables,
-        misbehaviour,
-        site_dirs=sites,
-    )
 
 
 def _give_back_personal(model: Path, personal_dir: Path) -> None:
