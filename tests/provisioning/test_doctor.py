@@ -184,3 +184,12 @@ def test_it_says_in_which_precision_a_gpu_computes(kit, monkeypatch):
     assert findings(kit)["device"].found == "auto, 1 GPUs, computes in float16"
     edit(kit / "local" / "fedbrats.json", lambda document: document.update(device="cuda:3"))
     assert "1 CUDA devices were found" in findings(kit)["device"].found
+
+
+def test_a_full_or_missing_folder_for_temporary_files_is_said(kit, tmp_path, monkeypatch):
+    assert findings(kit)["temporary files"].state in ("ok", "warning")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not-there"))
+    finding = findings(kit)["temporary files"]
+    assert finding.state == "failed"
+    assert "TMPDIR" in finding.remedy
+    assert str(tmp_path) not in finding.found

@@ -1,11 +1,19 @@
 """A workspace in which FLARE could not run, and a proxy in the way, are seen before anything starts."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from fedbrats.admin.run.place import EXCEPTIONS, LONGEST_PATH, check_place, pass_by_proxy, proxies_set
+from fedbrats.admin.run.place import (
+    EXCEPTIONS,
+    LONGEST_PATH,
+    check_own_address,
+    check_place,
+    pass_by_proxy,
+    proxies_set,
+)
 from fedbrats.admin.run.poc import prepare
 from fedbrats.admin.run.simulator import simulate_job
 from fedbrats.errors import ConfigurationError
@@ -41,3 +49,21 @@ def test_own_addresses_pass_by_a_proxy_and_other_exceptions_stay(monkeypatch: py
     for name in EXCEPTIONS:
         monkeypatch.delenv(name)
     assert "https_proxy" in proxies_set()
+
+
+def test_a_machine_that_is_not_its_own_localhost_is_told_before_anything_starts(
+    tmp_path: Path, phantom_sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_own_address()
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_server", unknown)
+    for run in (
+        lambda: prepare(tmp_path / "poc", phantom_sites),
+        lambda: simulate_job(tmp_path, phantom_sites, tmp_path / "results", cache_dir=tmp_path),
+    ):
+        with pytest.raises(ConfigurationError, match="localhost is no address of this machine"):
+            run()
+    assert list(tmp_path.iterdir()) == []

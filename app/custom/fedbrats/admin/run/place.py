@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def check_place(workspace: Path) -> None:
             f"the workspace {place} has a path of {len(str(place))} characters, expected at most {LONGEST_PATH}; "
             f"choose a shorter one"
         )
+
+
+def check_own_address() -> None:
+    """Raise ConfigurationError where `localhost`, where one workstation's processes meet, is not this machine."""
+    try:
+        with socket.create_server(("localhost", 0)):
+            return
+    except OSError as error:
+        raise ConfigurationError(
+            "the name localhost is no address of this machine, where the server and the sites of one workstation meet; "
+            "write '127.0.0.1 localhost' into /etc/hosts"
+        ) from error
 
 
 def pass_by_proxy() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from fedbrats.admin.provision.consortium import build_kits
-from fedbrats.admin.run.place import check_place, pass_by_proxy
+from fedbrats.admin.run.place import check_own_address, check_place, pass_by_proxy
 from fedbrats.admin.run.processes import (
     find_processes,
     free_port,
@@ -86,6 +86,7 @@ def prepare(
     from nvflare.lighter.utils import update_storage_locations
 
     check_place(workspace)
+    check_own_address()
     pass_by_proxy()
     sites = find_sites(sites_dir)
     register = register_of(sites)

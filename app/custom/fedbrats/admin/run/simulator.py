@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
-from fedbrats.admin.run.place import check_place, pass_by_proxy
+from fedbrats.admin.run.place import check_own_address, check_place, pass_by_proxy
 from fedbrats.admin.run.poc import (
     PERSONAL_FOLDER,
     SERVER,
@@ -56,6 +56,7 @@ def simulate_job(
     2.9.0: it exits with 0 when a job is aborted).
     """
     check_place(results_dir)
+    check_own_address()
     pass_by_proxy()
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fedbrats.site.site_file import SiteFacts, read_site_facts
 GIB = 2**30
 LEAST_DISK_GIB = 20  # prepared cases take about 0.05 GiB each
 LEAST_MEMORY_GIB = 8
+LEAST_TEMPORARY_GIB = 1  # an answer on its way lies there once
 
 
 def check(kit: Kit) -> Iterator[Finding]:
@@ -36,6 +38,7 @@ def check(kit: Kit) -> Iterator[Finding]:
         yield _check_device(facts)
     for folder in folders:
         yield _check_folder(folder)
+    yield _check_temporary()
     yield _check_proxies()
     yield _check_path(kit.folder)
     available = psutil.virtual_memory().available
@@ -74,6 +77,18 @@ def _check_folder(folder: Path) -> Finding:
     if free < LEAST_DISK_GIB:
         return doubtful(name, f"{free:.0f} GiB free", f"{LEAST_DISK_GIB} GiB are advised", HOSPITAL_IT)
     return good(name, f"writable, {free:.0f} GiB free")
+
+
+def _check_temporary() -> Finding:
+    remedy = "give the service account a folder for temporary files (TMPDIR) with room"
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            free = shutil.disk_usage(Path(file.name).parent).free / GIB
+    except OSError as error:  # FileNotFoundError where no candidate can be written to
+        return failed("temporary files", f"none can be written: {error.strerror}", remedy, HOSPITAL_IT)
+    if free < LEAST_TEMPORARY_GIB:
+        return doubtful("temporary files", f"{free:.1f} GiB free", remedy, HOSPITAL_IT)
+    return good("temporary files", f"writable, {free:.0f} GiB free")
 
 
 def _check_device(facts: SiteFacts) -> Finding:
