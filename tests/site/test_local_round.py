@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedbrats.federation.leave_one_out import leave_out
+from fedbrats.privacy.arrivals import ArrivedModelError
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER
 from fedbrats.site.hooks.choice import choose_hooks
 from fedbrats.site.hooks.hook import SiteHook
@@ -138,3 +139,17 @@ def test_a_hook_changes_weights_update_and_report_and_keeps_its_state(open_site,
     hook = Halving()
     new_round(open_site(), tmp_path, hook).answer(RoundTask(first, 1, 2))
     assert hook.rounds == 2
+
+
+def test_a_crafted_model_is_refused_before_it_is_trained_and_is_a_row_at_the_site(open_site, tmp_path):
+    site = open_site()
+    local_round = new_round(site, tmp_path)
+    first = site.trainer.get_weights()
+    local_round.answer(RoundTask(first, 0, 3))
+    crafted = {name: value + 100 for name, value in first.items()}
+    for opened in (local_round, new_round(open_site(), tmp_path)):  # also after a restart
+        with pytest.raises(ArrivedModelError, match="the model of round 1 is refused"):
+            opened.answer(RoundTask(crafted, 1, 3))
+    rows = [json.loads(line) for line in (tmp_path / "run" / ROWS_FOLDER / CASES_FILE).read_text().splitlines()]
+    assert sum("refused" in row for row in rows) == 2
+    assert local_round.answer(RoundTask(first, 1, 3)) is not None

@@ -80,6 +80,10 @@ class LocalSite:
         """Append the scores of single cases to the site's own file."""
         self._record(case_rows(round_number, stage, scores))
 
+    def record_refusal(self, round_number: int | None, reason: str) -> None:
+        """Append to the site's own file that it has refused a model."""
+        self._record([{"round": round_number, "refused": reason}])
+
     def _record(self, rows: Iterable[Mapping[str, Any]]) -> None:
         append_lines(self.scores_file, map(json.dumps, rows))
 

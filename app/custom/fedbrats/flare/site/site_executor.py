@@ -18,7 +18,9 @@ from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.errors import FedbratsError
 from fedbrats.flare import garbage
 from fedbrats.flare.job_folder import check_deployed_job
+from fedbrats.flare.protocol import MODEL_REFUSED
 from fedbrats.jobs.settings import check_values
+from fedbrats.privacy.arrivals import ArrivedModelError
 from fedbrats.shipped import PACKAGE_DIR
 from fedbrats.site.local_site import LocalSite, open_local_site, prepare_site
 from fedbrats.site.site_file import SiteFacts
@@ -61,6 +63,9 @@ class SiteExecutor(Executor):
             site.refuse_too_many_bad()
             site.refuse_too_long(fl_ctx.get_job_id())
             return task(site, shareable, fl_ctx, abort_signal)
+        except ArrivedModelError as error:
+            self.log_error(fl_ctx, f"site {fl_ctx.get_identity_name()}: {error}")
+            return make_reply(MODEL_REFUSED)
         except FedbratsError as error:
             self.log_error(fl_ctx, str(error))
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedbrats.model.settings import TrainingSettings
+from fedbrats.site.hooks.arrival_gate import ArrivalGate
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.hooks.minus_score import MinusScore
 from fedbrats.site.hooks.personal_layers import PersonalLayers
@@ -25,7 +26,7 @@ def choose_hooks(
         measure_minus_model: whether the server's method is FedCE.
         private: the steps of a job with differential privacy.
     """
-    hooks: list[SiteHook] = [PersonalLayers(personal, personal_rounds)]
+    hooks: list[SiteHook] = [ArrivalGate(), PersonalLayers(personal, personal_rounds)]
     if measure_minus_model:
         hooks.append(MinusScore())
     if private:
