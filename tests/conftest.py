@@ -15,6 +15,7 @@ from fedbrats.cli.main import main
 from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
 from fedbrats.data.split.sites import new_sites_folder, write_record
 from fedbrats.jobs.build import build_job, find_job
+from tests.provisioning.provisioned import kits, provisioned  # noqa: F401 (fixtures)
 from tests.security.recording import (  # noqa: F401 (hooks of pytest)
     pytest_configure,
     pytest_runtest_makereport,

@@ -8,7 +8,7 @@ import yaml
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.provision.consortium import add_participant
 from fedbrats.cli.main import main
-from tests.provisioning.conftest import FEDBRATS
+from tests.provisioning.provisioned import FEDBRATS
 
 NEW_SITE = ("add-site", "hospital-6", "--org", "sixth", "--data", "/data/brats", "--cases", "50")
 

@@ -17,7 +17,7 @@ from fedbrats.flare.kit.policy import COMM_CONFIG, SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import list_jobs
 from fedbrats.shipped import shipped_dir
 from fedbrats.site.site_file import read_registered_cases, read_site_facts
-from tests.provisioning.conftest import FEDBRATS
+from tests.provisioning.provisioned import FEDBRATS
 
 SERVER = "fl.brain-consortium.example"
 SITES = ["hospital-central", "hospital-east", "hospital-north", "hospital-south", "hospital-west"]

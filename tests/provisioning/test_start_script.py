@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fedbrats.admin.provision.start_script import empty_environment
+from fedbrats.admin.provision.start_script import write_scripts
 from fedbrats.admin.run.processes import participant_environment
 from fedbrats.errors import ConfigurationError
 from tests.security.attacks import attack
@@ -74,4 +74,4 @@ def test_poc_starts_with_as_little(monkeypatch):
 def test_another_start_script_than_flares_is_refused(tmp_path):
     (tmp_path / "sub_start.sh").write_text("#!/usr/bin/env bash\nexec python3\n")
     with pytest.raises(ConfigurationError, match="not the start script of the FLARE that fedbrats knows"):
-        empty_environment(tmp_path)
+        write_scripts(tmp_path)

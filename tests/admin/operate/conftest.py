@@ -10,11 +10,10 @@ import pytest
 
 from fedbrats.admin.operate.places import move_server
 from tests.end_to_end.consortium import NORTH, SERVER
-from tests.provisioning.conftest import kits, provisioned  # noqa: F401
 
 
 @pytest.fixture
-def server_kit(kits: Path, tmp_path: Path) -> Path:  # noqa: F811
+def server_kit(kits: Path, tmp_path: Path) -> Path:
     """The server's kit, its storage beside it."""
     kit = shutil.copytree(kits / SERVER, tmp_path / SERVER)
     move_server(kit / "local", tmp_path / "storage", with_state=True)
@@ -22,7 +21,7 @@ def server_kit(kits: Path, tmp_path: Path) -> Path:  # noqa: F811
 
 
 @pytest.fixture
-def site_kit(kits: Path, tmp_path: Path) -> Path:  # noqa: F811
+def site_kit(kits: Path, tmp_path: Path) -> Path:
     """A hospital's kit, its folders beside it."""
     kit = shutil.copytree(kits / NORTH, tmp_path / NORTH)
     path = kit / "local" / "fedbrats.json"

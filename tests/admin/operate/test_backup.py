@@ -11,9 +11,9 @@ from nvflare.private.fed.server.client_manager import ClientManager
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.backup import read_manifest, restore, write_backup
-from fedbrats.admin.operate.places import storage_of
 from fedbrats.cli.main import main
 from fedbrats.errors import FedbratsError
+from fedbrats.flare.process.storage import storage_of
 from fedbrats.site.site_file import read_registered_cases, read_site_facts, read_state_dir
 
 JOB = "18f294b6-815c-47c5-b35f-0d74ab09547e"
@@ -73,7 +73,7 @@ def test_another_machine_may_keep_its_jobs_elsewhere(lived, tmp_path):
     write_backup(open_kit(lived), tmp_path / "backup.tar")
     elsewhere = tmp_path / "srv" / "storage"
     kit, _ = restore(tmp_path / "backup.tar", tmp_path / "srv" / "kit", elsewhere)
-    assert storage_of(kit) == (elsewhere / "jobs", elsewhere / "snapshots")
+    assert storage_of(kit.local_dir) == (elsewhere / "jobs", elsewhere / "snapshots")
     assert read_state_dir(kit.local_dir) == elsewhere / "state"
     assert (elsewhere / "jobs" / JOB / "workspace").read_bytes() == b"a result"
 

@@ -62,8 +62,9 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
         package = json.loads(_python(kit, "import fedbrats, json; print(json.dumps(fedbrats.__file__))"))
         assert Path(package).is_relative_to(kit / "venv")
         assert f"of {Path(package).parent}\n" in kit_log(kit) + (kit / job_id / "log.txt").read_text()
-        runbook.run(runbook.inline("startup/stop_fl.sh"), kit, said="y", environment=environment)
-        wait_for(lambda: not find_processes(kit))
+        runbook.run(runbook.inline("venv/bin/fedbrats stop"), kit, environment=environment)
+        assert not find_processes(kit)
+        wait_for(lambda: LATE not in consortium.connected(), 30)
     finally:
         stop(tmp_path)
         _take_off_the_list(consortium, LATE)

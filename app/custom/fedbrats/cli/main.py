@@ -35,6 +35,7 @@ COMMANDS = {
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
     "privacy": ("kits", "plan what differential privacy costs, and show what a site has spent"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
+    "stop": ("kits", "stop the server or a site on this machine, for maintenance"),
     "backup": ("kits", "write one file from which a server or a site is restored on an empty disk"),
     "restore": ("kits", "make a server or a site from that file"),
     "submit": ("studies", "submit a job to a federation with a person's startup kit"),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from fedbrats.admin.kits import Kit
 from fedbrats.atomic import write_json_atomic
-from fedbrats.errors import ConfigurationError
+from fedbrats.flare.process.storage import RESOURCES, storage_of
 from fedbrats.site.site_file import SITE_FILE, STATE_DIR, read_site_facts, read_state_dir
 
-RESOURCES = ("resources.json", "resources.json.default")  # FLARE reads the first that is there
 JOBS, SNAPSHOTS, STATE, PERSONAL = "jobs", "snapshots", "state", "personal"
 SUBMIT_RECORDS = ("job_submit_records", "job_submit_record_index")  # FLARE's, beside its folder of jobs
 
@@ -25,7 +23,7 @@ def places_of(kit: Kit) -> dict[str, Path]:
     Raises: ConfigurationError where a file of the kit cannot be read.
     """
     if kit.kind == "server":
-        jobs, snapshots = storage_of(kit)
+        jobs, snapshots = storage_of(kit.local_dir)
         found = {JOBS: jobs, SNAPSHOTS: snapshots, STATE: read_state_dir(kit.local_dir)}
         found |= {name: jobs.parent / name for name in SUBMIT_RECORDS}
     elif kit.kind == "client":
@@ -34,17 +32,6 @@ def places_of(kit: Kit) -> dict[str, Path]:
         found = {}
     inside = kit.folder.resolve()
     return {name: path for name, path in found.items() if not path.resolve().is_relative_to(inside)}
-
-
-def storage_of(kit: Kit) -> tuple[Path, Path]:
-    """Where a server keeps its jobs, and its snapshots. Raises: ConfigurationError."""
-    path = next((path for name in RESOURCES if (path := kit.local_dir / name).is_file()), None)
-    if path is None:
-        raise ConfigurationError(f"{kit.local_dir} has no {RESOURCES[1]}; take `local` from the kit again")
-    try:
-        return _storage_in(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise ConfigurationError(f"{path} does not say where the server keeps its jobs: {error!r}") from None
 
 
 def move_storage(resources: Path, storage: Path) -> None:
@@ -66,9 +53,3 @@ def move_server(local_dir: Path, storage: Path, *, with_state: bool) -> None:
         path = local_dir / SITE_FILE
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         write_json_atomic(path, {**document, STATE_DIR: str(storage / STATE)})
-
-
-def _storage_in(document: dict[str, Any]) -> tuple[Path, Path]:
-    manager = next(iter(entry for entry in document["components"] if entry["id"] == "job_manager"))
-    snapshots = document["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"]
-    return Path(manager["args"]["uri_root"]), Path(snapshots)

@@ -17,7 +17,7 @@ from nvflare.lighter.utils import sign_folders
 import fedbrats
 from fedbrats.admin.kits import fingerprint, read_certificate
 from fedbrats.admin.operate.places import STATE, move_storage
-from fedbrats.admin.provision.start_script import empty_environment
+from fedbrats.admin.provision.start_script import write_scripts
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import (
@@ -102,7 +102,7 @@ class FedbratsBuilder(Builder):
             local_dir = Path(ctx.get_local_dir(participant))
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
             quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
-            empty_environment(Path(ctx.get_kit_dir(participant)))
+            write_scripts(Path(ctx.get_kit_dir(participant)))
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
             write_json_atomic(local_dir / COMM_CONFIG_FILE, COMM_CONFIG)
             (local_dir / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)

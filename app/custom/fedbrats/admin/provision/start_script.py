@@ -1,11 +1,14 @@
-"""FLARE's start script of a kit, made to begin with next to nothing of its caller's environment."""
+"""FLARE's scripts of a kit, made to begin with an emptied environment and to say what is wrong."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedbrats.atomic import write_text_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.shipped import shipped_dir
 
 SCRIPT = "sub_start.sh"  # start.sh, containers and POC all run it
 MARK = "FEDBRATS_ENVIRONMENT"
@@ -19,37 +22,59 @@ ENVIRONMENT = (
 MORE_NAMES = "environment"  # in a kit's local folder: names of further variables, one a line
 SHEBANG = "#!/usr/bin/env bash\n"
 PYTHON_PATH = "export PYTHONPATH=/local/custom:$PYTHONPATH\n"
-BEGIN = f"""\
-# fedbrats: what this participant writes is its own. Of the caller's environment only these variables go in, and those
-# that local/{MORE_NAMES} names. PYTHONSAFEPATH: the folder from which this is started is not searched for modules.
-umask 077
-if [[ "${{{MARK}:-}}" != clean ]]; then
-  names=({" ".join(ENVIRONMENT)})
-  more="$( cd "$( dirname "${{BASH_SOURCE[0]}}" )" >/dev/null 2>&1 && pwd )/../local/{MORE_NAMES}"
-  if [[ -f "$more" ]]; then
-    while IFS=$' \\t\\r' read -r name || [[ -n "$name" ]]; do
-      [[ "$name" =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] && names+=("$name")
-    done < "$more"
-  fi
-  environment=({MARK}=clean PYTHONSAFEPATH=1)
-  for name in "${{names[@]}}"; do
-    [[ -n "${{!name+set}}" ]] && environment+=("$name=${{!name}}")
-  done
-  exec env -i "${{environment[@]}}" bash "${{BASH_SOURCE[0]}}" "$@"
-fi
-"""
+COMMAND = re.compile(r"^ *exec python3 -u -m (nvflare\..*)$", re.MULTILINE)  # FLARE's own, with what it is started with
+LOOP = "SECONDS=0\n"  # what begins here is replaced
+START, STOP = "start.sh", "stop_fl.sh"
+STARTS = "$DIR/sub_start.sh &"
+REFUSES = 'echo "Not continue"'
 
 
-def empty_environment(startup_dir: Path) -> None:
-    """Rewrite `sub_start.sh` of a kit under construction, before its startup folder is signed.
+def write_scripts(startup_dir: Path) -> None:
+    """Rewrite the scripts of a kit under construction, before its startup folder is signed.
 
-    Raises: ConfigurationError where FLARE's script is not the one that this was written for.
+    `sub_start.sh` begins with an emptied environment, and ends with a status and a sentence where the participant
+    cannot start (fedbrats.flare.process.start); `start.sh` says so too before it leaves the loop behind, and
+    `stop_fl.sh` ends with 1 where it did not stop anything.
+
+    Raises: ConfigurationError where FLARE's scripts are not those that this was written for.
     """
-    path = startup_dir / SCRIPT
-    text = path.read_text(encoding="utf-8")
-    if not text.startswith(SHEBANG) or PYTHON_PATH not in text:
-        raise ConfigurationError(f"{path} is not the start script of the FLARE that fedbrats knows; see pyproject.toml")
-    text = text.replace(SHEBANG, SHEBANG + BEGIN, 1).replace(PYTHON_PATH, "")
-    mode = path.stat().st_mode
+    _rewrite(startup_dir / SCRIPT, _sub_start)
+    _rewrite(
+        startup_dir / START, lambda text: _replace(text, STARTS, f'"$DIR/{SCRIPT}" --check || exit $?\n  {STARTS}')
+    )
+    _rewrite(startup_dir / STOP, lambda text: _replace(text, REFUSES, f"{REFUSES}\n    exit 1"))
+
+
+def _sub_start(text: str) -> str:
+    head, _, tail = text.partition(LOOP)
+    command = COMMAND.search(tail)
+    if not text.startswith(SHEBANG) or command is None:
+        raise ValueError(SCRIPT)
+    begin = _part("begin.sh", {"@NAMES@": " ".join(ENVIRONMENT), "@MORE_NAMES@": MORE_NAMES})
+    middle = _replace(head.removeprefix(SHEBANG), PYTHON_PATH, "")
+    return f"{SHEBANG}{begin}\n{middle}\n{_part('loop.sh', {'@COMMAND@': command[1]})}"
+
+
+def _part(name: str, words: Mapping[str, str]) -> str:
+    text = (shipped_dir() / "provisioning" / "scripts" / name).read_text(encoding="utf-8")
+    for mark, word in words.items():
+        text = text.replace(mark, word)
+    return text
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        raise ValueError(old)
+    return text.replace(old, new)
+
+
+def _rewrite(path: Path, change: Callable[[str], str]) -> None:
+    """Change a script, which stays as executable as it was."""
+    try:
+        text, mode = change(path.read_text(encoding="utf-8")), path.stat().st_mode
+    except (OSError, ValueError):
+        raise ConfigurationError(
+            f"{path} is not the start script of the FLARE that fedbrats knows; see pyproject.toml"
+        ) from None
     write_text_atomic(path, text)
     path.chmod(mode)
