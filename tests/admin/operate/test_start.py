@@ -128,7 +128,7 @@ def test_the_loop_tries_again_and_ends_when_it_is_asked_to(site_kit, tmp_path):
 def test_a_user_without_a_name_gets_one():
     code = (
         "import os, getpass\n"
-        "from fedbrats.flare.process.obstacles import name_the_account\n"
+        "from fedbrats.account import name_the_account\n"
         "os.setuid(54321)\n"
         "[os.environ.pop(name, None) for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME', 'HOME')]\n"
         "assert name_the_account()\n"

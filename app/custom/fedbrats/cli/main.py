@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
 from fedbrats import __version__
+from fedbrats.account import name_the_account
 from fedbrats.cli.output import print_line
 from fedbrats.errors import FedbratsError
 
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     the signal's number.
     """
     _print_any_sign()
+    name_the_account()
     parser = argparse.ArgumentParser(
         prog="fedbrats",
         description="Federated 3D brain-tumour segmentation on BraTS data. Research software, not a medical device.",

@@ -41,6 +41,7 @@ from fedbrats.jobs.build import (
     list_jobs,
 )
 from fedbrats.shipped import shipped_dir
+from fedbrats.site.register import CONSORTIUM_FILE, REGISTERED
 from fedbrats.site.site_file import (
     MLFLOW,
     REGISTER,
@@ -54,7 +55,6 @@ from fedbrats.site.site_file import (
 FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
 STORAGE = "storage_dir"
 SERVER_FACTS = (MLFLOW, STORAGE)
-CONSORTIUM_FILE = "consortium.json"
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
@@ -132,7 +132,9 @@ class FedbratsBuilder(Builder):
         for participant in participants:
             folder = Path(ctx.get_ws_dir(participant))
             folder.chmod(0o700)
-            write_json_atomic(folder / "local" / CONSORTIUM_FILE, consortium)
+            cases = participant.get_prop(REGISTER)
+            own = consortium if cases is None else {**consortium, REGISTERED: cases}
+            write_json_atomic(folder / "local" / CONSORTIUM_FILE, own)
             constraints = shipped_dir() / CONSTRAINTS_FILE
             if constraints.is_file():
                 shutil.copyfile(constraints, folder / "local" / CONSTRAINTS_FILE)

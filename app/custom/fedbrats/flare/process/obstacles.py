@@ -32,28 +32,11 @@ class Obstacle:
 
 def find_obstacles(kit: Path, *, port: bool = True) -> Iterator[Obstacle]:
     """Everything in the way of a server's or a site's kit; port: whether the server's has to be free."""
-    yield from _unwritable("kit folder", kit)
+    yield from find_unwritable("kit folder", kit)
     if (kit / "startup" / SERVER_FILE).is_file():
         yield from _server(kit, port)
     elif (kit / "startup" / SITE_STARTUP).is_file():
         yield from _site(kit)
-
-
-def name_the_account() -> bool:
-    """Give a user number without a name one, as OpenShift runs containers; returns whether it had none.
-
-    PyTorch asks for the user's name while MONAI is imported, and ends in a traceback of 160 lines where there is none.
-    """
-    import pwd
-
-    try:
-        pwd.getpwuid(os.getuid())
-    except KeyError:
-        os.environ.setdefault("LOGNAME", f"user-{os.getuid()}")
-        os.environ.setdefault("USER", os.environ["LOGNAME"])
-        os.environ.setdefault("HOME", tempfile.gettempdir())
-        return True
-    return False
 
 
 def server_port(kit: Path) -> int:
@@ -91,7 +74,7 @@ def _server(kit: Path, port: bool) -> Iterator[Obstacle]:
         yield Obstacle("settings", str(error), f"mend local/{SITE_FILE}, or take it from the kit again", UNUSABLE)
         return
     for folder in dict.fromkeys((jobs, snapshots, read_state_dir(local_dir))):
-        yield from _unwritable(f"storage {folder.name}", folder)
+        yield from find_unwritable(f"storage {folder.name}", folder)
     if port and is_taken(number):
         sentence = f"port {number} is taken: another program of this machine, or another server, listens on it"
         yield Obstacle("port", sentence, f"stop it (`ss -ltnp 'sport = :{number}'` shows it)", TAKEN)
@@ -107,8 +90,8 @@ def _site(kit: Path) -> Iterator[Obstacle]:
         yield Obstacle("settings", str(error), remedy, 0 if missing else UNUSABLE)
         return
     for folder in (facts.cache_dir, facts.personal_dir):
-        yield from _unwritable(f"folder {folder.name}", folder)
-    yield from no_data(facts.data_dir)
+        yield from find_unwritable(f"folder {folder.name}", folder)
+    yield from find_no_data(facts.data_dir)
 
 
 def _site_name(kit: Path) -> str:
@@ -118,7 +101,7 @@ def _site_name(kit: Path) -> str:
         return kit.name
 
 
-def no_data(folder: Path) -> Iterator[Obstacle]:
+def find_no_data(folder: Path) -> Iterator[Obstacle]:
     """What is wrong with a data folder that has no datalist; a file system that is not mounted leaves it empty."""
     mount = "mount the file system that holds it; else `fedbrats split` makes the folder and `fedbrats site` names it"
     try:
@@ -138,7 +121,7 @@ def no_data(folder: Path) -> Iterator[Obstacle]:
         yield Obstacle("data", f"the data folder {folder} has no {DATALIST}", remedy, 0)
 
 
-def _unwritable(check: str, folder: Path) -> Iterator[Obstacle]:
+def find_unwritable(check: str, folder: Path) -> Iterator[Obstacle]:
     """An obstacle where no file can be made in a folder; one that is not there yet is judged by the folder above it."""
     there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     try:

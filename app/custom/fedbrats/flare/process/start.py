@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from fedbrats.flare.process.obstacles import find_obstacles, name_the_account
+from fedbrats.account import name_the_account
+from fedbrats.flare.process.obstacles import find_obstacles
 from fedbrats.flare.process.statuses import TAKEN
 
 LOCK_FILE = "instance.lock"
@@ -70,6 +71,18 @@ def take(kit: Path) -> IO[str] | None:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     return lock
+
+
+def is_running(kit: Path) -> bool:
+    """Whether a process of this machine runs a kit; changes nothing."""
+    try:
+        with (kit / LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def say(kit: Path, sentence: str, level: str) -> None:

@@ -23,6 +23,7 @@ from fedbrats.jobs.settings import check_values
 from fedbrats.privacy.arrivals import ArrivedModelError
 from fedbrats.shipped import PACKAGE_DIR
 from fedbrats.site.local_site import LocalSite, open_local_site, prepare_site
+from fedbrats.site.register import say_too_many
 from fedbrats.site.site_file import SiteFacts
 
 Task = Callable[[LocalSite, Shareable, FLContext, Signal], Shareable]
@@ -92,6 +93,8 @@ class SiteExecutor(Executor):
             prepare=self._prepare,
         )
         site.leave_out_bad_cases(None)
+        if too_many := say_too_many(len(site.trainer.training), Path(workspace.get_site_config_dir())):
+            self.log_error(fl_ctx, f"site {site.name} has {too_many}")
         self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._site = site
         garbage.freeze()

@@ -8,14 +8,16 @@ from functools import partial
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor import (
     credentials,
+    files,
     kit_rules,
     machine,
     network,
     protections,
     site_data,
     software,
+    starting,
 )
-from fedbrats.admin.operate.doctor.finding import PROJECT_ADMIN, Finding, failed
+from fedbrats.admin.operate.doctor.finding import HOSPITAL_IT, Finding, failed
 from fedbrats.errors import FedbratsError
 
 __all__ = ["Finding", "examine"]
@@ -27,16 +29,25 @@ def examine(kit: Kit, *, root: str | None = None, all_cases: bool = False, offli
     root: the fingerprint that the project admin read out. all_cases: read every case and not the first few.
     offline: leave the server alone.
     """
-    checks: list[Callable[[Kit], Iterator[Finding]]] = [software.check, partial(credentials.check, root=root)]
+    checks: list[Callable[[Kit], Iterator[Finding]]] = [
+        software.check,
+        files.check,
+        partial(credentials.check, root=root),
+    ]
     checks.append(protections.check_usages)
     if kit.kind != "server" and not offline:
         checks.append(network.check)
     if kit.kind != "admin":
-        checks += [kit_rules.check, protections.check, machine.check]
+        checks += [starting.check, kit_rules.check, protections.check, machine.check]
     if kit.kind == "client":
         checks.append(partial(site_data.check, all_cases=all_cases))
+    said: set[str] = set()
     for check in checks:
         try:
-            yield from check(kit)
+            for finding in check(kit):
+                said.add(finding.found)
+                yield finding
         except FedbratsError as error:
-            yield failed("kit", str(error), "mend the file that it names", PROJECT_ADMIN)
+            if str(error) not in said:  # one file may keep several checks from looking
+                said.add(str(error))
+                yield failed("kit", str(error), "mend the file that it names", HOSPITAL_IT)

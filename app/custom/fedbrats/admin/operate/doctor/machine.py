@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,9 +17,11 @@ from fedbrats.admin.operate.doctor.finding import (
     failed,
     good,
 )
+from fedbrats.admin.operate.places import places_of
 from fedbrats.admin.run.place import check_place, proxies_set
 from fedbrats.data.container import memory_left
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.process.obstacles import find_unwritable
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
 GIB = 2**30
@@ -36,6 +37,8 @@ def check(kit: Kit) -> Iterator[Finding]:
         facts = read_site_facts(kit.local_dir, kit.name)
         folders += [facts.cache_dir, facts.personal_dir]
         yield _check_device(facts)
+    else:
+        folders += places_of(kit).values()
     for folder in folders:
         yield _check_folder(folder)
     yield _check_temporary()
@@ -71,8 +74,8 @@ def _check_folder(folder: Path) -> Finding:
     place = folder.resolve()
     there = next((path for path in (place, *place.parents) if path.exists()), Path(place.anchor))
     name = f"folder {folder.name}"
-    if not os.access(there, os.W_OK | os.X_OK):
-        return failed(name, f"{there} cannot be written to", "let the service account write there", HOSPITAL_IT)
+    for obstacle in find_unwritable(name, place):
+        return failed(name, obstacle.sentence, obstacle.remedy, HOSPITAL_IT)
     free = shutil.disk_usage(there).free / GIB
     if free < LEAST_DISK_GIB:
         return doubtful(name, f"{free:.0f} GiB free", f"{LEAST_DISK_GIB} GiB are advised", HOSPITAL_IT)

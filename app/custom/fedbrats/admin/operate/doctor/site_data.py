@@ -8,6 +8,7 @@ from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import (
     DATA_SCIENTIST,
     HOSPITAL_IT,
+    PROJECT_ADMIN,
     Finding,
     doubtful,
     failed,
@@ -18,9 +19,11 @@ from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.data.check.checks import check_case
 from fedbrats.data.check.problems import ERROR
 from fedbrats.errors import DataError
+from fedbrats.flare.process.obstacles import find_no_data
 from fedbrats.privacy.accounting import epsilon
 from fedbrats.privacy.ledger import Ledger
 from fedbrats.site.privacy_account import ledger_path
+from fedbrats.site.register import say_too_many
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
 CASES_READ = 3
@@ -29,6 +32,9 @@ CASES_READ = 3
 def check(kit: Kit, all_cases: bool = False) -> Iterator[Finding]:
     """Findings about the data folder; texts count cases and name none, for reports get mailed."""
     facts = read_site_facts(kit.local_dir, kit.name)
+    if obstacle := next(iter([*find_no_data(facts.data_dir)]), None):
+        yield failed("data", obstacle.sentence, obstacle.remedy, HOSPITAL_IT)
+        return
     try:
         datalist = read_datalist(facts.data_dir)
     except (DataError, OSError) as error:
@@ -38,6 +44,8 @@ def check(kit: Kit, all_cases: bool = False) -> Iterator[Finding]:
     yield _check_files(datalist)
     yield _check_cases(datalist, datalist.cases if all_cases else datalist.cases[:CASES_READ])
     found = f"{len(datalist.training)} training, {len(datalist.validation)} validation, min_cases {facts.min_cases}"
+    if too_many := say_too_many(len(datalist.training), kit.local_dir):
+        yield failed("registered cases", too_many, "`fedbrats provision` has the register", PROJECT_ADMIN)
     if not datalist.training:
         yield failed("cases", found, "a site needs training cases", DATA_SCIENTIST)
     elif len(datalist.training) < facts.min_cases:
