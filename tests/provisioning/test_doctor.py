@@ -107,7 +107,7 @@ def gpu(kit):
         (other_version, "nvflare", "hospital IT"),
         (other_key, "private key", "project admin"),
         (edited_startup, "signature", "hospital IT"),
-        (missing_data, "data", "data scientist"),
+        (missing_data, "data", "hospital IT"),
         (gpu, "device", "hospital IT"),
     ],
 )
