@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fedbrats.cli.output import print_json
+from fedbrats.cli.output import print_json, print_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(stopped))
         return 0
-    print(f"{kit.kind} {kit.name}: {stopped.processes} processes stopped in {stopped.seconds:.1f} s")
+    print_line(f"{kit.kind} {kit.name}: {stopped.processes} processes stopped in {stopped.seconds:.1f} s")
     for job in stopped.jobs:
-        print(f"job {job} ran; when the server is up again: fedbrats submit --resume {job} --kit KIT")
+        print_line(f"job {job} ran; when the server is up again: fedbrats submit --resume {job} --kit KIT")
     return 0
