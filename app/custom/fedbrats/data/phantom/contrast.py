@@ -19,24 +19,24 @@ Signals = NDArray[np.float32]  # (tissue, modality)
 
 # (mean, spread over cases), by modality
 _HEALTHY = {
-    Tissue.CSF: ((-3.8, 1.2), (-3.9, 1.2), (5.0, 2.0), (-4.0, 1.2)),
+    Tissue.CSF: ((-4.0, 1.2), (-4.1, 1.2), (6.5, 2.0), (-4.8, 1.3)),
     Tissue.GREY: ((-0.75, 0.3), (-0.7, 0.35), (0.65, 0.35), (0.45, 0.4)),
     Tissue.WHITE: ((0.6, 0.2), (0.6, 0.25), (-0.6, 0.2), (-0.45, 0.35)),
     Tissue.LESION: ((-0.6, 0.7), (-0.5, 0.7), (1.8, 0.8), (2.4, 1.2)),
     Tissue.VESSEL: ((-0.5, 1.5), (4.5, 2.5), (-1.5, 1.5), (-0.5, 1.2)),
 }
 _TUMOUR = {
-    Tissue.OEDEMA: ((0.0, 0.4), (-0.15, 0.5), (2.4, 1.0), (4.8, 1.7)),
-    Tissue.SOLID: ((-1.3, 0.5), (-1.0, 0.6), (4.0, 1.3), (4.5, 2.2)),
-    Tissue.NECROSIS: ((-1.0, 0.6), (-0.4, 0.8), (4.2, 1.6), (4.6, 2.4)),
-    Tissue.ENHANCING: ((-0.1, 0.6), (4.0, 1.3), (2.6, 1.1), (4.8, 2.2)),
+    Tissue.OEDEMA: ((-0.1, 0.4), (-0.3, 0.5), (3.5, 1.3), (6.8, 2.0)),
+    Tissue.SOLID: ((-0.75, 0.4), (-0.7, 0.6), (4.0, 1.4), (6.2, 1.9)),
+    Tissue.NECROSIS: ((-0.75, 0.4), (-0.7, 0.7), (4.2, 1.5), (6.2, 1.9)),
+    Tissue.ENHANCING: ((-0.2, 0.4), (5.6, 1.8), (3.0, 1.0), (6.5, 2.0)),
 }
 # standard deviation inside a tissue, by modality
 _UNEVEN = {
     Tissue.OEDEMA: (0.55, 0.7, 1.2, 1.8),
-    Tissue.SOLID: (0.5, 0.9, 1.5, 2.0),
-    Tissue.NECROSIS: (0.5, 1.2, 1.7, 2.2),
-    Tissue.ENHANCING: (0.55, 2.0, 1.3, 2.2),
+    Tissue.SOLID: (0.55, 1.1, 1.9, 2.1),
+    Tissue.NECROSIS: (0.55, 1.6, 2.2, 2.4),
+    Tissue.ENHANCING: (0.55, 2.2, 1.6, 2.5),
 }
 _TOGETHER = (0.3, 0.3, 0.9, 1.6)  # how far the tissues of one tumour are bright or dark together
 _LEAST = {T1CE: 1.0, T2: 1.2, FLAIR: 2.6}  # by how much enhancement, and oedema, stand out at all
@@ -67,8 +67,8 @@ def draw_signals(rng: np.random.Generator, kind: str, *, vary: bool = True) -> S
         table[Tissue.OEDEMA, modality] = max(table[Tissue.OEDEMA, modality], _LEAST[modality])
     for tissue in (Tissue.SOLID, Tissue.NECROSIS):  # mostly darker than oedema on T1 and brighter on T2
         if rng.random() < 0.9:
-            table[tissue, T1] = min(table[tissue, T1], table[Tissue.OEDEMA, T1] - rng.uniform(0.4, 1.4))
-            table[tissue, T2] = max(table[tissue, T2], table[Tissue.OEDEMA, T2] + rng.uniform(0.8, 2.5))
+            table[tissue, T1] = min(table[tissue, T1], table[Tissue.OEDEMA, T1] - rng.uniform(0.1, 1.0))
+            table[tissue, T2] = max(table[tissue, T2], table[Tissue.OEDEMA, T2] + rng.uniform(0.2, 2.2))
     others = table[[Tissue.NECROSIS, Tissue.SOLID, Tissue.OEDEMA], T1CE]
     table[Tissue.ENHANCING, T1CE] = max(table[Tissue.ENHANCING, T1CE], others.max() + _LEAST[T1CE])
     return table
@@ -105,10 +105,20 @@ def render(
     if below.any():
         healthy = below & np.isin(tissues, (Tissue.GREY, Tissue.WHITE))
         signal = signal + healthy * rng.uniform(_BELOW_LOW[modality], _BELOW_HIGH[modality])
+    tumour = tissues >= Tissue.OEDEMA
     if modality in (T2, FLAIR):
         oedema = tissues == Tissue.OEDEMA
         signal[oedema] *= grown.strength[oedema]
+    middle, deviation = _spread(signal[(tissues != Tissue.AIR) & ~tumour])
+    signal[tumour] = middle + deviation * signal[tumour]
     return _scan(rng, box, signal, tissues != Tissue.AIR, style.resolution)
+
+
+def _spread(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
+    """The median and the robust standard deviation of about every tenth value."""
+    some = values[::10]
+    middle = np.median(some)
+    return middle, np.float32(1.4826) * np.median(np.abs(some - middle))
 
 
 def _draw_texture(rng: np.random.Generator, box: PhantomBox, tissues: NDArray[np.uint8], modality: int) -> Field:
@@ -128,7 +138,9 @@ def _scan(
 
     base = rng.uniform(5, 12)
     blur_mm, noise, bias, gamma = np.full(3, 0.8), 0.2, 0.05, 1.0
+    fade_mm = 0.0
     if vary:
+        fade_mm = rng.choice([0.0, rng.uniform(0.3, 1.6)], p=[0.3, 0.7])
         blur_mm = np.full(3, rng.uniform(0.3, 1.2))
         if rng.random() < 0.5:  # thick slices
             blur_mm[rng.integers(3)] = rng.uniform(1, 3.5)
@@ -141,4 +153,6 @@ def _scan(
     shown = shown * np.exp(bias * box.smooth_field(rng, 70.0))
     curved = base * (np.maximum(shown, 0.05) / base) ** gamma
     noisy = curved + noise * rng.standard_normal(box.shape, dtype=np.float32)
+    if fade_mm:  # voxels at the rim hold background too
+        noisy *= gaussian_filter(brain.astype(np.float32), fade_mm / box.spacing_mm)
     return np.where(brain, np.maximum(noisy, 0.01), 0).astype(np.float32)

@@ -64,9 +64,9 @@ def add_look_alikes(rng: np.random.Generator, box: PhantomBox, head: Head) -> He
         tissues[white & near & (box.smooth_field(rng, 14.0) > rng.uniform(-0.5, 1.0))] = Tissue.LESION
     spots = box.smooth_field(rng, float(rng.uniform(5, 9)))
     tissues[white & (spots > rng.uniform(1.9, 3.2))] = Tissue.LESION
-    if rng.random() < 0.5:  # dura
+    if rng.random() < 0.4:  # dura
         rind = (depth_mm > 0) & (depth_mm < rng.uniform(1.5, 4))
-        tissues[rind & (box.smooth_field(rng, 25.0) > rng.uniform(-0.5, 1.5))] = Tissue.VESSEL
+        tissues[rind & (box.smooth_field(rng, 25.0) > rng.uniform(0.3, 2.0))] = Tissue.VESSEL
     if rng.random() < 0.5:  # plexus
         deep = (tissues == Tissue.CSF) & (depth_mm > 25)
         tissues[deep & (box.smooth_field(rng, 7.0) > rng.uniform(0.8, 1.8))] = Tissue.VESSEL
@@ -103,9 +103,9 @@ def _draw_cerebrum(rng: np.random.Generator, box: PhantomBox, depth_mm: Field, b
     tissues[(nuclei + 0.12 * box.smooth_field(rng, 12.0) < 1) & brain & ~below] = Tissue.GREY
     middle = np.abs(box.x + 1.5 * box.smooth_field(rng, 30.0)) < rng.uniform(1, 2.5)
     fissure = middle & (box.z > 12) & (depth_mm < 32)
-    sulci = (folds < rng.uniform(0.1, 0.3)) & (depth_mm < rng.uniform(6, 15))
+    sulci = (folds < rng.uniform(0.12, 0.42)) & (depth_mm < rng.uniform(6, 22))
     tissues[brain & ~below & (sulci | fissure)] = Tissue.CSF
-    tissues[brain & (depth_mm < rng.uniform(0.2, 1.5))] = Tissue.CSF
+    tissues[brain & (depth_mm < rng.uniform(0.2, 2.5))] = Tissue.CSF
     return tissues
 
 

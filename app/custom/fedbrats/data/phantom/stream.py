@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,23 +23,27 @@ class PhantomStream:
         seed: of all phantoms.
         cases: how many a round.
         variety: which kinds of variation are drawn.
+        spacing_mm: of their voxels.
     """
 
     seed: int
     cases: int
-    variety: Variety
+    variety: Variety = field(default_factory=Variety)
+    spacing_mm: float = SPACING_MM
 
     def draw(self, round_number: int) -> list[CachedCase]:
-        """The phantoms of one round, in memory, as prepared cases of voxels of SPACING_MM."""
-        return [self._case(round_number, number) for number in range(self.cases)]
+        """The phantoms of one round, in memory, as prepared cases."""
+        return [self.draw_one(round_number, number) for number in range(self.cases)]
 
-    def _case(self, round_number: int, number: int) -> CachedCase:
+    def draw_one(self, round_number: int, number: int) -> CachedCase:
+        """One phantom of a round, in memory, as a prepared case."""
         rng = np.random.default_rng([self.seed, round_number, number])
-        image, mask = draw_variety(rng, self.variety)
+        image, mask = draw_variety(rng, self.variety, self.spacing_mm)
         shown = (image != 0).any(axis=0)
         box = tuple((int(side.min()), int(side.max()) + 1) for side in np.nonzero(shown))
         kept = (slice(None), *(slice(low, high) for low, high in box))
-        affine = tuple(tuple(row) for row in np.diag([-SPACING_MM, -SPACING_MM, SPACING_MM, 1.0]).tolist())
+        size = self.spacing_mm
+        affine = tuple(tuple(row) for row in np.diag([-size, -size, size, 1.0]).tolist())
         geometry = Geometry(affine, shown.shape, (1.0, 1.0, 1.0), box)  # type: ignore[arg-type]
         name = f"phantom-{self.seed}-{round_number}-{number}"
         return CachedCase(name, name, image[kept].astype(np.float16), np.ascontiguousarray(mask[kept]), geometry)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from fedbrats.data.phantom.anatomy import Field, PhantomBox, Tissue
 
 Tissues = NDArray[np.uint8]
-KINDS = {"ring": 0.55, "solid": 0.15, "low": 0.2, "cystic": 0.1}  # how often each is drawn; low: as low-grade gliomas
-FOCI = {1: 0.8, 2: 0.13, 3: 0.07}
+KINDS = {"ring": 0.62, "solid": 0.14, "low": 0.16, "cystic": 0.08}  # how often each is drawn; low: as low-grade gliomas
+FOCI = {1: 0.84, 2: 0.11, 3: 0.05}
 CORE = (Tissue.SOLID, Tissue.NECROSIS, Tissue.ENHANCING)
 _RADIUS_MM = {"low": 25.0}  # of the core, median over cases
-_OTHER_RADIUS_MM = 19.0
+_OTHER_RADIUS_MM = 21.0
 _OEDEMA_MM = ((2.0, 11.0, 18.0), (0.15, 0.5, 0.35))  # how far oedema reaches, and how often
 
 
@@ -63,6 +63,15 @@ def grow(
     return Growth(out, np.maximum(grown.strength, fading.astype(np.float32)))
 
 
+def soften(rng: np.random.Generator, box: PhantomBox, grown: Growth) -> Growth:
+    """The growth with oedema that is weaker within millimetres of its border, as voxels there hold healthy tissue."""
+    from scipy.ndimage import gaussian_filter
+
+    tumour = (grown.tissues >= Tissue.OEDEMA).astype(np.float32)
+    inside = gaussian_filter(tumour, rng.uniform(0.5, 4.0) / box.spacing_mm)
+    return Growth(grown.tissues, grown.strength * inside)
+
+
 def _draw_centre(rng: np.random.Generator, radius_mm: float) -> NDArray[np.float64]:
     """Anywhere in the brain, and deep enough for most of the focus to be inside."""
     centre = rng.normal((0, 0, 8), (28, 35, 22))
@@ -91,7 +100,7 @@ def _draw_core(rng: np.random.Generator, box: PhantomBox, inside_mm: Field, kind
     if kind == "solid":
         holes = (field > rng.uniform(0.6, 2.0)) & (inside_mm > 2)
         return np.where(holes, Tissue.NECROSIS, Tissue.ENHANCING).astype(np.uint8)
-    ring_mm = rng.lognormal(np.log(2.0 if kind == "cystic" else 4.5), 0.45) * (1 + rng.uniform(0.3, 1.0) * field)
+    ring_mm = rng.lognormal(np.log(2.0 if kind == "cystic" else 5.2), 0.45) * (1 + rng.uniform(0.3, 1.0) * field)
     within = np.where(box.smooth_field(rng, 13.0) > rng.uniform(1.2, 3.0), Tissue.SOLID, Tissue.NECROSIS)
     within = np.where(box.smooth_field(rng, 7.0) > rng.uniform(1.0, 3.0), Tissue.ENHANCING, within)
     core = np.where(inside_mm < ring_mm, Tissue.ENHANCING, within)

@@ -18,7 +18,7 @@ from fedbrats.data.phantom.anatomy import PhantomBox, Tissue
 from fedbrats.data.phantom.contrast import Style, draw_signals, render
 from fedbrats.data.phantom.defects import add_defects
 from fedbrats.data.phantom.head import Head, add_look_alikes, draw_head
-from fedbrats.data.phantom.tumours import Growth, draw_kind, grow
+from fedbrats.data.phantom.tumours import Growth, draw_kind, grow, soften
 from fedbrats.errors import ConfigurationError
 
 SPACING_MM = 2.0
@@ -100,7 +100,7 @@ def _draw_tumour(
             grown = grow(rng, box, grown, head.depth_mm, kind, scale, push=variety.mass_effect)
         if (grown.tissues >= Tissue.OEDEMA).sum() * box.spacing_mm**3 < _LARGEST_TUMOUR_MM3:
             break
-    return grown
+    return soften(rng, box, grown)
 
 
 def _z_score(volume: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
