@@ -59,6 +59,16 @@ def test_parts_away_from_the_main_tumour_are_left_out_whole_and_counted():
         assert ((kept == 0) | (kept == probabilities)).all()  # what stays is as it was, in every region
 
 
+def test_the_part_that_the_network_is_surest_of_stays_beside_one_with_more_core():
+    probabilities = np.zeros((3, 12, 6, 6), np.float32)
+    probabilities[0, :4], probabilities[1, 0] = 0.99, 0.6
+    probabilities[:2, 6:10] = 0.7
+    for share in (0.3, 1.0):
+        kept, count = keep_main_tumour(probabilities, share)
+        assert count == 0
+        np.testing.assert_array_equal(kept, probabilities)
+
+
 def test_a_larger_piece_without_core_is_not_the_main_tumour():
     probabilities = np.zeros((3, 12, 6, 6), np.float32)
     probabilities[0, :5] = 0.9

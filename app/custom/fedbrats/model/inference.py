@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
 from torch import Tensor
 
 from fedbrats.data.prepare.cache import CachedCase
@@ -55,13 +55,19 @@ def keep_main_tumour(probabilities: NDArray[np.float32], share: float) -> tuple[
     Networks trained on few cases take bright healthy tissue elsewhere for more tumour, at times for a larger piece than
     the tumour itself, but they find no core in it: so parts are compared by the sum of their core probabilities, not by
     their size. 1 keeps the main part alone, 0 keeps all; between them a second focus stays if it has core enough.
+
+    Whatever `share` is, the part stays that the network is surest of, by the sum of its log-odds of whole tumour, if
+    any voxel of it is core: a false part that holds more core never takes the tumour's place.
     """
     parts, count = ndimage.label(probabilities[0] >= THRESHOLD)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    core = np.bincount(parts.ravel(), weights=probabilities[1].ravel(), minlength=count + 1)
+    flat = parts.ravel()
+    sizes = np.bincount(flat, minlength=count + 1)
+    core = np.bincount(flat, weights=probabilities[1].ravel(), minlength=count + 1)
     core[0] = 0  # the background
     small = core < share * core.max()
-    small[0] = False
+    has_core = np.bincount(flat, weights=probabilities[1].ravel() >= THRESHOLD, minlength=count + 1) > 0
+    odds = np.bincount(flat, weights=special.logit(np.clip(probabilities[0].ravel(), 1e-6, 1 - 1e-6)))
+    small[np.argmax(np.where(has_core, odds, 0))] = small[0] = False
     if not small.any():
         return probabilities, 0
     return np.where(small[parts], np.float32(0), probabilities), int(sizes[small].sum())
