@@ -29,7 +29,7 @@ class InferenceSettings(Settings):
     """Sides of the sliding window of inference in voxels; null takes the whole volume at once."""
     component_share: float = Field(0.3, ge=0, le=1)
     """Parts of a predicted tumour that hold less than this share of the main part's core are left out of the mask; 1
-    keeps the main part alone, 0 keeps all."""
+    keeps the main part alone, 0 keeps all. The part that the network is surest of stays in any case."""
     final_flips: bool = True
     """Whether the last evaluation takes the mean over the eight mirror images of a case."""
 
@@ -74,6 +74,9 @@ class TrainingSettings(InferenceSettings, Augmentation):
     """Whether the network's coarser outputs are in the loss too, each with half of the weight of the one above it."""
     foreground_share: float = Field(0.5, ge=0, le=1)
     """How often a patch is drawn around a voxel of some region; without effect on whole volumes."""
+    phantom_share: float = Field(0.0, ge=0, le=0.9)
+    """Of the patches that a site trains on, this share is of phantoms, which it draws in memory. They are nobody, and
+    count in no weight and no number of cases."""
     proximal_mu: float = Field(0.0, ge=0, le=1e6)
     """FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights is added to
     the loss."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedbrats.data.batches.augmentation import augment
+from fedbrats.data.batches.company import Company
 from fedbrats.data.batches.settings import Augmentation
-from fedbrats.data.prepare.cache import CachedCase, RejectedCase
+from fedbrats.data.prepare.cache import CachedCase, RejectedCase, common_spacing
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files, check_values
 from fedbrats.errors import DataError
 
@@ -21,7 +22,10 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """images float32 (B, 4, x, y, z), masks float32 (B, 3, x, y, z), and the numbers of the cases they are of."""
+    """images float32 (B, 4, x, y, z), masks float32 (B, 3, x, y, z), and the numbers of the cases they are of.
+
+    Phantoms are no cases: a batch of phantoms alone has no numbers.
+    """
 
     images: NDArray[np.float32]
     masks: NDArray[np.float32]
@@ -36,6 +40,9 @@ class Loader:
 
     One thread reads ahead: numpy lets go of the interpreter while it copies, and several sites may share a machine, so
     no process is spent. `seconds_waiting` counts how long the consumer had to wait for it.
+
+    Args:
+        phantom_share: of the patches, this share is of phantoms: see `fedbrats.data.batches.company`.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Loader:
         foreground_share: float,
         augmentation: Augmentation,
         seed: int,
+        phantom_share: float = 0.0,
     ) -> None:
         unlabelled = [case.name for case in cases if case.mask is None]
         if unlabelled:
@@ -62,6 +70,7 @@ class Loader:
         self._foreground_share = foreground_share
         self._augmentation = augmentation
         self._seed = seed
+        self._company = Company(phantom_share, seed, common_spacing(cases) if phantom_share else None)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._requested: dict[tuple[int, int], Future[Batch]] = {}
         self.seconds_waiting = 0.0
@@ -91,18 +100,29 @@ class Loader:
         """The batch of one step. Raises: DataError where every case has broken."""
         while True:
             rng = np.random.default_rng([self._seed, round_number, 1 + step])
-            indices = [self._index(round_number, step * self._batch_size + i) for i in range(self._batch_size)]
+            places = range(step * self._batch_size, (step + 1) * self._batch_size)
+            drawn = [self._drawn(round_number, place) for place in places]
             pairs = []
-            for index in indices:
+            for index, case in drawn:
                 try:
-                    pairs.append(self._patch_of(self._cases[index], rng))
+                    pairs.append(self._patch_of(case, rng))
                 except BrokenCaseError as error:
+                    assert index is not None
                     self._broken.add(index)
                     self.rejected.append(RejectedCase(error.name, str(error)))
                     break
             else:
                 images, masks = zip(*pairs, strict=True)
-                return Batch(np.stack(images), np.stack(masks), tuple(indices))
+                indices = tuple(index for index, _ in drawn if index is not None)
+                return Batch(np.stack(images), np.stack(masks), indices)
+
+    def _drawn(self, round_number: int, place: int) -> tuple[int | None, CachedCase]:
+        """What stands at a place of the round's order: a case with its number, or a phantom, which has none."""
+        phantoms = self._company.before(place)
+        if self._company.before(place + 1) > phantoms:
+            return None, self._company.phantom(round_number, phantoms)
+        index = self._index(round_number, place - phantoms)
+        return index, self._cases[index]
 
     def draw_of(self, cases: Sequence[int], count: int, rng: np.random.Generator) -> Batch | None:
         """`count` patches of the cases of these numbers, in turn; None where none is left, or one breaks."""

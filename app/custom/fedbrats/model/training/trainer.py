@@ -122,6 +122,7 @@ class Trainer:
             patch_size=self.settings.patch_size,
             batch_size=self.settings.batch_size,
             foreground_share=self.settings.foreground_share,
+            phantom_share=self.settings.phantom_share,
             augmentation=self.settings,
             seed=self._seed,
         )
