@@ -41,6 +41,9 @@ SEED = 0
 CORRUPTIONS = ("shuffled-labels", "sign-flip", "scaled", "exchanged-modalities")
 CORRUPTED_METHODS = ("fedavg", "median", "fedce", "contribution")
 HONEST = "none"
+FIRST_WEIGHTS = (
+    "start=none"  # what is on record was trained from weights that the seed draws; --set start=... changes it
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def execute(run: Run, args: argparse.Namespace) -> None:
         number = [] if run.split == "institution" else ["--sites", 5]
         call("split", args.data, "--by", by, *number, *folds, "--seed", SEED, "--out", sites)
     print(f"{run.split}, fold {run.fold}, {run.method}" + (f", {run.corruption}" if run.corruption != HONEST else ""))
-    settings = [word for setting in args.settings for word in ("--set", setting)]
+    settings = [word for setting in (FIRST_WEIGHTS, *args.settings) for word in ("--set", setting)]
     cache = ["--cache", args.runs / "cache", "--json"]
     if run.method == CENTRALISED:
         call("train", sites, "--out", folder, *settings, *cache)

@@ -40,7 +40,9 @@ def main() -> int:
     data = args.out / "sites"
     cohort = ["--sites", SITES, "--cases", CASES_PER_SITE, "--unequal", "--seed", SEED, "--force"]
     call("phantom", data, *cohort)
-    common = ["--cache", args.out / "cache", "--json", "--set", f"local_steps={LOCAL_STEPS}"]
+    # Weights drawn from the seed, so that every Dice comes from these cases alone.
+    settings = ["--set", f"local_steps={LOCAL_STEPS}", "--set", "start=none"]
+    common = ["--cache", args.out / "cache", "--json", *settings]
     central = json.loads(call("train", data, "--rounds", args.rounds, "--out", args.out / "centralised", *common))
     poc = ["--data", data, "--workspace", args.out / "poc", "--set", f"num_rounds={args.rounds}", *common]
     honest = documents(call("poc", "run", *FEDERATED, "--results", args.out, *poc))

@@ -32,6 +32,7 @@ WRONG_TYPES = ("many", True, 7, [True], {"a": 1})
 UNBOUNDED = {"models", "aggregator_arguments", "shareable_generator_arguments"}
 STRANGE = {
     "start": "nowhere.safetensors",
+    "start_sha256": "no checksum",
     "network": "huge",
     "personal": "headd",
     "trainable": "headd",

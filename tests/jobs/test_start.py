@@ -35,13 +35,17 @@ def test_a_start_travels_in_the_job_and_no_path_does(tmp_path, start_file):
     assert str(tmp_path) not in "".join(path.read_text() for path in job.rglob("*.json"))
     packed = unpack_start(job / "app" / "models", weights_of(0))
     assert all(np.allclose(packed[name], value, atol=1e-3) for name, value in weights_of(7).items())
+    content = (job / "app" / "models" / START_FILE).read_bytes()
+    assert read_variables(job)["start_sha256"] == hashlib.sha256(content).hexdigest()
     check_built(job)
 
 
-def test_a_job_without_a_start_holds_no_model(tmp_path):
-    job = build_job("fedavg", tmp_path / "jobs")
-    assert read_variables(job)["start"] == "none"
+@pytest.mark.parametrize("changes", [{"start": "none"}, {"network": "tiny"}, {"network": "large"}])
+def test_a_job_without_a_start_holds_no_model(tmp_path, changes):
+    job = build_job("fedavg", tmp_path / "jobs", changes)
+    assert (read_variables(job)["start"], read_variables(job)["start_sha256"]) == ("none", None)
     assert not (job / "app" / "models").exists()
+    check_built(job)
 
 
 def test_the_rounds_begin_with_the_start(tmp_path, start_file):
@@ -67,7 +71,7 @@ def unmoved(server, site, round_number, weights):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"start": "nowhere.safetensors"}, "expected none or a model that is here"),
+        ({"start": "nowhere.safetensors"}, "expected auto, phantoms, none or a model that is here"),
         ({"start": 3}, "start is 3"),
     ],
 )
@@ -105,14 +109,17 @@ def test_what_arrives_is_judged(tmp_path, bad):
 
 
 def test_train_begins_with_what_pretrain_wrote(tmp_path, phantom_sites, capsys):
-    out = tmp_path / "start.safetensors"
+    out, again = tmp_path / "start.safetensors", tmp_path / "again.safetensors"
     words = ["pretrain", "--network", "tiny", "--steps", "64", "--threads", "1", "--device", "cpu", "--json"]
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--out", str(again)]) == 0
+    capsys.readouterr()
+    assert main([*words, "--workers", "2", "--out", str(out)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert out.read_bytes() == again.read_bytes()
     assert (said["steps"], said["phantoms"]) == ("64", "8")
-    changes = ["network=tiny", "spacing_mm=8.0", "local_steps=1", "learning_rate=1e-9", f"start={out}"]
-    words = ["train", str(phantom_sites), "--rounds", "1", "--threads", "1", "--device", "cpu"]
+    changes = ["network=tiny", "spacing_mm=8.0", "local_steps=1", "learning_rate=1e-9"]
+    words = ["train", str(phantom_sites), "--start", str(out), "--rounds", "1", "--threads", "1", "--device", "cpu"]
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "results")]
     assert main([*words, *(f"--set={change}" for change in changes)]) == 0
     import torch

@@ -109,12 +109,11 @@ def _add_start(app: Path, job_dir: Path) -> None:
     variables_now = read_variables(job_dir)
     if variables_now.get("start", "none") == "none":
         return
-    from fedbrats.jobs.start import GIVEN, pack_start, read_start
+    from fedbrats.jobs.start import GIVEN, NONE, pack_start, read_start
 
     start = read_start(variables_now["start"], {"preset": variables_now["network"], "seed": variables_now["seed"]})
-    if start:
-        pack_start(start, app)
-        set_variables(app / "config", {"start": GIVEN}, source="start")
+    of_start = {"start": GIVEN, "start_sha256": pack_start(start, app)} if start else {"start": NONE}
+    set_variables(app / "config", of_start, source="start")
 
 
 def job_variables(job: JobSource) -> dict[str, Any]:

@@ -15,6 +15,7 @@ ALONE: Mapping[str, tuple[Any, str]] = {
     "measure_minus_model": (False, "the score of FedCE tells of patients, and no noise covers it"),
     "compression": ("none", "error feedback carries what one round left out into the next"),
     "personal_rounds": (0, "nothing leaves a site in those rounds; `fedbrats personalise` fits a model there"),
+    "phantom_share": (0.0, "a private step draws patients alone"),
     "local_epochs": (None, "the number of steps is counted, and must not depend on the site's cases"),
 }
 

@@ -34,8 +34,12 @@ class Network(Sharing):
     """The preset of the network: fast, large, original, or tiny for tests."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """The seed of the first weights and of every random choice."""
-    start: str = Field("none", min_length=1, json_schema_extra={"kind": "none or the path of a model"})
-    """The first weights: none (drawn from the seed), or the path of a model, which then travels inside the job."""
+    start: str = Field("auto", min_length=1, json_schema_extra={"kind": "auto, phantoms, none or the path of a model"})
+    """The first weights: phantoms (of synthetic cases alone, made for the network fast), none (drawn from the seed), or
+    the path of a model; auto is phantoms where there are such weights for the network, else none. They travel inside
+    the job."""
+    start_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", json_schema_extra={"kind": "a checksum"})
+    """The SHA-256 of the first weights in the job; written when the job is built."""
     compression: Literal["none", "float16", "int8"] = "none"
     """How models and updates are packed on their way."""
 
@@ -224,6 +228,14 @@ def check_job(values: Mapping[str, Any]) -> None:
         names = {field: table.names.get(field, field) for field in table.settings.model_fields}
         table.settings(**{field: values[name] for field, name in names.items() if name in values})
     check_private(values)
+    if values.get("phantom_share") and (values.get("normalisation", "zscore"), values.get("volume_shape")) != (
+        "zscore",
+        None,
+    ):
+        raise ConfigurationError(
+            f"phantom_share is {values['phantom_share']}, and phantoms are drawn with normalisation=zscore and without "
+            f"volume_shape; set phantom_share=0, or leave those two as they are by default"
+        )
     rounds, personal_rounds = values.get("num_rounds"), values.get("personal_rounds", 0)
     if rounds is not None and rounds <= personal_rounds:
         raise ConfigurationError(

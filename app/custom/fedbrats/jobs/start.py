@@ -1,11 +1,12 @@
 """The start of a job, its first weights: read, judged, and put into the signed job as safetensors.
 
-A start is `none` (weights drawn from the seed) or a model that the submitter has, such as one that `fedbrats pretrain`
-made from synthetic cases. A job never names a file at a site or at the server.
+A start is `none` (weights drawn from the seed), `phantoms` (the weights in this package, which `fedbrats pretrain` made
+from synthetic cases alone), or a model that the submitter has. A job never names a file at a site or at the server.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -18,27 +19,33 @@ from fedbrats.array_files import read_safetensors
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
 from fedbrats.jobs.models import MODELS_FOLDER, SUFFIX
+from fedbrats.shipped import shipped_dir
 
 NONE, GIVEN = "none", "given"
+AUTO, PHANTOMS = "auto", "phantoms"
 START_FILE = f"start{SUFFIX}"
+STARTS_FOLDER = "starts"  # beside the jobs that are shipped
 _ABOUT = "fedbrats"  # the one entry of a file's metadata, as JSON: safetensors writes several in an order of chance
 
 
 def read_start(value: str, network: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
-    """The first weights, float32 by name, that a job's variable `start` names at the submitter; None for `none`.
+    """The first weights, float32 by name, that a job's variable `start` names at the submitter; None for no start.
 
     Args:
-        value: `none`, or the path of a safetensors file of `fedbrats pretrain`, of a model file, of a
-            results folder or of a MONAI bundle of fedbrats.
+        value: `none`; `phantoms`; `auto`, which is `phantoms` where this package has such weights for the network,
+            else `none`; or the path of a safetensors file of `fedbrats pretrain`, of a model file, of a results folder
+            or of a MONAI bundle of fedbrats.
         network: the arguments of SegmentationNetwork in the job.
 
     Raises: ConfigurationError where there is no such start for this network; DataError for a file that is damaged.
     """
     if value == NONE:
         return None
+    if value in (AUTO, PHANTOMS):
+        return _read_shipped(value, network)
     path = Path(value)
     if not path.exists():
-        raise ConfigurationError(f"start is {value}, expected none or a model that is here")
+        raise ConfigurationError(f"start is {value}, expected auto, phantoms, none or a model that is here")
     return _fitting(_read_weights(path), network, path)
 
 
@@ -73,23 +80,40 @@ def write_start(path: Path, weights: Mapping[str, np.ndarray], network: str, abo
     write_bytes_atomic(path, lambda stream: stream.write(content))
 
 
-def pack_start(start: Mapping[str, np.ndarray], app: Path) -> None:
-    """Put a start into the app of a job that is being built."""
+def shipped_start(preset: str) -> Path:
+    """Where this package has the weights for a preset of the network that are made from phantoms, if it has any."""
+    return shipped_dir() / STARTS_FOLDER / f"{preset}{SUFFIX}"
+
+
+def pack_start(start: Mapping[str, np.ndarray], app: Path) -> str:
+    """Put a start into the app of a job that is being built, in float16 where that holds it exactly.
+
+    Returns: the SHA-256 of what was written.
+    """
     from safetensors.numpy import save
 
-    content = save({name: np.ascontiguousarray(value) for name, value in start.items()})
+    content = save({name: _packed(value) for name, value in start.items()})
     path = app / MODELS_FOLDER / START_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(path, lambda stream: stream.write(content))
+    return hashlib.sha256(content).hexdigest()
 
 
-def unpack_start(models_folder: Path, expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def unpack_start(
+    models_folder: Path, expected: Mapping[str, np.ndarray], sha256: str | None = None
+) -> dict[str, np.ndarray]:
     """The start inside a deployed job, judged as a model that arrives is: names, shapes, finite numbers.
 
-    Raises: DataError where there is none or it does not fit the network, whose weights are `expected`.
+    Args:
+        expected: the weights of the network.
+        sha256: of the file, where the job says it.
+
+    Raises: DataError where there is none, it is not what the job says, or it does not fit the network.
     """
     path = models_folder / START_FILE
     try:
+        if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise DataError("its checksum is not the one that the job says")
         weights, _ = read_safetensors(path)
     except FileNotFoundError:
         raise DataError("the job says that it has a start, and holds none; build it again") from None
@@ -97,6 +121,26 @@ def unpack_start(models_folder: Path, expected: Mapping[str, np.ndarray]) -> dic
         raise DataError(f"the start of the job is damaged: {error}") from None
     _require_fit(weights, {name: np.shape(value) for name, value in expected.items()}, "the start of the job")
     return {name: value.astype(np.float32) for name, value in weights.items()}
+
+
+def _packed(value: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        halves = value.astype(np.float16)
+    return np.ascontiguousarray(halves if np.array_equal(halves, value) else value)
+
+
+def _read_shipped(value: str, network: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+    preset = network["preset"]
+    path = shipped_start(preset)
+    if path.exists() and not set(network) - {"preset", "seed"}:
+        return _fitting(_read_weights(path), network, path)
+    if value == AUTO:
+        return None
+    raise ConfigurationError(
+        f"start is {value}, and this package has no such weights for the network {preset}, only for "
+        f"{', '.join(sorted(each.stem for each in path.parent.glob(f'*{SUFFIX}'))) or 'none'}; set start=none, or make "
+        f"some with `fedbrats pretrain --network {preset} --out FILE` and set start=FILE"
+    )
 
 
 def _read_weights(path: Path) -> dict[str, np.ndarray]:

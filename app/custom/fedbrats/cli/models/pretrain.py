@@ -1,7 +1,8 @@
 """Train a start on synthetic cases alone: the first weights of a federation, for which no patient is needed.
 
 Phantoms of every kind are drawn in memory, none twice. The same command on the same machine and version of PyTorch
-gives the same file; its checksum is printed. A job takes it with `--set start=FILE`.
+gives the same file; its checksum is printed. A job takes it with `--set start=FILE`. The weights that a job begins with
+by default were made so (starts/fast.md).
 
 example:
   fedbrats pretrain --out start.safetensors
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Draw, train, write."""
     import hashlib
 
+    import torch
+
     from fedbrats.data.phantom.stream import PhantomStream
     from fedbrats.data.phantom.variety import Variety
     from fedbrats.jobs.start import check_start_file, write_start
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         "steps": str(rounds * STEPS_A_ROUND),
         "phantoms": str(rounds * CASES_A_ROUND),
         "seed": str(args.seed),
+        "torch": torch.__version__,
         "without": " ".join(args.without),
     }
     write_start(args.out, trainer.get_weights(), args.network, about)

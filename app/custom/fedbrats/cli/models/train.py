@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--like", default="fedavg", metavar="JOB", help="take the settings of this job (default: fedavg)"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds (default: that of the job)")
+    parser.add_argument(
+        "--start", help="first weights, as of the variable start: phantoms, none or a model (default: that of the job)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
     from fedbrats.jobs.private import is_private
-    from fedbrats.jobs.start import GIVEN, read_start
+    from fedbrats.jobs.start import GIVEN, NONE, read_start
     from fedbrats.model.training.central import pooled_trainer, train_centrally
     from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
     from fedbrats.site.hooks.choice import choose_step_hooks
@@ -82,18 +85,21 @@ def run(args: argparse.Namespace) -> int:
     settings = parse_settings(args.settings)
     if args.rounds is not None:
         settings["num_rounds"] = args.rounds
+    if args.start is not None:
+        settings["start"] = args.start
     plan = read_plan(args.like, settings)
     if is_private(plan.variables):
         raise ConfigurationError(
             f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
         )
+    start = read_start(str(plan.variables["start"]), plan.network)
+    plan.variables["start"] = GIVEN if start else NONE
     threads = args.threads or count_cores()
     findings = tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
     trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
-    if start := read_start(str(plan.variables["start"]), plan.network):
+    if start:
         trainer.set_weights(start)
-        plan.variables["start"] = GIVEN
     variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
     rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
 

@@ -49,7 +49,7 @@ class QuorumScatterAndGather(QuorumRounds):
         participation: the settings of `fedbrats.federation.participation.Participation`.
         rollback_drop: mean Dice of the median site's loss; None never rolls back.
         resume: ids of the jobs to go on from, newest first.
-        start: `none`, or `given` where the job holds the first weights.
+        start: `none`, or `given` where the job holds the first weights; start_sha256: of their file.
         network_id, model_selector_id: components whose state belongs to the server's.
         scatter_and_gather: ScatterAndGather's own arguments.
     """
@@ -60,6 +60,7 @@ class QuorumScatterAndGather(QuorumRounds):
         rollback_drop: float | None = None,
         resume: list[str] | None = None,
         start: str = NONE,
+        start_sha256: str | None = None,
         network_id: str = "network",
         model_selector_id: str = "model_selector",
         **scatter_and_gather: Any,
@@ -67,11 +68,10 @@ class QuorumScatterAndGather(QuorumRounds):
         check_values({"rollback_drop": rollback_drop})
         super().__init__(participation, **scatter_and_gather)
         self._resume = check_job_ids(resume)
-        self._start = start
+        self._start, self._start_sha256 = start, start_sha256
         self._network_id, self._model_selector_id = network_id, model_selector_id
         self._history = ModelHistory(rollback_drop)
-        self._submitter = Submitter()
-        self._state_dir = Path()
+        self._submitter, self._state_dir = Submitter(), Path()
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """As FLARE's; then take up the state of the job that this one goes on from."""
@@ -89,7 +89,7 @@ class QuorumScatterAndGather(QuorumRounds):
             if self._resume:
                 self._take_up(fl_ctx)
             elif self._start != NONE:
-                self._adopt(read_first_model(fl_ctx, self._global_weights[ModelLearnableKey.WEIGHTS]), fl_ctx)
+                self._adopt(read_first_model(fl_ctx, weights, self._start_sha256), fl_ctx)
         except FedbratsError as error:
             self.system_panic(str(error), fl_ctx)
 
