@@ -38,6 +38,8 @@ from fedbrats.rows import (
 from fedbrats.run_folder import CENTRAL_MODEL, SUMMARY_FILE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fedbrats.data.prepare.site_cases import SiteCases
     from fedbrats.jobs.plan import TrainingPlan
     from fedbrats.model.training.central import Rows
@@ -72,28 +74,13 @@ def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
     from fedbrats.data.parallel import count_cores
     from fedbrats.data.prepare.cache import common_spacing
-    from fedbrats.jobs.build import parse_settings
-    from fedbrats.jobs.plan import read_plan
-    from fedbrats.jobs.private import is_private
-    from fedbrats.jobs.start import GIVEN, NONE, read_start
     from fedbrats.model.training.central import pooled_trainer, train_centrally
     from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
     from fedbrats.site.hooks.choice import choose_step_hooks
 
     began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     out = args.out or Path("results") / job_id
-    settings = parse_settings(args.settings)
-    if args.rounds is not None:
-        settings["num_rounds"] = args.rounds
-    if args.start is not None:
-        settings["start"] = args.start
-    plan = read_plan(args.like, settings)
-    if is_private(plan.variables):
-        raise ConfigurationError(
-            f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
-        )
-    start = read_start(str(plan.variables["start"]), plan.network)
-    plan.variables["start"] = GIVEN if start else NONE
+    plan, start = _read_plan(args)
     threads = args.threads or count_cores()
     findings = tell_recorded("train", args.data)
     sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
@@ -131,6 +118,28 @@ def run(args: argparse.Namespace) -> int:
     write_json_atomic(out / SUMMARY_FILE, document)
     print_documents([document], as_json=args.json)
     return 0
+
+
+def _read_plan(args: argparse.Namespace) -> tuple[TrainingPlan, dict[str, np.ndarray] | None]:
+    """What is trained, and the first weights if there are any. Raises: ConfigurationError, DataError."""
+    from fedbrats.jobs.build import parse_settings
+    from fedbrats.jobs.plan import read_plan
+    from fedbrats.jobs.private import is_private
+    from fedbrats.jobs.start import GIVEN, NONE, read_start
+
+    settings = parse_settings(args.settings)
+    if args.rounds is not None:
+        settings["num_rounds"] = args.rounds
+    if args.start is not None:
+        settings["start"] = args.start
+    plan = read_plan(args.like, settings)
+    if is_private(plan.variables):
+        raise ConfigurationError(
+            f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
+        )
+    start = read_start(str(plan.variables["start"]), plan.network)
+    plan.variables["start"] = GIVEN if start else NONE
+    return plan, start
 
 
 def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan, workers: int) -> list[SiteCases]:
