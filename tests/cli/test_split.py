@@ -92,7 +92,8 @@ def test_an_existing_folder_is_replaced_only_by_force(
 def test_what_cannot_be_split_leaves_nothing(
     phantom_sites: Path, tmp_path: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["split", str(phantom_sites), "--out", str(tmp_path / "sites"), *arguments]) == 1
+    is_usage = "training case" not in complaint and "shared out" not in complaint
+    assert main(["split", str(phantom_sites), "--out", str(tmp_path / "sites"), *arguments]) == (2 if is_usage else 1)
     captured = capsys.readouterr()
     assert complaint in captured.err
     assert captured.err.count("\n") == 1
@@ -184,3 +185,21 @@ def test_findings_are_told_once_recorded_and_told_again_by_commands_that_read_th
     assert "train: `fedbrats check FOLDER` shows all" in capsys.readouterr().err
     tell_recorded("train", [phantom_sites, tmp_path])
     assert capsys.readouterr().err == ""
+
+
+def test_a_site_that_cannot_validate_is_never_made_in_silence(
+    phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [case.name for case in find_cases(phantom_sites)]
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "case,site\n" + "".join(f"{name},{'alone' if k == 0 else 'big'}\n" for k, name in enumerate(names))
+    )
+    words = ["split", str(phantom_sites), "--by", f"{table}:site", "--out", str(tmp_path / "sites"), "--json"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert "warning: alone has no validation case: it has one patient, who trains" in captured.err
+    assert "note: big: validation has 2 of 7 patients (29%, asked: 20%)" in captured.err
+    assert document["sites"]["big"]["validation"] == 2  # 0.2 of 7 is 1
+    assert [remark["severity"] for remark in document["remarks"]] == ["warning", "note"]

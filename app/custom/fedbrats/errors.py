@@ -17,5 +17,9 @@ class ConfigurationError(FedbratsError):
     """A setting, job or site file that says something impossible."""
 
 
+class ArgumentError(ConfigurationError):
+    """An argument of a command that means nothing, as wrong as an unknown one; the command line exits with 2."""
+
+
 class UpdateError(FedbratsError):
     """An update or a set of weights that does not fit the model it is meant for."""

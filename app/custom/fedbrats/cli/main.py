@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from fedbrats import __version__
 from fedbrats.account import name_the_account
 from fedbrats.cli.output import print_line
-from fedbrats.errors import FedbratsError
+from fedbrats.errors import ArgumentError, FedbratsError
 
 # name -> its room and one line of help; the module is fedbrats.cli.<room>.<name with _>
 COMMANDS = {
@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _ended_by_signals():
             return int(module.run(args) or 0)
+    except ArgumentError as error:
+        return _fail(str(error), 2)
     except FedbratsError as error:
         return _fail(str(error), 1)
     except MemoryError:

@@ -4,8 +4,12 @@ Checks the cases first, as `fedbrats check` does. Leaves cases with errors or wi
 why. All cases of a patient go to one section of one site; a patient is recognised by name, by --patient or by identical
 images. DIR/split.json records how the sites were made. The same arguments make the same sites.
 
+Validation is by patients. A site of six patients or more validates on two at least. A site that validates on fewer, or
+on none, is named.
+
 --json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
-tumour_ml, grades), dropped (case -> reason) and findings, as the problems of `fedbrats check --json`.
+tumour_ml, grades), dropped (case -> reason), remarks on the numbers ({severity, message}) and findings, as the
+problems of `fedbrats check --json`.
 
 examples: fedbrats split BraTS2020 --sites 5 --by unequal --out sites
           fedbrats split BraTS2020 --by name_mapping.csv:Grade --fold 0 --folds 5 --out sites-fold-0
@@ -22,8 +26,9 @@ from fedbrats.cli.arguments import number, whole_number
 from fedbrats.cli.cases.check import add_case_arguments, add_data_argument, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import say
 from fedbrats.data.cases import patients
-from fedbrats.data.check.problems import FINDINGS
+from fedbrats.data.check.problems import FINDINGS, NOTE, WARNING
 from fedbrats.data.regions import get_convention
 from fedbrats.data.split import identity, schemes
 
@@ -81,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         write_record(folder, plan.sites, _describe_origin(args, settings, plan))
     summary = _summarise(plan)
     tell_findings("split", _of_kept(plan), args.folder)
+    for remark in plan.remarks:
+        say(f"split: {'warning' if remark.is_warning else 'note'}: {remark.text}")
     if args.json:
         print_json({"out": str(args.out), **summary})
     else:
@@ -123,6 +130,7 @@ def _summarise(plan: SplitPlan) -> dict[str, Any]:
         "convention_reason": plan.convention_reason,
         "sites": sites,
         "dropped": dict(plan.dropped),
+        "remarks": [{"severity": WARNING if r.is_warning else NOTE, "message": r.text} for r in plan.remarks],
         FINDINGS: as_documents(plan.findings),
     }
 

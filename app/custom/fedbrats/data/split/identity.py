@@ -15,7 +15,7 @@ from pathlib import Path
 from fedbrats.data.cases.case import Case
 from fedbrats.data.cases.table import CaseTable, read_case_table
 from fedbrats.data.check.checks import Examination
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import ArgumentError, DataError
 
 PATIENT_COLUMN = "patient"
 
@@ -27,7 +27,7 @@ def name_patients(
 
     told_by: what `--patient` says. table: of `--by`, whose column `patient` counts where nothing else is said.
 
-    Raises: DataError if a case has no patient by it; ConfigurationError if it means nothing.
+    Raises: DataError if a case has no patient by it; ArgumentError if it means nothing.
     """
     if told_by is None and not (table and table.has_column(PATIENT_COLUMN)):
         return list(examinations)
@@ -44,7 +44,7 @@ def _naming(told_by: str, cases: list[Case], table: CaseTable | None) -> Callabl
     else:
         column = told_by
     if table is None or not table.has_column(column):
-        raise ConfigurationError(
+        raise ArgumentError(
             f"--patient {told_by} is no column of a table of --by, no FILE.csv:COLUMN and no pattern with a group, "
             f"such as '(PAT[0-9]+)_'"
         )
@@ -55,9 +55,9 @@ def _by_pattern(text: str) -> Callable[[Case], str]:
     try:
         pattern = re.compile(text)
     except re.error:
-        raise ConfigurationError(f"--patient {text!r} is not a regular expression") from None
+        raise ArgumentError(f"--patient {text!r} is not a regular expression") from None
     if pattern.groups != 1:
-        raise ConfigurationError(f"--patient {text!r} has {pattern.groups} groups in parentheses, expected one")
+        raise ArgumentError(f"--patient {text!r} has {pattern.groups} groups in parentheses, expected one")
 
     def name(case: Case) -> str:
         match = pattern.match(case.name)

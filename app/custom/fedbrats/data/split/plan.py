@@ -22,9 +22,10 @@ from fedbrats.data.check.segmentations import LabelVolumes, tumour_ml
 from fedbrats.data.check.survey import judge_cases, labels_of
 from fedbrats.data.regions import LabelConvention
 from fedbrats.data.split.identity import name_patients
+from fedbrats.data.split.numbers import FEW, Remark, remarks_on_numbers
 from fedbrats.data.split.partitions import Patient, Sites
 from fedbrats.data.split.schemes import read_scheme, share_out
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import ArgumentError, DataError
 
 FOLD_COLUMN = "fold"
 
@@ -43,15 +44,15 @@ class SplitSettings:
     patient: str | None = None  # who is who, where case names do not tell it; see `identity`
 
     def __post_init__(self) -> None:
-        """Raises: ConfigurationError naming the setting that cannot be."""
+        """Raises: ArgumentError naming the setting that cannot be."""
         if self.sites is not None and self.sites < 1:
-            raise ConfigurationError(f"--sites is {self.sites}, expected at least 1")
+            raise ArgumentError(f"--sites is {self.sites}, expected at least 1")
         if self.folds < 2:
-            raise ConfigurationError(f"--folds is {self.folds}, expected at least 2")
+            raise ArgumentError(f"--folds is {self.folds}, expected at least 2")
         if not (0 <= self.validation_share < 1 and 0 <= self.test_share < 1):
-            raise ConfigurationError("--validation-share and --test-share are parts of 1, such as 0.2")
+            raise ArgumentError("--validation-share and --test-share are parts of 1, such as 0.2")
         if self.validation_share + self.test_share >= 1:
-            raise ConfigurationError("--validation-share and --test-share leave nothing to train on")
+            raise ArgumentError("--validation-share and --test-share leave nothing to train on")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class SplitPlan:
     dropped: Mapping[str, str]  # case name -> why it is at no site
     convention_reason: str
     findings: tuple[Problem, ...] = ()  # of all cases, those that were dropped too
+    remarks: tuple[Remark, ...] = ()  # on the numbers of the sites
 
 
 def plan_split(
@@ -71,7 +73,7 @@ def plan_split(
     """Sites, sections and what was dropped, of examined cases.
 
     Raises: DataError if the convention cannot be told, no case is fit to train on, too few patients are left, or a site
-    could not train; ConfigurationError if `by` means nothing.
+    could not train; ArgumentError if `by` means nothing.
     """
     labels = labels_of(examinations)
     if not labels:
@@ -92,7 +94,9 @@ def plan_split(
     homes = share_out(patients, scheme, settings.sites, np.random.default_rng([settings.seed, 0]))
     datalists = _divide_sites(homes, settings, table, settled.convention)
     _, findings = judge_cases(examinations, settled.convention if chosen else None)
-    return SplitPlan(datalists, labels, dropped, settled.reason, tuple(findings))
+    share = settings.validation_share if settings.fold is None else None
+    remarks = remarks_on_numbers(datalists, share, settings.test_share)
+    return SplitPlan(datalists, labels, dropped, settled.reason, tuple(findings), tuple(remarks))
 
 
 def group_patients(examinations: Sequence[Examination], convention: LabelConvention) -> list[Patient]:
@@ -113,11 +117,16 @@ def group_patients(examinations: Sequence[Examination], convention: LabelConvent
 
 
 def divide(
-    patients: Sequence[Patient], validation_share: float, test_share: float, rng: np.random.Generator
+    patients: Sequence[Patient], validation_share: float, test_share: float, rng: np.random.Generator, least: int = 1
 ) -> dict[str, list[Patient]]:
-    """Training, validation and test patients of one site; one at least of each asked for, while training keeps one."""
+    """Training, validation and test patients of one site; one at least of each asked for, while training keeps one.
+
+    least: the fewest that validate, where training keeps twice as many.
+    """
     shuffled = [patients[i] for i in rng.permutation(len(patients))]
     validation = _count_of(validation_share, len(patients), len(patients) - 1)
+    if 0 < validation < least and len(patients) >= 3 * least:
+        validation = least
     test = _count_of(test_share, len(patients), len(patients) - 1 - validation)
     return {
         "validation": shuffled[:validation],
@@ -185,11 +194,11 @@ def _divide_sites(
     else:  # drawn for no fold too, so that what is drawn next does not depend on there being one
         folds = make_folds(rest, settings.folds, rng)
     if settings.fold is not None and settings.fold not in folds.values():
-        raise ConfigurationError(f"no case is in fold {settings.fold}; the folds are {sorted(set(folds.values()))}")
+        raise ArgumentError(f"no case is in fold {settings.fold}; the folds are {sorted(set(folds.values()))}")
     datalists = []
     for site, patients in rest.items():
         if settings.fold is None:
-            sections = divide(patients, settings.validation_share, settings.test_share, rng)
+            sections = divide(patients, settings.validation_share, settings.test_share, rng, FEW)
         else:
             sections = {
                 "training": [patient for patient in patients if folds[patient.name] != settings.fold],

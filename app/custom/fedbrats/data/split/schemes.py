@@ -23,7 +23,7 @@ from fedbrats.data.cases.case import Case
 from fedbrats.data.cases.table import CaseTable, read_case_table
 from fedbrats.data.split import partitions
 from fedbrats.data.split.partitions import Patient, Sites
-from fedbrats.errors import ConfigurationError, DataError
+from fedbrats.errors import ArgumentError, DataError
 
 _NUMBERED = ("equal", "unequal", "tumour-size", "dirichlet")  # these make as many sites as asked for
 _NAMED = ("institution", "grade")  # these find their sites in the data
@@ -42,7 +42,7 @@ class Scheme:
 def read_scheme(by: str, cases: list[Case]) -> Scheme:
     """The scheme that `by` names; a table is read here, for `cases`.
 
-    Raises: ConfigurationError if `by` means nothing; DataError if the table cannot be used.
+    Raises: ArgumentError if `by` means nothing; DataError if the table cannot be used.
     """
     kind, _, argument = by.rpartition(":")
     if kind.lower().endswith(".csv"):
@@ -51,7 +51,7 @@ def read_scheme(by: str, cases: list[Case]) -> Scheme:
         return Scheme(kind, alpha=_read_alpha(argument))
     if by in _NUMBERED + _NAMED and by != "dirichlet":
         return Scheme(by)
-    raise ConfigurationError(
+    raise ArgumentError(
         f"--by {by} is not known; choose equal, unequal, tumour-size, dirichlet:ALPHA, institution, grade "
         "or FILE.csv:COLUMN"
     )
@@ -60,12 +60,12 @@ def read_scheme(by: str, cases: list[Case]) -> Scheme:
 def share_out(patients: Sequence[Patient], scheme: Scheme, sites: int | None, rng: np.random.Generator) -> Sites:
     """The patients of each site.
 
-    Raises: ConfigurationError if the scheme needs `sites`; DataError if the patients cannot be shared out so.
+    Raises: ArgumentError if the scheme needs `sites`; DataError if the patients cannot be shared out so.
     """
     if scheme.kind not in _NUMBERED:
         return partitions.partition_by_group(patients, _grouping_of(scheme), sites)
     if sites is None:
-        raise ConfigurationError(f"--by {scheme.kind} needs --sites N")
+        raise ArgumentError(f"--by {scheme.kind} needs --sites N")
     if len(patients) < sites:
         raise DataError(f"{len(patients)} patient(s) cannot be shared out to {sites} sites")
     if scheme.kind == "equal":
@@ -108,7 +108,5 @@ def _read_alpha(text: str) -> float:
     except ValueError:
         alpha = float("nan")
     if not 0 < alpha < float("inf"):
-        raise ConfigurationError(
-            f"--by dirichlet:{text} is not dirichlet:ALPHA with ALPHA above 0, such as dirichlet:0.5"
-        )
+        raise ArgumentError(f"--by dirichlet:{text} is not dirichlet:ALPHA with ALPHA above 0, such as dirichlet:0.5")
     return alpha
