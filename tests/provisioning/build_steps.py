@@ -22,7 +22,7 @@ from pathlib import Path
 from fedbrats.shipped import shipped_dir
 
 DOCKERFILE = shipped_dir() / "provisioning" / "Dockerfile"
-KNOWN = ("FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "VOLUME", "CMD")
+KNOWN = ("ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "VOLUME", "CMD")
 # A base image has nobody but the system's own users.
 LAYERS = """
 mount -t tmpfs tmpfs {out} && mkdir {out}/upper {out}/work {out}/root
