@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import nibabel
@@ -132,3 +133,24 @@ def test_voxels_beyond_a_gigabyte_are_refused_by_their_header(tmp_path: Path) ->
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(2**20)))
     with pytest.raises(DataError, match="take 2097152000 bytes, expected at most 1073741824"):
         read_volume(tmp_path / "a.nii.gz")
+
+
+def test_a_file_of_a_million_parts_is_read_in_time_or_refused(tmp_path: Path) -> None:
+    """zlib copies the rest of what it is given at the end of every member: a file of 12 MB took hours."""
+    good, path = content_of(), tmp_path / "a.nii.gz"
+    single = gzip.compress(good[:400]) + b"".join(gzip.compress(good[at : at + 1], 1) for at in range(400, len(good)))
+    path.write_bytes(single)
+    np.testing.assert_array_equal(read_volume(path).voxels, VOXELS)
+    path.write_bytes(gzip.compress(good[:400]) + gzip.compress(b"", mtime=0) * 600_000 + gzip.compress(good[400:]))
+    with pytest.raises(DataError, match="parts of its compressed content are empty"):
+        read_volume(path)
+
+
+def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
+    """A device has no end, and a pipe waits for somebody who writes."""
+    os.mkfifo(tmp_path / "pipe.nii")
+    for name, target in (("zero.nii.gz", "/dev/zero"), ("folder.nii", tmp_path)):
+        (tmp_path / name).symlink_to(target)
+    for name in ("pipe.nii", "zero.nii.gz", "folder.nii"):
+        with pytest.raises(DataError, match="no regular file"):
+            read_volume(tmp_path / name)

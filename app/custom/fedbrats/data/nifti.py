@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -23,6 +24,7 @@ MOST_VOXELS = 2**28  # a head at 0.4 mm has 10^8
 MOST_BYTES = 2**30  # of the voxels, inflated; reading takes twice as much memory
 _MOST_STORED = MOST_BYTES + 2**20
 _GZIP = b"\x1f\x8b"
+_PIECE, _MOST_EMPTY = 2**16, 1000  # bytes; members of a gzip file
 _GZIP_WINDOW = 31  # zlib's word for: with a gzip header, and compare the checksum
 _HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 _MOST_OFFSET = 2**24  # of the first voxel; extensions of a header lie before it
@@ -71,10 +73,7 @@ def read_content(path: Path) -> bytes:
 def _read_file(path: Path) -> bytes:
     """The bytes of a file, inflated, as many as its header says."""
     try:
-        stored = path.stat().st_size
-        if stored > _MOST_STORED:
-            raise DataError(f"{path} has {stored} bytes, expected at most {_MOST_STORED}")
-        content = path.read_bytes()
+        content = _read_stored(path)
     except FileNotFoundError:
         raise DataError(f"{path} is not there") from None
     except OSError as error:
@@ -103,6 +102,22 @@ def _cut_channel(path: Path, content: bytes, channel: int) -> bytes:
     return block + content[len(block) : start] + content[start + channel * size :][:size]
 
 
+def _read_stored(path: Path) -> bytes:
+    """The file as it is stored. A device has no end, a pipe no beginning: only regular files are opened.
+
+    Raises: DataError for another kind of file and for one that is too long, OSError of the file system.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise _unreadable(path, "it is no regular file")
+    if about.st_size <= _MOST_STORED:
+        with path.open("rb") as stream:
+            content = stream.read(_MOST_STORED + 1)  # it may be growing
+        if len(content) <= _MOST_STORED:
+            return content
+    raise DataError(f"{path} has {about.st_size} bytes, expected at most {_MOST_STORED}")
+
+
 class _Size(NamedTuple):
     """How long a file is by its own header, and how long its smallest layer of voxels; bytes."""
 
@@ -113,30 +128,35 @@ class _Size(NamedTuple):
 def _inflate(path: Path, content: bytes) -> bytes:
     """The content of a gzip file of one member or several, no more than its NIfTI header asks for and a layer.
 
-    What lies behind the last member is left aside.
+    What lies behind the last member is left aside. zlib is given pieces, for it copies what is left of a piece at the
+    end of each member, and a file may have a million of them.
     """
-    parts: list[bytes] = []
+    parts = bytearray()
     size: _Size | None = None
-    while content[:2] == _GZIP:
+    position, empty = 0, 0
+    while content[position : position + 2] == _GZIP:
         inflater = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            if size is None:
-                parts.append(inflater.decompress(content, _HEADER_BYTES))
-                size = _measure(path, parts[0])
-                content = inflater.unconsumed_tail
-            room = size.expected + size.layer - sum(map(len, parts))
+        began = len(parts)
+        while not inflater.eof:
+            room = _HEADER_BYTES if size is None else size.expected + size.layer - len(parts)
             if room <= 0:
-                break
-            if not inflater.eof:
-                parts.append(inflater.decompress(content, room))
-        except zlib.error:
-            raise _unreadable(path, "its compressed content is damaged (the gzip checksum does not fit)") from None
-        if not inflater.eof:
-            if inflater.unconsumed_tail:
-                break  # there is a layer more than the header says
-            raise _unreadable(path, "its compressed content ends before its checksum: the file is truncated")
-        content = inflater.unused_data
-    return b"".join(parts)
+                return bytes(parts)  # there is a layer more than the header says
+            piece = inflater.unconsumed_tail
+            if not piece:
+                piece = content[position : position + _PIECE]
+                position += len(piece)
+            if not piece:
+                raise _unreadable(path, "its compressed content ends before its checksum: the file is truncated")
+            try:
+                parts += inflater.decompress(piece, room)
+            except zlib.error:
+                raise _unreadable(path, "its compressed content is damaged (the gzip checksum does not fit)") from None
+            size = size or _measure(path, bytes(parts))
+        position -= len(inflater.unused_data)
+        empty += len(parts) == began
+        if empty > _MOST_EMPTY:
+            raise _unreadable(path, f"more than {_MOST_EMPTY} parts of its compressed content are empty")
+    return bytes(parts)
 
 
 def _measure(path: Path, content: bytes) -> _Size:
