@@ -190,6 +190,14 @@ def test_no_return_code_of_a_site_ends_the_job(desk, code):
     assert heard.get_return_code() not in ServerRunner.ABORT_RETURN_CODES
 
 
+def test_a_return_code_is_one_short_line(desk):
+    answer = Shareable()
+    answer.set_return_code("OK\n2026-01-01 - ServerRunner - ERROR - forged" + "x" * 10**6)
+    heard = desk.hear(bytes(fobs.dumps(answer)))
+    assert heard.get_return_code().startswith("OK\\n2026")
+    assert len(heard.get_return_code()) < 100
+
+
 def announced(size):
     """A stream of which only the announced size is known yet."""
     return SimpleNamespace(get_size=lambda: size)

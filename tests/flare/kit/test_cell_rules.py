@@ -193,13 +193,13 @@ def test_who_passes_a_stream_on_says_that_it_cannot():
     "end or confuse a download of another hospital, by acknowledging it: streams are numbered one after the other",
     who="a hospital",
     happens="refused by who sends the stream: it is acknowledged by whom it is for",
-    says="refused: hospital-east.JOB acknowledges a stream to hospital-north.JOB",
+    says="refused: server brings an acknowledgement by hospital-east.JOB of a stream to hospital-north.JOB",
 )
 def test_a_stream_is_acknowledged_by_whom_it_is_for():
     east, north, server = f"east.{JOB}", f"north.{JOB}", f"server.{JOB}"
     said = say(east, server, f"{STREAM}:{STREAM_ACKNOWLEDGEMENT}", listener=server, peer="server")
     assert judge(said) is None
-    assert judge_sign(said, north) == f"acknowledges a stream to {north}"
+    assert judge_sign(said, north) == f"brings an acknowledgement by {east} of a stream to {north}"
     assert judge_sign(said, east) is None
     assert judge_sign(said, None) is None, "the last ones come when the stream is over"
     forwarder = say("server", server, f"{STREAM}:{STREAM_ERROR}")

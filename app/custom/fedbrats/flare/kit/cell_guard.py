@@ -21,7 +21,8 @@ from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
-from fedbrats.flare.kit import arrays, log_lines
+from fedbrats.flare import log_lines
+from fedbrats.flare.kit import arrays
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_CHANNEL,
     STREAM,

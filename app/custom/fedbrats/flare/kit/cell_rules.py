@@ -175,7 +175,7 @@ def judge_sign(spoken: Spoken, receiver: str | None) -> str | None:
     """
     if receiver in (None, spoken.origin) or spoken.topic == STREAM_ERROR:  # FLARE compares who says that one failed
         return None
-    return f"acknowledges a stream to {show(receiver)}"
+    return f"brings an acknowledgement by {show(spoken.origin)} of a stream to {show(receiver)}"
 
 
 def judge_admin(speaker: str, topic: str, headers: Mapping[str, object]) -> str | None:

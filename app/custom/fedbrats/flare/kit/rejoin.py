@@ -26,6 +26,7 @@ from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from nvflare.widgets.widget import Widget
 
 from fedbrats.flare import garbage
+from fedbrats.flare.kit.job_failures import JobFailures
 from fedbrats.flare.kit.two_machines import Logins
 from fedbrats.outside import show
 
@@ -47,6 +48,8 @@ class Rejoin(Widget):
         self._missing: dict[tuple[str, str], int] = {}  # (job, site): for how many looks in a row
         self._starts: dict[tuple[str, str], int] = {}
         self._logins = Logins()
+        self._failures = JobFailures()
+        self._failures.judge_reports()
         self._unreadable: set[str] = set()  # sites of which that has been said
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -140,8 +143,8 @@ class Rejoin(Widget):
         if running is None or job.job_id in running:
             self._missing[key] = 0
             if running and running[job.job_id] == RUNNING:
-                # FLARE drops the report of a job's death at a site whose outcome nobody waits for. What cannot be
-                # configured dies before it runs, and still ends the job.
+                # FLARE drops the report of a job's death at a site whose outcome nobody waits for.
+                self._failures.runs(job.job_id, site)
                 engine.job_runner.resolve_client_outcome(job.job_id, site)
             return
         self._missing[key] = self._missing.get(key, 0) + 1

@@ -84,10 +84,14 @@ def limit_answers(fl_ctx: FLContext, model_bytes: int) -> None:
 
 
 def soften(answer: Shareable) -> Shareable:
-    """An answer whose return code FLARE would end the job for, as one with a return code of our own."""
+    """An answer whose return code FLARE would end the job for, as one with a return code of our own.
+
+    A code stands in lines of the log and in rows, so that it is one that may (fedbrats.outside).
+    """
     from nvflare.private.fed.server.server_runner import ServerRunner
 
-    code = answer.get_return_code()
+    code = show(answer.get_return_code())
+    answer.set_return_code(code)
     if code in ServerRunner.ABORT_RETURN_CODES:
         answer.set_return_code(f"{code}_AT_SITE")
     return answer

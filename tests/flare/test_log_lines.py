@@ -10,7 +10,7 @@ from nvflare.apis.utils.fl_context_utils import generate_log_message
 from nvflare.fuel.sec.audit import Auditor
 from nvflare.fuel.utils.log_utils import BaseFormatter
 
-from fedbrats.flare.kit import log_lines
+from fedbrats.flare import log_lines
 from tests.security.attacks import attack
 
 FORGED = "OK\n2026-11-30 00:00:00,000 - ServerRunner - INFO - all is well\r\x1b[2K"

@@ -1,0 +1,69 @@
+"""A site that says that it cannot run a job ends its own part in it, and not the job of the others.
+
+FLARE 2.9.0 ends a job for everybody as soon as one site reports that its process of the job has failed before it ran.
+A hospital could so end every job of the consortium, and one with a broken site file did.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import Any
+
+from nvflare.apis.fl_constant import RunProcessKey
+from nvflare.fuel.f3.cellnet.defs import ReturnCode
+from nvflare.fuel.f3.cellnet.utils import make_reply
+from nvflare.fuel.f3.message import Message
+from nvflare.private.defs import CellMessageHeaderKeys, JobFailureMsgKey
+from nvflare.private.fed.client.client_executor import REPORTABLE_JOB_FAILURES
+from nvflare.private.fed.server.fed_server import FederatedServer
+
+from fedbrats.outside import show
+
+FAILURES = tuple(REPORTABLE_JOB_FAILURES)  # codes of how a site's process of a job has ended
+_log = logging.getLogger(__name__)
+
+
+class JobFailures:
+    """Which sites have said of which running job that they cannot run it; in the server's own process."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, set[str]] = defaultdict(set)
+
+    def runs(self, job_id: str, site: str) -> None:
+        """A site has said that it runs a job."""
+        self._failed[job_id].discard(site)
+
+    def ends_job(self, job_id: str, site: str, participants: set[str], min_sites: int) -> bool:
+        """Note that a site cannot run a job; whether too few others are left to go on."""
+        self._failed[job_id].add(site)
+        return len(participants - self._failed[job_id]) < max(min_sites, 1)
+
+    def judge_reports(self) -> None:
+        """Have FLARE's server of this process ask here before it ends a job."""
+        end_job = getattr(FederatedServer.process_job_failure, "ends_job", FederatedServer.process_job_failure)
+
+        def take_report(server: FederatedServer, request: Message) -> Message:
+            return self._take(server, request) or end_job(server, request)
+
+        take_report.ends_job = end_job  # type: ignore[attr-defined]
+        FederatedServer.process_job_failure = take_report
+
+    def _take(self, server: Any, request: Message) -> Message | None:
+        """The answer to a report that ends the site's part alone; None where FLARE's own rule is to follow."""
+        said = request.payload if isinstance(request.payload, dict) else {}
+        job_id, failed = said.get(JobFailureMsgKey.JOB_ID), said.get(JobFailureMsgKey.CODE) in FAILURES
+        client = server.client_manager.clients.get(request.get_header(CellMessageHeaderKeys.TOKEN))
+        runner = server.engine.job_runner
+        if client is None or not failed or not isinstance(job_id, str):
+            return None
+        job, process = runner.running_jobs.get(job_id), server.engine.run_processes.get(job_id)
+        if job is None or process is None or not runner.is_client_outcome_pending(job_id, client.name):
+            return None
+        participants = {each.name for each in process[RunProcessKey.PARTICIPANTS].values()}
+        if self.ends_job(job_id, client.name, participants, job.min_sites or 1):
+            return None
+        reason = show(said.get(JobFailureMsgKey.REASON))
+        _log.error(f"a site cannot run a job, which goes on: {reason}; job={job_id} site={client.name}")
+        runner.resolve_client_outcome(job_id, client.name)
+        return make_reply(ReturnCode.OK, "", None)
