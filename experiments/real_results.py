@@ -1,30 +1,21 @@
-"""From finished runs on real cases to the committed results: numbers only, no case names.
-
-Every run leaves one line in runs.jsonl: what it was, and the scores of its validation patients, who are numbered in the
-order of their names. The summary is made from these lines alone, so that the runs' folders may go.
-"""
+"""The summary of the lines that `fedbrats sweep` has kept in runs.jsonl, for docs/results/results.md."""
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedbrats import __version__
-from fedbrats.atomic import write_json_atomic, write_text_atomic
-from fedbrats.data.cases.datalist import find_sites, read_datalist
+from fedbrats.atomic import write_json_atomic
 from fedbrats.data.regions import REGIONS
 from fedbrats.report.numbers.statistics import bootstrap_interval, paired_difference
 from fedbrats.rows import (
-    CASES_FILE,
-    ROWS_FILE,
-    learning_curve,
     read_rows,
 )
 
@@ -37,44 +28,11 @@ Scores = dict[int, Record]  # by patient
 Key = tuple[str, int, str]
 
 
-def record_run(split: str, fold: int, method: str, settings: Sequence[str], folder: Path, sites_dir: Path) -> Record:
-    """One line for a finished run: its validation patients' final scores, and the curve of its training."""
-    return {
-        "split": split,
-        "fold": fold,
-        "method": method,
-        "settings": list(settings),
-        "seconds": round(json.loads((folder / "summary.json").read_text())["seconds"]),
-        "curve": [round(dice, 4) for dice in learning_curve(read_rows(folder / ROWS_FILE)).values()],
-        "patients": list(final_scores(folder, sites_dir)),
-    }
-
-
-def final_scores(folder: Path, sites_dir: Path) -> Iterable[Record]:
-    """The final scores of a run by patient, from the sites' own files (or the one file of a centralised run)."""
-    lists = {site.name: read_datalist(site) for site in find_sites(sites_dir)}
-    names = {case.patient for each in lists.values() for case in (*each.training, *each.validation)}
-    numbers = {name: number for number, name in enumerate(sorted(names))}
-    site_of = {case.name: site for site, each in lists.items() for case in each.validation}
-    files = [*folder.glob(f"sites/*/{CASES_FILE}"), *folder.glob(CASES_FILE)]
-    rows = [row for path in files for row in read_rows(path) if row.get("stage") == "final" and row["case"] in site_of]
-    for row in sorted(rows, key=lambda row: numbers[row["patient"]]):
-        scores = {
-            metric: {region: round(row[metric][region], 6) for region in REGIONS} for metric in METRICS if metric in row
-        }
-        yield {"patient": numbers[row["patient"]], "site": site_of[row["case"]], **scores}
-
-
 def read_records(results: Path) -> dict[Key, Record]:
     """All runs on record."""
     path = results / RUNS_FILE
     records = read_rows(path) if path.exists() else []
     return {(record["split"], record["fold"], record["method"]): record for record in records}
-
-
-def write_records(results: Path, records: Mapping[Key, Record]) -> None:
-    """Write all runs on record."""
-    write_text_atomic(results / RUNS_FILE, "".join(json.dumps(records[key]) + "\n" for key in sorted(records)))
 
 
 def write_summary(results: Path, command: str) -> None:
@@ -176,35 +134,6 @@ def best_for_sites(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         options = {kind: {"dice": dice, "method": method} for kind, (dice, method) in known.items()}
         best[site] = {"serves_best": max(known, key=lambda kind: known[kind][0]), **options}
     return best
-
-
-def write_corrupted(trained: Path, runs: Path, target: Path, bad_site: str, command: str) -> None:
-    """Write one row for every corruption and method: Dice of the honest sites, and what the bad site weighed."""
-    rows = {(row["corruption"], row["method"]): row for row in _rows_of(target, command)}
-    for summary in sorted(trained.glob("institution/fold-0/*/*/summary.json")):
-        folder, corruption = summary.parent, summary.parents[1].name
-        scores = final_scores(folder, runs / "institution/fold-0/sites")
-        honest = [mean(score["dice"]) for score in scores if score["site"] != bad_site]
-        if not honest or folder.name == CENTRALISED:
-            continue
-        weights = [row for row in read_rows(folder / ROWS_FILE) if row["kind"] == "weight" and row["site"] == bad_site]
-        rows[corruption, folder.name] = {
-            "corruption": corruption,
-            "method": folder.name,
-            "bad_site": bad_site,
-            "honest_patients": len(honest),
-            "honest_dice_mean": round(sum(honest) / len(honest), 4),
-            "bad_site_prior": weights[0]["prior"] if weights else None,
-            "bad_site_weights": [row["weight"] for row in weights],
-            "bad_site_influence": [row.get("influence") for row in weights],  # its weight after clipping
-        }
-    write_json_atomic(target, {**provenance(command), "rows": [rows[key] for key in sorted(rows)]})
-
-
-def _rows_of(target: Path, command: str) -> list[dict[str, Any]]:
-    """What a results file has of the same command; its runs' folders may be gone."""
-    document = json.loads(target.read_text()) if target.exists() else {}
-    return list(document["rows"]) if document.get("command") == command else []
 
 
 def provenance(command: str) -> dict[str, Any]:

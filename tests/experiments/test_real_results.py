@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from experiments.real_results import (
-    RUNS_FILE,
-    read_records,
-    record_run,
-    write_corrupted,
-    write_records,
-    write_summary,
-)
+from experiments.real_results import RUNS_FILE, read_records, write_summary
+from fedbrats.admin.run.sweep import plan_runs, read_sweep
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.regions import REGIONS
+from fedbrats.report.numbers.records import make_record, run_id
+from fedbrats.report.numbers.records import read_records as read_lines
 from fedbrats.rows import CASES_FILE, read_rows
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
+ABOUT = ("split", "fold", "seed", "method", "settings", "left_out", "misbehaviour", "engine")
+
+
+def about(method, **settings):
+    asked = {"split": "equal", "fold": 0, "seed": 0, "method": method, "settings": settings}
+    return {**asked, "left_out": None, "misbehaviour": {}, "engine": "train"}
+
+
+def write_lines(folder, *records):
+    (folder / RUNS_FILE).write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def test_a_run_leaves_the_scores_of_its_patients_without_their_names(tmp_path, trained_results, phantom_sites):
-    record = record_run("equal", 0, "centralised", ["num_rounds=2"], trained_results, phantom_sites)
-    write_records(tmp_path, {("equal", 0, "centralised"): record})
+    record = make_record(about("centralised", num_rounds=2), trained_results, phantom_sites)
+    write_lines(tmp_path, record)
 
     held_out = {
         case.patient: site.name for site in find_sites(phantom_sites) for case in read_datalist(site).validation
@@ -37,17 +41,18 @@ def test_a_run_leaves_the_scores_of_its_patients_without_their_names(tmp_path, t
     assert sorted(score["site"] for score in record["patients"]) == sorted(held_out.values())
     final = {row["patient"]: row for row in read_rows(trained_results / CASES_FILE) if row["stage"] == "final"}
     assert sorted(score["dice"]["WT"] for score in record["patients"]) == pytest.approx(
-        sorted(row["dice"]["WT"] for row in final.values()), abs=1e-6
+        sorted(row["dice"]["WT"] for row in final.values()), abs=1e-5
     )
     assert all(score["hd95_mm"][region] >= 0 for score in record["patients"] for region in REGIONS)
     assert len(record["curve"]) == 2
     assert read_records(tmp_path) == {("equal", 0, "centralised"): json.loads(json.dumps(record))}
+    assert record["id"] == run_id(about("centralised", num_rounds=2))
 
 
 def test_a_summary_compares_what_is_on_record(tmp_path, trained_results, phantom_sites):
-    run = record_run("equal", 0, "centralised", [], trained_results, phantom_sites)
+    run = make_record(about("centralised"), trained_results, phantom_sites)
     worse = {**run, "method": "fedavg", "patients": [zero(score) for score in run["patients"]]}
-    write_records(tmp_path, {("equal", 0, "centralised"): run, ("equal", 0, "fedavg"): worse})
+    write_lines(tmp_path, run, worse)
     write_summary(tmp_path, "a command")
     rows = {row["method"]: row for row in json.loads((tmp_path / "summary.json").read_text())["rows"]}
     assert rows["fedavg"]["ratio_to_centralised"] == 0
@@ -62,33 +67,20 @@ def test_the_committed_summary_is_that_of_the_committed_runs(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["rows"] == committed["rows"]
 
 
-def test_what_is_on_record_is_not_done_again_and_other_settings_are_refused(tmp_path, trained_results, phantom_sites):
-    run = record_run("equal", 0, "fedavg", ["num_rounds=2"], trained_results, phantom_sites)
-    write_records(tmp_path, {("equal", 0, "fedavg"): run})
-    done = compare_methods(tmp_path, "--set", "num_rounds=2")
-    assert "1 runs, 1 of them done" in done.stdout
-    command = json.loads((tmp_path / "summary.json").read_text())["command"]
-    assert command == (
-        f"python experiments/real.py DATA --splits equal --methods fedavg --set num_rounds=2 --results {tmp_path.name}"
-    )
-    refused = compare_methods(tmp_path, "--set", "num_rounds=3")
-    assert refused.returncode == 1
-    assert "equal, fold 0, fedavg is on record" in refused.stderr
+@pytest.mark.parametrize(
+    ("sweep", "lines"),
+    [("eight-rounds.json", "runs.jsonl"), ("sixteen-rounds.json", "longer/runs.jsonl")],
+)
+def test_the_committed_lines_are_the_runs_of_a_committed_sweep_file(sweep, lines):
+    asked = {run.id for run in plan_runs(read_sweep(RESULTS.parent / sweep))}
+    known = {record["id"]: run_id({name: record[name] for name in ABOUT}) for record in read_lines(RESULTS / lines)}
+    assert all(stored == made for stored, made in known.items())
+    assert set(known) <= asked
 
 
-def test_rows_of_bad_sites_outlive_their_runs_folders_and_no_other_command(tmp_path):
-    committed = json.loads((RESULTS / "corrupted.json").read_text())
-    target = Path(shutil.copy(RESULTS / "corrupted.json", tmp_path))
-    write_corrupted(tmp_path, tmp_path, target, "cbica-2", committed["command"])
-    assert json.loads(target.read_text())["rows"] == committed["rows"]
-    write_corrupted(tmp_path, tmp_path, target, "cbica-2", "another command")
-    assert json.loads(target.read_text())["rows"] == []
-
-
-def compare_methods(results, *words):
-    only = ("--splits", "equal", "--methods", "fedavg", "--folds", "0", "--results", results)
-    command = [sys.executable, RESULTS.parent / "real.py", results, *only, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("path", sorted(RESULTS.parent.glob("*.json")), ids=lambda path: path.name)
+def test_every_committed_sweep_file_can_be_run(path):
+    assert plan_runs(read_sweep(path))
 
 
 def zero(score):

@@ -31,6 +31,8 @@ COMMANDS = {
     "report": ("studies", "write one HTML page about one or several runs"),
     "job": ("studies", "build and list FLARE jobs, and advise their timeouts"),
     "simulate": ("studies", "run a job in FLARE's simulator"),
+    "sweep": ("studies", "run an experiment: methods by splits, folds, seeds and variables; resumable"),
+    "compare": ("studies", "compare methods over folds and seeds: terminal, CSV, Markdown, LaTeX, JSON"),
     "site": ("kits", "write a hospital's own settings into its startup kit"),
     "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
