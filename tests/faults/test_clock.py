@@ -14,11 +14,11 @@ from nvflare.apis.dxo import from_shareable
 import fedbrats
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
-from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
+from fedbrats.methods.fedavg import WeightedFedAvg
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.site import Site
-from tests.flare.conftest import Federation
+from tests.flare.conftest import Federation, gated
 
 PACKAGE = Path(fedbrats.__file__).parent
 # Where the wall clock is read, and that it is no deadline there.
@@ -80,7 +80,7 @@ def test_a_jump_changes_nothing_at_a_site(tmp_path, phantom_sites, clock, jump_s
     outcome=f"{SURVIVED}: the round is counted, and the row says how long it really took",
 )
 def test_a_jump_changes_no_duration_at_the_server(tmp_path, clock, jump_s):
-    federation = Federation(tmp_path / "server", WeightedFedAvg(), Recorder())
+    federation = Federation(tmp_path / "server", gated(WeightedFedAvg), Recorder())
     with federation.room.new_context() as fl_ctx:
         federation.room.fire_event("_round_started", fl_ctx)
         clock[0] = jump_s

@@ -10,9 +10,11 @@ from nvflare.apis.shareable import make_reply
 from nvflare.app_opt.pt.fedopt import PTFedOptModelShareableGenerator
 
 from fedbrats.federation.answer_times import AnswerTimes
-from fedbrats.flare.server.aggregators import ContributionFactor, WeightedFedAvg
 from fedbrats.flare.server.fedce import FedCE
+from fedbrats.methods.contribution import ContributionFactor
+from fedbrats.methods.fedavg import WeightedFedAvg
 from tests.faults.catalogue import ENDED, SURVIVED, fault
+from tests.flare.conftest import gated
 from tests.flare.server import NO_ANSWER, Server, answer, honest, train
 
 FIRST, SECOND, THIRD = (f"{n}a1b2c3d-4e5f-6789-abcd-ef0123456789" for n in "123")
@@ -161,9 +163,9 @@ PHASES = (
     "_before_save_model",
 )
 METHODS = {
-    "contribution": lambda: {"aggregator": ContributionFactor()},
-    "fedce": lambda: {"aggregator": FedCE()},
-    "fedopt": lambda: {"aggregator": WeightedFedAvg(), "generator": fedopt()},
+    "contribution": lambda: {"aggregator": gated(ContributionFactor)},
+    "fedce": lambda: {"aggregator": gated(FedCE)},
+    "fedopt": lambda: {"aggregator": gated(WeightedFedAvg), "generator": fedopt()},
 }
 
 
@@ -294,13 +296,15 @@ def test_a_model_that_got_worse_is_given_up_for_the_last_good_one(tmp_path):
         seen[number] = {name: np.array(value) for name, value in weights.items()}
         return behave(server, site, number, weights)
 
-    server = Server(tmp_path, FIRST, rounds=6, rollback_drop=0.2, behaviour=watch, aggregator=WeightedFedAvg()).run()
+    server = Server(
+        tmp_path, FIRST, rounds=6, rollback_drop=0.2, behaviour=watch, aggregator=gated(WeightedFedAvg)
+    ).run()
     (row,) = server.rows("rollback")
     assert (row["round"], row["to_round"]) == (3, 2)
     assert row["drop"] == pytest.approx(0.5)
     assert same(seen[4], seen[2])
     assert not same(seen[3], seen[2])
-    off = Server(tmp_path, SECOND, rounds=6, behaviour=watch, aggregator=WeightedFedAvg()).run()
+    off = Server(tmp_path, SECOND, rounds=6, behaviour=watch, aggregator=gated(WeightedFedAvg)).run()
     assert off.rows("rollback") == []
 
 

@@ -14,15 +14,15 @@ from nvflare.apis.fl_constant import ReturnCode
 
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.prepare.cache import CacheSettings, prepare_cases
-from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
+from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.trainer import Trainer
 from fedbrats.site.personal import load_personal
 from tests.faults.catalogue import SURVIVED, fault
 from tests.faults.disks import small_disk
 from tests.faults.site import Site
-from tests.flare.conftest import JOB_ID, Federation
+from tests.flare.conftest import JOB_ID, Federation, gated
 
 SENTENCE = "one sentence in the site's log with the path; the server hears an error and goes on with the others"
 
@@ -124,7 +124,7 @@ def test_a_run_folder_that_is_full_at_a_site(tmp_path, phantom_sites, caplog):
 )
 def test_a_run_folder_that_is_full_at_the_server(tmp_path, caplog):
     with small_disk(tmp_path / "server" / JOB_ID, "64k") as disk:
-        federation = Federation(tmp_path / "server", WeightedFedAvg(), Recorder())
+        federation = Federation(tmp_path / "server", gated(WeightedFedAvg), Recorder())
         path = disk.path / "fedbrats" / "rows.jsonl"
 
         def round_with_a_refusal(number: int) -> None:

@@ -8,16 +8,18 @@ import pytest
 from nvflare.apis.dxo import MetaKey, from_shareable
 
 from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.aggregators import WeightedFedAvg
+from fedbrats.flare.server.gated_aggregator import GatedAggregator
+from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.rows import summarise_rows
 from tests.faults.catalogue import ENDED, SURVIVED, fault
 from tests.faults.test_controller import FIRST, SECOND, same
+from tests.flare.conftest import gated
 from tests.flare.server import Server, answer, honest, train
 
 
 def without(tmp_path, *sites, **options):
     """The same job among honest sites alone."""
-    return Server(tmp_path / "honest", FIRST, sites, aggregator=WeightedFedAvg(), **options).run()
+    return Server(tmp_path / "honest", FIRST, sites, aggregator=gated(WeightedFedAvg), **options).run()
 
 
 @fault(
@@ -28,7 +30,7 @@ def without(tmp_path, *sites, **options):
 )
 def test_a_site_cannot_answer_for_another(tmp_path):
     rule = {"min_clients": 2}
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), participation=rule)
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=gated(WeightedFedAvg), participation=rule)
     server.names = {"c": "a"}
     server.run()
     assert {(row["site"], row["reason"]) for row in server.rows("refusal")} == {("c", "identity")}
@@ -39,7 +41,7 @@ def test_a_site_cannot_answer_for_another(tmp_path):
 
 def test_a_round_that_lacks_the_liar_ends_at_once_with_its_name(tmp_path):
     rule = {"min_clients": 3, "attempts": 2, "first_deadline_s": 60.0}
-    server = Server(tmp_path, FIRST, rounds=1, aggregator=WeightedFedAvg(), participation=rule)
+    server = Server(tmp_path, FIRST, rounds=1, aggregator=gated(WeightedFedAvg), participation=rule)
     server.names = {"c": "a"}
     began = time.monotonic()
     (said,) = server.run().room.said
@@ -73,7 +75,7 @@ def test_a_site_does_not_choose_the_best_model_alone(tmp_path, dice, steps):
         meta[MetaKey.NUM_STEPS_CURRENT_ROUND] = steps
         return reply
 
-    server = Server(tmp_path, FIRST, rounds=3, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
+    server = Server(tmp_path, FIRST, rounds=3, aggregator=gated(WeightedFedAvg), behaviour=lying(change)).run()
     assert server.room.said == []
     assert not server.rows("trouble")
     assert server.best == without(tmp_path, "a", "b", "c", rounds=3).best
@@ -100,7 +102,7 @@ def test_a_second_answer_has_no_second_vote(tmp_path):
         return voting
 
     one, four = (
-        Server(tmp_path / str(votes), FIRST, rounds=3, aggregator=WeightedFedAvg(), behaviour=behave(votes)).run()
+        Server(tmp_path / str(votes), FIRST, rounds=3, aggregator=gated(WeightedFedAvg), behaviour=behave(votes)).run()
         for votes in (1, 4)
     )
     assert one.room.said == four.room.said == []
@@ -120,12 +122,12 @@ def test_no_report_gives_up_the_round_of_all(tmp_path):
         reply_meta(reply)[REPORT_KEY] |= {"begins": np.array([1.0, 2.0]), "loss": 10**400, "seconds": [1], "steps": {}}
         return reply
 
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=gated(WeightedFedAvg), behaviour=lying(change)).run()
     assert server.room.said == []
     assert [row["counted"] for row in server.rows("participation")] == [["a", "b", "c"]] * 2
 
 
-class Stumbling(WeightedFedAvg):
+class Stumbling(GatedAggregator):
     """Raises at the answers of one site, as code that meets what nobody thought of."""
 
     def accept(self, shareable, fl_ctx):
@@ -135,7 +137,7 @@ class Stumbling(WeightedFedAvg):
 
 
 def test_an_answer_that_makes_us_raise_is_refused_and_the_others_count(tmp_path):
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=Stumbling()).run()
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=Stumbling(WeightedFedAvg())).run()
     assert server.room.said == []
     assert {(row["site"], row["reason"]) for row in server.rows("refusal")} == {("c", "unreadable")}
     assert "nobody thought of this" in server.rows("refusal")[0]["message"]
@@ -156,7 +158,7 @@ def test_a_report_says_nothing_of_others(tmp_path):
         report |= {"received": {"dice": seven, "iou": seven}, "extra": "e" * 10**6}
         return reply
 
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=gated(WeightedFedAvg), behaviour=lying(change)).run()
     assert server.room.said == []
     rows = [row for kind in ("metrics", "site", "round") for row in server.rows(kind)]
     assert {row["round"] for row in rows} == {0, 1}
@@ -178,7 +180,7 @@ def test_numpy_cases_are_cases(tmp_path):
         reply_meta(reply)[REPORT_KEY]["training_cases"] = np.int64(10)
         return reply
 
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=lying(change)).run()
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=gated(WeightedFedAvg), behaviour=lying(change)).run()
     assert server.room.said == []
     assert not server.rows("trouble")
     assert same(server.weights, without(tmp_path, "a", "b", "c", rounds=2).weights)
@@ -198,7 +200,7 @@ def test_no_site_decides_the_models_kind_of_number(tmp_path, kind):
             update = {name: value.astype(kind) for name, value in update.items()}
         return answer(update, score, number)
 
-    server = Server(tmp_path, FIRST, rounds=2, aggregator=WeightedFedAvg(), behaviour=behave).run()
+    server = Server(tmp_path, FIRST, rounds=2, aggregator=gated(WeightedFedAvg), behaviour=behave).run()
     assert server.room.said == []
     assert {value.dtype for value in server.weights.values()} == {np.dtype(np.float32)}
 

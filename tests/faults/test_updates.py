@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from fedbrats.flare.server.aggregators import ContributionFactor
+from fedbrats.methods.contribution import ContributionFactor
 from fedbrats.misbehaviour.kinds import ABSURD_CASES
 from fedbrats.misbehaviour.updates import ABSURD_COUNT, corrupt_update
 from tests.faults.catalogue import SURVIVED, fault
-from tests.flare.conftest import new_federation  # noqa: F401  a server in one process
+from tests.flare.conftest import (
+    gated,
+    new_federation,  # noqa: F401  a server in one process
+)
 
 SITES = ("a", "b", "c", "d", "bad")
 ROUNDS = 12
@@ -49,7 +52,7 @@ def federation(new_federation, tmp_path):  # noqa: F811
     (tmp_path / "server" / "local" / "fedbrats.json").write_text(
         json.dumps({"registered_cases": dict.fromkeys(SITES, 10)})
     )
-    return new_federation(ContributionFactor())
+    return new_federation(gated(ContributionFactor))
 
 
 def honest(federation, round_number, site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,17 @@ from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
+from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.model.network import SegmentationNetwork
 
 JOB_ID = "job-1"
+GATES = ("network_id", "personal", "personal_rounds", "memory_mb", "clip_multiple", "weight_power")
+
+
+def gated(method: Callable[..., Any], **arguments: Any) -> GatedAggregator:
+    """FLARE's aggregator around a method, with the arguments of both."""
+    gates = {name: arguments.pop(name) for name in GATES if name in arguments}
+    return GatedAggregator(method(**arguments), **gates)
 
 
 @dataclass

@@ -28,12 +28,12 @@ from nvflare.app_common.widgets.intime_model_selector import IntimeModelSelector
 from nvflare.app_opt.pt.file_model_persistor import PTFileModelPersistor
 
 from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.aggregators import ContributionFactor
 from fedbrats.flare.server.recorder import Recorder
 from fedbrats.flare.server.workflow import QuorumScatterAndGather
+from fedbrats.methods.contribution import ContributionFactor
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
-from tests.flare.conftest import Room
+from tests.flare.conftest import Room, gated
 
 POLL_S = 0.005
 # Every deadline is as long as the first, and the pause between two attempts, which the floor bounds, is none.
@@ -147,7 +147,7 @@ class Server:
             "network": SegmentationNetwork("tiny"),
             "persistor": PTFileModelPersistor(model="network", load_device="cpu"),
             "shareable_generator": generator or FullModelShareableGenerator(),
-            "aggregator": aggregator or ContributionFactor(),
+            "aggregator": aggregator or gated(ContributionFactor),
             "model_selector": IntimeModelSelector(key_metric="val_dice", weigh_by_local_iter=True),
             "recorder": Recorder(),
             "controller": self.controller,

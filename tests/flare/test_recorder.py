@@ -10,12 +10,13 @@ from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
-from fedbrats.flare.server.aggregators import WeightedFedAvg
+from fedbrats.methods.fedavg import WeightedFedAvg
+from tests.flare.conftest import gated
 
 
 def test_a_round_says_what_it_moved(new_federation):
     """The model as sent down, and what came back: a site that keeps a part sends less."""
-    federation = new_federation(WeightedFedAvg(personal="head"))
+    federation = new_federation(gated(WeightedFedAvg, personal="head"))
     update = federation.random_update(0)
     personal = federation.network.personal_names("head")
     shared = {name: value for name, value in update.items() if name not in personal}
@@ -38,7 +39,7 @@ def test_a_round_says_what_it_moved(new_federation):
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_the_metrics_of_a_refused_answer_are_not_recorded(new_federation, accepted):
-    federation = new_federation(WeightedFedAvg())
+    federation = new_federation(gated(WeightedFedAvg))
     with federation.room.new_context() as fl_ctx:
         peer = FLContext()
         peer.set_prop(ReservedKey.IDENTITY_NAME, "a", private=False, sticky=False)
@@ -54,7 +55,7 @@ def test_the_metrics_of_a_refused_answer_are_not_recorded(new_federation, accept
 
 @pytest.mark.parametrize(("triggered", "status"), [(False, "ended"), (True, "aborted")])
 def test_a_run_is_aborted_only_when_its_signal_was_triggered(new_federation, triggered, status):
-    federation = new_federation(WeightedFedAvg())
+    federation = new_federation(gated(WeightedFedAvg))
     signal = Signal()
     if triggered:
         signal.trigger(True)

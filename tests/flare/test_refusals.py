@@ -9,7 +9,8 @@ from nvflare.apis.shareable import Shareable
 
 from fedbrats.federation import gates
 from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.aggregators import WeightedFedAvg
+from fedbrats.methods.fedavg import WeightedFedAvg
+from tests.flare.conftest import gated
 
 REGISTER = {"honest": 10, "bad": 10}
 ROUND = 3
@@ -75,7 +76,7 @@ def federation(new_federation, tmp_path):
     """A server whose register knows two sites."""
     (tmp_path / "server" / "local").mkdir(parents=True)
     (tmp_path / "server" / "local" / "fedbrats.json").write_text(json.dumps({"registered_cases": REGISTER}))
-    return new_federation(WeightedFedAvg())
+    return new_federation(gated(WeightedFedAvg))
 
 
 @pytest.mark.parametrize("what", SENT)

@@ -13,11 +13,11 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from fedbrats.federation.sharing import split_names
 from fedbrats.flare.protocol import REPORT_KEY
-from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.recorder import Recorder
 from fedbrats.flare.site.filters import KeepShared
+from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.site_report import SiteReport
-from tests.flare.conftest import Federation
+from tests.flare.conftest import Federation, gated
 from tests.generated.asking import GENERATED, attempt, within
 from tests.generated.test_documents import ANYTHING
 
@@ -41,7 +41,7 @@ REPORTS = st.fixed_dictionaries({}, optional=dict.fromkeys(SiteReport.model_fiel
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory) -> Federation:
-    return Federation(tmp_path_factory.mktemp("server"), WeightedFedAvg(), Recorder())
+    return Federation(tmp_path_factory.mktemp("server"), gated(WeightedFedAvg), Recorder())
 
 
 @GENERATED

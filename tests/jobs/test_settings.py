@@ -34,6 +34,8 @@ STRANGE = {
     "start": "nowhere.safetensors",
     "start_sha256": "no checksum",
     "network": "huge",
+    "loss": "no such loss",
+    "hooks": {"no class": {}},
     "personal": "headd",
     "trainable": "headd",
     "resume": ["yesterday"],

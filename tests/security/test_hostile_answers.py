@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from nvflare.apis.dxo import from_shareable
 
-from fedbrats.flare.server.aggregators import WeightedFedAvg
 from fedbrats.flare.server.tracking import Curves
+from fedbrats.methods.fedavg import WeightedFedAvg
+from tests.flare.conftest import gated
 from tests.flare.server import Server, honest
 from tests.security.attacks import attack
 
@@ -70,8 +71,14 @@ def test_no_text_of_an_answer_becomes_a_path_a_thread_or_a_line(tmp_path, text):
         return spoil(reply, PLACES[number], text) if site == "c" else reply
 
     rule = {"min_clients": 2, "attempts": 1}
+    method = gated(WeightedFedAvg)
     server = Server(
-        tmp_path / "kit", FIRST, rounds=len(PLACES), aggregator=WeightedFedAvg(), participation=rule, behaviour=behave
+        tmp_path / "kit",
+        FIRST,
+        rounds=len(PLACES),
+        aggregator=method,
+        participation=rule,
+        behaviour=behave,
     )
     server.room.components["curves"] = Curves()
     (tmp_path / "kit" / FIRST).mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedbrats.model.training.loss import SegmentationLoss
+from fedbrats.model.training.loss import RegionLoss, SegmentationLoss
 
 SHAPE = (2, 3, 6, 5, 4)
 
@@ -28,7 +28,7 @@ def batch():
 @pytest.mark.parametrize("bce_weight", [0.0, 1.0, 0.3])
 def test_one_scale(batch, bce_weight):
     outputs, masks = batch
-    loss = SegmentationLoss(bce_weight, deep_supervision=False)(outputs, masks)
+    loss = SegmentationLoss(RegionLoss(bce_weight), deep_supervision=False)(outputs, masks)
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(by_hand(outputs[0], masks, bce_weight)), rel=1e-6)
 
@@ -36,13 +36,13 @@ def test_one_scale(batch, bce_weight):
 def test_deeper_scales_weigh_half_of_the_one_above(batch):
     outputs, masks = batch
     one, two, three = (float(by_hand(output, masks, 1.0)) for output in outputs)
-    loss = SegmentationLoss(1.0, deep_supervision=True)(outputs, masks)
+    loss = SegmentationLoss(RegionLoss(1.0), deep_supervision=True)(outputs, masks)
     assert float(loss) == pytest.approx((one + two / 2 + three / 4) / 1.75, rel=1e-6)
 
 
 def test_logits_of_less_precision_are_taken_in_float32(batch):
     outputs, masks = batch
     half = [output.bfloat16() for output in outputs]
-    loss = SegmentationLoss(1.0, deep_supervision=True)(half, masks)
+    loss = SegmentationLoss(RegionLoss(1.0), deep_supervision=True)(half, masks)
     assert loss.dtype == torch.float32
-    assert loss == SegmentationLoss(1.0, deep_supervision=True)([output.float() for output in half], masks)
+    assert loss == SegmentationLoss(RegionLoss(1.0), deep_supervision=True)([output.float() for output in half], masks)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from fedbrats.errors import UpdateError
 from fedbrats.federation import updates
 from fedbrats.federation.averaging import Averaging
+from fedbrats.federation.said import Said, check_said
 from fedbrats.federation.updates import Update
 from fedbrats.outside import show
 
@@ -28,6 +31,7 @@ REASONS = (
     "cases",  # the number of cases is not a positive whole number
     "too_many_cases",  # more cases than the site has registered
     "unregistered",  # cases are registered by site, and this one has none
+    "said",  # what the job's method has sites say is missing, or not as it declares
 )
 
 MOST_CASES = 10**9  # of one site; a sum over sites stays a number
@@ -52,7 +56,8 @@ class Contribution:
 
     `usefulness` is the mean region Dice of its model after local training minus before, None where it was not measured;
     `clip_scale` is what clipping multiplied the update by (1 where it was left as it came); `minus_score`, for FedCE
-    alone, is the error on the site's cases of the model without this site.
+    alone, is the error on the site's cases of the model without this site; `said` is what the job's method has sites
+    say besides, by name.
     """
 
     site: str
@@ -63,6 +68,7 @@ class Contribution:
     usefulness: float | None = None
     clip_scale: float = 1.0
     minus_score: float | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,22 @@ class Refusal:
     message: str
 
 
-def check(contribution: Contribution, expectation: Expectation, already_answered: Set[str]) -> Refusal | None:
-    """The first reason not to count this contribution, or None where it may be counted."""
+def check(
+    contribution: Contribution,
+    expectation: Expectation,
+    already_answered: Set[str],
+    hears: Mapping[str, Said] | None = None,
+) -> Refusal | None:
+    """The first reason not to count this contribution, or None where it may be counted.
+
+    hears: what the job's method has every site say besides.
+    """
     fault = (
         _fault_of_sender(contribution, expectation, already_answered)
         or _fault_of_form(contribution.update, expectation)
         or _fault_of_values(contribution.update)
         or _fault_of_cases(contribution, expectation)
+        or _fault_of_said(contribution, hears or {})
     )
     if fault is None:
         return None
@@ -172,4 +187,14 @@ def _fault_of_cases(contribution: Contribution, expectation: Expectation) -> Fau
         return "unregistered", "the site has not registered how many cases it holds"
     if cases > registered:
         return "too_many_cases", f"it says that it comes from {cases} cases, and the site registered {registered}"
+    return None
+
+
+def _fault_of_said(contribution: Contribution, hears: Mapping[str, Said]) -> Fault | None:
+    if not contribution.update:
+        return None  # a personal round: nothing of a method is shared
+    try:
+        check_said(contribution.said, hears, contribution.update, "the site")
+    except UpdateError as error:
+        return "said", show(str(error), 200)
     return None

@@ -72,7 +72,7 @@ class Decompress(Filter):
         kind: what is expected; anything else is refused.
     """
 
-    def __init__(self, network: str = "fast", kind: str = NONE):
+    def __init__(self, network: str | dict[str, Any] = "fast", kind: str = NONE):
         super().__init__()
         self._kind = check_kind(kind)
         weights = SegmentationNetwork(network).state_dict() if kind != NONE else {}

@@ -12,6 +12,8 @@ from fedbrats.site_report import SiteReport
 
 # Keys in the meta of a DXO
 REPORT_KEY = "fedbrats"  # site to server: the site's report of a round
+SAID_KEY = "fedbrats_said"  # site to server: what the job's method has sites say besides, by the cases it tells of
+TOLD_KEY = "fedbrats_told"  # server to site: what the job's method tells every site with the model
 TRAVELLED = "fedbrats_bytes"  # of what was unpacked: how many bytes of arrays came
 PACKED_KIND, PACKED_NAMES = "fedbrats_compression", "fedbrats_names"  # of what is packed
 MODEL_NAME = "model"  # server to site, of a task of the job `evaluate`: which model of the job to evaluate

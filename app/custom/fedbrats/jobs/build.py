@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from fedbrats.atomic import new_folder
 from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.named_classes import expand
 from fedbrats.jobs.private import solved_noise
 from fedbrats.jobs.settings import check_job, variables
 from fedbrats.settings import show
@@ -25,6 +27,9 @@ from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 
 META = "meta.json"
 VARIABLES = "variables.json"  # the variables in which a job differs; one that is new is added to the server's
+LAID_OVER = "config"  # the folder of a job whose files are laid over the app's
+DEFAULT_META = {"resource_spec": {}, "min_clients": 1, "deploy_map": {"app": ["@ALL"]}}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")  # FLARE's, in every folder of a job that is submitted
 CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
 # Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
@@ -36,7 +41,7 @@ FLARE_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class JobSource:
-    """A job that is shipped: its folder, what it says of itself, and whether it can only be built around models."""
+    """A job: its folder, what it says of itself, and whether it can only be built around models."""
 
     name: str
     folder: Path
@@ -46,20 +51,29 @@ class JobSource:
 
 def list_jobs() -> list[JobSource]:
     """Return the jobs that are shipped, by name."""
-    folders = sorted(path.parent for path in (shipped_dir() / "jobs").glob(f"*/{META}"))
-    metas = {folder: _read_json(folder / META) for folder in folders}
-    return [
-        JobSource(folder.name, folder, meta.get("description", ""), meta.get("needs_models", False))
-        for folder, meta in metas.items()
-    ]
+    return [_read_job(path.parent) for path in sorted((shipped_dir() / "jobs").glob(f"*/{META}"))]
 
 
 def find_job(name: str) -> JobSource:
-    """Return one job that is shipped, or raise ConfigurationError with the names that exist."""
+    """A job that is shipped, by its name, or one of somebody's own, by the path of its folder.
+
+    Such a folder holds variables.json, meta.json, or both, and `config` with files that are laid over the app's.
+    Raises: ConfigurationError with the names that exist.
+    """
     jobs = {job.name: job for job in list_jobs()}
-    if name not in jobs:
-        raise ConfigurationError(f"there is no job named {name!r}; there are: {', '.join(jobs)}")
-    return jobs[name]
+    if name in jobs:
+        return jobs[name]
+    folder = Path(name).resolve()
+    if (folder / META).is_file() or (folder / VARIABLES).is_file():
+        return _read_job(folder)
+    if folder.is_dir():
+        raise ConfigurationError(f"{name} is no folder of a job: it has neither {VARIABLES} nor {META}")
+    raise ConfigurationError(f"there is no job named {name!r}, nor a folder of one; there are: {', '.join(jobs)}")
+
+
+def _read_job(folder: Path) -> JobSource:
+    meta = _read_json(folder / META) if (folder / META).is_file() else {}
+    return JobSource(folder.name, folder, str(meta.get("description", "")), bool(meta.get("needs_models", False)))
 
 
 def build_job(
@@ -69,9 +83,12 @@ def build_job(
     *,
     with_code: bool = False,
     models: Sequence[Path] = (),
+    called: str | None = None,
 ) -> Path:
     """Write the job folder `out_dir/name`, ready to be submitted, and return it; an older one there is replaced.
 
+    name: of a job that is shipped, or the path of the folder of one of somebody's own.
+    called: the name of the run, in the place of the job's.
     settings: variables to change, by name; one that no configuration of the job has is refused.
     with_code: ship this package inside the job, for stock sites that accept code with a job (BYOC).
     models: results folders or model files that travel inside the job; one that evaluates needs some, others take none.
@@ -83,8 +100,10 @@ def build_job(
         raise ConfigurationError(f"the job {name} evaluates given models; name them with --models RESULTS ...")
     if models and not job.needs_models:
         raise ConfigurationError(f"the job {name} takes no models; --models belongs to a job that evaluates")
+    target = out_dir / (called or job.name)
+    if not NAME.fullmatch(target.name):
+        raise ConfigurationError(f"{target.name!r} is no name for a job; take letters, digits, `_`, `.` and `-`")
     out_dir.mkdir(parents=True, exist_ok=True)
-    target = out_dir / name
     with new_folder(target) as building:
         app = _lay_out(job, building)
         if models:
@@ -95,10 +114,17 @@ def build_job(
         _add_start(app, building)
         if (noise := solved_noise(read_variables(building))) is not None:
             set_variables(app / "config", {"dp_noise": noise, "dp_epsilon": None}, source="dp_epsilon")
+        _name_job(building / META, target.name)
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "shipped")
             shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
     return target
+
+
+def _name_job(meta: Path, name: str) -> None:
+    """Complete what FLARE asks of a job, whose folder may say less, and give it its name."""
+    document = {**DEFAULT_META, **(_read_json(meta) if meta.is_file() else {}), "name": name}
+    meta.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_start(app: Path, job_dir: Path) -> None:
@@ -116,10 +142,10 @@ def _add_start(app: Path, job_dir: Path) -> None:
     set_variables(app / "config", of_start, source="start")
 
 
-def job_variables(job: JobSource) -> dict[str, Any]:
-    """The variables of a job as it stands, which settings may change."""
+def job_variables(job: JobSource, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The variables of a job, with settings where they are given."""
     with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
-        return read_variables(outline_job(job, Path(folder)))
+        return read_variables(outline_job(job, Path(folder), settings))
 
 
 def outline_job(job: JobSource, folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
@@ -138,9 +164,8 @@ def _lay_out(job: JobSource, building: Path) -> Path:
     for path in _files_of(job.folder):
         relative = path.relative_to(job.folder)
         target = building / relative if relative.name == META else app / relative
-        if relative.name != VARIABLES:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     own = job.folder / VARIABLES
     if own.exists():
         set_variables(app / "config", _read_json(own), source=f"jobs/{job.name}/{VARIABLES}", allow_new=True)
@@ -155,6 +180,11 @@ def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str,
     Raises: ConfigurationError for a name that stands in none of them, or a value that its variable cannot have.
     """
     documents = {path: _read_json(path) for path in (config_dir / name for name in CONFIGURATIONS)}
+    current = {key: value for document in documents.values() for key, value in document.items()}
+    try:
+        settings = expand(settings, current)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
     for name, value in settings.items():
         owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
         if not owners and allow_new and name not in FLARE_KEYS:
@@ -244,7 +274,9 @@ def _advise(name: str, known: Iterable[str]) -> str:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """The files of a job that are copied: its meta, and what is laid over the app's configurations."""
+    found = [folder / META, *(folder / LAID_OVER).rglob("*")]
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from fedbrats.array_files import read_safetensors
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError
 from fedbrats.federation.sharing import personal_at_last
-from fedbrats.model.saved import SavedModel, load_model
 from fedbrats.run_folder import BEST_MODEL, SUMMARY_FILE
+
+if TYPE_CHECKING:
+    from fedbrats.model.saved import SavedModel
 
 MODELS_FOLDER = "models"  # in a job's app
 SUFFIX = ".safetensors"
@@ -40,6 +42,8 @@ def pack_models(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
     of one job.
     Raises: DataError for what is no model; ConfigurationError for models of different networks, preparations or masks.
     """
+    from fedbrats.model.saved import load_model  # brings PyTorch
+
     models = [load_model(path) for path in paths]
     _require_alike(models)
     summaries = [_read_summary(model.path) for model in models]

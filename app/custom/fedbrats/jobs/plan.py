@@ -13,6 +13,7 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
+from fedbrats.jobs.named_classes import check_named_classes, named_classes
 from fedbrats.jobs.settings import check_job
 from fedbrats.jobs.start import GIVEN, NONE, read_start
 from fedbrats.model.settings import TrainingSettings
@@ -55,12 +56,12 @@ def check_settings(job: str, settings: Mapping[str, Any]) -> None:
     Of a job that evaluates given models this is what the job itself says; what the models say is theirs.
     Raises: ConfigurationError for a variable, setting, network or personal set that cannot be.
     """
-    from fedbrats.model.network import SegmentationNetwork
-
     source = find_job(job)
     if not source.needs_models:
         _check_plan(read_plan(job, settings))
         return
+    from fedbrats.model.network import SegmentationNetwork
+
     with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as folder:
         _, args = _read_configuration(outline_job(source, Path(folder), settings))
     TrainingSettings.from_json(args["training"])
@@ -74,11 +75,17 @@ def check_built(job_dir: Path) -> None:
 
 
 def _check_plan(plan: TrainingPlan) -> None:
+    check_named_classes(plan.variables)  # first, for it brings PyTorch only where a class needs it
     from fedbrats.model.network import SegmentationNetwork
+    from fedbrats.model.training.loss import build_loss
+    from fedbrats.model.training.trial import try_step
     from fedbrats.model.training.weights import freeze_others
 
     network = SegmentationNetwork(**plan.network)
     freeze_others(network, plan.training.trainable)
+    loss = build_loss(plan.training.loss, plan.training.bce_weight)
+    if any(variable in ("network", "loss") for variable, _ in named_classes(plan.variables)):
+        try_step(network, loss)
     if (start := str(plan.variables.get("start", NONE))) != GIVEN:  # a given one is in the job already
         read_start(start, plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):

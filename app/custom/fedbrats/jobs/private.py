@@ -13,6 +13,7 @@ ALONE: Mapping[str, tuple[Any, str]] = {
     "validate_received": (False, "a Dice of a round tells of patients, and no noise covers it"),
     "validate_trained": (False, "a Dice of a round tells of patients, and no noise covers it"),
     "measure_minus_model": (False, "the score of FedCE tells of patients, and no noise covers it"),
+    "hooks": ({}, "nobody has counted what a method's hooks tell of patients"),
     "compression": ("none", "error feedback carries what one round left out into the next"),
     "personal_rounds": (0, "nothing leaves a site in those rounds; `fedbrats personalise` fits a model there"),
     "phantom_share": (0.0, "a private step draws patients alone"),

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.choice import NamedClass, NamedClasses
 from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
@@ -30,8 +31,8 @@ JobId = Annotated[str, Field(pattern=f"^{JOB_ID.pattern}$")]
 class Network(Sharing):
     """The network, and what of it the sites share."""
 
-    network: str = "fast"
-    """The preset of the network: fast, large, original, or tiny for tests."""
+    network: NamedClass = "fast"
+    """The preset of the network: fast, large, original, or tiny for tests; or a class of your own."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """The seed of the first weights and of every random choice."""
     start: str = Field("auto", min_length=1, json_schema_extra={"kind": "auto, phantoms, none or the path of a model"})
@@ -73,19 +74,15 @@ class Evaluation(Settings):
 
 
 class Method(Settings):
-    """How the server makes one model of the sites' updates."""
+    """How the server makes one model of the sites' updates, and what sites do for it."""
 
-    aggregator: ClassPath = "fedbrats.flare.server.aggregators.WeightedFedAvg"
-    """The class of the aggregator; a kit allows only those on its list."""
-    aggregator_arguments: dict[str, Any] = {  # noqa: RUF012 - a table is frozen, and pydantic copies defaults
-        "network_id": "network",
-        "personal": "{personal}",
-        "personal_rounds": "{personal_rounds}",
-        "memory_mb": "{memory_mb}",
-        "clip_multiple": "{clip_multiple}",
-        "weight_power": "{weight_power}",
-    }
-    """The arguments of the aggregator; `{name}` stands for a variable."""
+    hooks: NamedClasses = {}  # noqa: RUF012 - a table is frozen, and pydantic copies defaults
+    """What the method changes of a local round at the sites: classes of hooks with their arguments, in this order."""
+
+    aggregator: ClassPath = "fedbrats.methods.fedavg.WeightedFedAvg"
+    """The class of the aggregation method; a kit allows only those on its list."""
+    aggregator_arguments: dict[str, Any] = {}  # noqa: RUF012
+    """The arguments of the aggregation method; `{name}` stands for a variable."""
     shareable_generator: ClassPath = (
         "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
     )

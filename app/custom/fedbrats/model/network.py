@@ -15,10 +15,14 @@ from torch.nn.functional import interpolate, pad
 from fedbrats.data.cases.case import MODALITIES
 from fedbrats.data.regions import REGIONS
 from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.choice import Choice, read_choice
+from fedbrats.extensions.loading import build, load_class
 from fedbrats.model.monai_parts import SegResNetDS, UNet
 from fedbrats.model.original import OriginalUNet
 
 IN_CHANNELS, OUT_CHANNELS = len(MODALITIES), len(REGIONS)
+NO_NAME = r"(?!)"  # matches no parameter
+MOST_DIVISOR, MOST_NUMBERS = 256, 2**28  # of a network of somebody's own: a gigabyte
 MOST_CHANNELS, MOST_STAGES = 512, 8  # of a network that a job may ask for: such a one takes half a gigabyte
 INSTANCE_NORM = ("instance", {"affine": True})
 GROUP_NORM = ("group", {"num_groups": 4})
@@ -111,17 +115,18 @@ class SegmentationNetwork(nn.Module):
 
     Args:
         preset: `fast` for two cores at 2 mm, `large` for a GPU at 1 mm, `original` for the study that this grew out of,
-            `tiny` for tests.
+            `tiny` for tests; or a class of somebody's own, alone or with its arguments, as `own_architecture` says.
         seed: of the first weights, which are the same wherever the network is built.
         changes: options of the preset to change, say `channels`.
 
     Raises: ConfigurationError for a preset or option that does not exist.
     """
 
-    def __init__(self, preset: str = "fast", seed: int = 0, **changes: Any) -> None:
+    def __init__(self, preset: str | Mapping[str, Any] = "fast", seed: int = 0, **changes: Any) -> None:
         super().__init__()
-        options = _options_of(preset, changes)
-        self._architecture = ARCHITECTURES[options.pop("architecture")]
+        choice = read_choice(preset, "network")
+        options = {} if choice.is_path else _options_of(choice.name, changes)
+        self._architecture = own_architecture(choice) if choice.is_path else ARCHITECTURES[options.pop("architecture")]
         self.divisor = self._architecture.divisor(options)
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing had been built
             torch.manual_seed(seed)
@@ -158,7 +163,10 @@ class SegmentationNetwork(nn.Module):
     def _names_of(self, part: str, names: Sequence[str]) -> tuple[str, ...]:
         if part in ("head", "decoder"):
             pattern = re.compile(r"net\." + getattr(self._architecture, part))
-            return tuple(name for name in names if pattern.match(name))
+            found = tuple(name for name in names if pattern.match(name))
+            if not found:
+                raise ConfigurationError(f"personal: the network's class does not say which parameters are its {part}")
+            return found
         prefixes = self._norm_prefixes() if part == "norm" else _read_prefixes(part)
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
@@ -170,6 +178,45 @@ class SegmentationNetwork(nn.Module):
     def _norm_prefixes(self) -> tuple[str, ...]:
         kinds = (nn.InstanceNorm3d, nn.GroupNorm, nn.LayerNorm)
         return tuple(f"{name}." for name, module in self.named_modules() if isinstance(module, kinds))
+
+
+def own_architecture(choice: Choice) -> Architecture:
+    """A network of somebody's own: an nn.Module from images (B, 4, x, y, z) to logits (B, 3, x, y, z).
+
+    It may return a list of logits, the network's answer first, for deep supervision. Attributes of its class say what
+    else there is to know: `divisor`, what every side of an input must be a multiple of (1 by default); `head_names` and
+    `decoder_names`, regular expressions that match the start of those parameters' names, for jobs that keep them at the
+    sites.
+
+    Raises: ConfigurationError for a class that may not run here, or is no such module.
+    """
+    found = load_class("network", choice.name)
+    divisor = getattr(found, "divisor", 1)
+    if isinstance(divisor, bool) or not isinstance(divisor, int) or not 1 <= divisor <= MOST_DIVISOR:
+        said = f"the divisor of {choice.name} is {divisor!r:.40}, expected 1 to {MOST_DIVISOR}"
+        raise ConfigurationError(f"network: {said}")
+    return Architecture(
+        lambda **_none: require_sound_network(build("network", choice), choice.name),
+        divisor=lambda _options: divisor,
+        head=getattr(found, "head_names", NO_NAME),
+        decoder=getattr(found, "decoder_names", NO_NAME),
+    )
+
+
+def require_sound_network(network: nn.Module, name: str) -> nn.Module:
+    """A network of somebody's own that federated training can use. Raises: ConfigurationError."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise ConfigurationError(
+                f"network: {name} has batch normalisation, whose running means describe cases and mix hospitals; take "
+                f"GroupNorm, or InstanceNorm with affine=True"
+            )
+    if other := [key for key, value in network.state_dict().items() if not value.is_floating_point()]:
+        raise ConfigurationError(f"network: {name} keeps {other[0]} in its state, which is no floating number")
+    numbers = sum(value.numel() for value in network.state_dict().values())
+    if numbers > MOST_NUMBERS:
+        raise ConfigurationError(f"network: {name} has {numbers} numbers, of {MOST_NUMBERS} at most")
+    return network
 
 
 def _options_of(preset: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ import torch
 from fedbrats.array_files import read_arrays, read_checkpoint
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
+from fedbrats.extensions.choice import read_choice
+from fedbrats.extensions.loading import allow_registered
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.settings import InferenceSettings, Sharing, TrainingSettings
 from fedbrats.run_folder import FINAL_MODELS, SUMMARY_FILE, final_model
@@ -76,7 +78,12 @@ def load_model(path: Path, personal: Path | None = None) -> SavedModel:
     options, settings = _entry(described, "network", path), _entry(described, "settings", path)
     preparation = _read(CacheSettings, _entry(described, "preparation", path), f"{path}, its preparation")
     try:
+        choice = read_choice(options.get("preset", "fast"), "network")
+        if choice.is_path:  # a file imports nothing that no installed package offers
+            allow_registered("network", choice.name)
         network = SegmentationNetwork(**options)
+    except ConfigurationError as error:
+        raise DataError(f"{path} cannot be loaded: {error}") from None
     except (*_WRONG_VALUES, MemoryError) as error:
         raise DataError(f"{path} names a network that cannot be built: {_first_line(error)}") from None
     _check_sizes(document["model"], network, path)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fedbrats.data.batches.settings import Augmentation
+from fedbrats.extensions.choice import NamedClass
 from fedbrats.settings import Settings, Sides
 
 
@@ -68,6 +69,8 @@ class TrainingSettings(InferenceSettings, Augmentation):
     """Which weights a local round changes: all, or as for personal; the others stay what the start has."""
     keep_optimiser: bool = True
     """Whether the optimiser's moments are kept from round to round instead of starting at zero."""
+    loss: NamedClass = "region"
+    """The loss of training: region (Dice and binary cross-entropy), or a class of your own."""
     bce_weight: float = Field(1.0, ge=0, le=1e3)
     """Weight of binary cross-entropy beside the Dice loss, which alone is slow to find enhancing tumour."""
     deep_supervision: bool = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fedbrats.errors import DataError
+import numpy as np
+
+from fedbrats.errors import DataError, UpdateError
+from fedbrats.federation.said import check_said
 from fedbrats.federation.updates import difference
 from fedbrats.rows import FINAL_ROUND
 from fedbrats.site.hooks.hook import SiteHook
@@ -69,14 +72,16 @@ class LocalRound:
         site.leave_out_bad_cases(task.round_number)
         for hook in self._hooks:
             hook.end_round(end)
+        update = difference(end, start)
+        for hook in self._hooks:
+            update = hook.change_update(update)
         self._state.keep(task.round_number)
         site.record_scores(task.round_number, "received", received)
         site.record_scores(task.round_number, "trained", trained)
-        update = difference(end, start)
         report = site.report(outcome, received, trained).completed(begins=begins)
         for hook in self._hooks:
-            update, report = hook.change_update(update), report.completed(**hook.report())
-        return RoundAnswer(update, report)
+            report = report.completed(**hook.report())
+        return RoundAnswer(update, report, collect_said(self._hooks, update))
 
     def evaluate(self, weights: Weights, stage: str) -> EvaluationReport:
         """Evaluate a model of the server's, as the hooks make it this site's, on all validation cases.
@@ -102,3 +107,21 @@ class LocalRound:
         return self._site.trainer.train_round(
             task.round_number, task.total_rounds, hooks=self._hooks, should_stop=should_stop
         )
+
+
+def collect_said(hooks: Sequence[SiteHook], update: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """What the hooks say, by the cases that it tells of.
+
+    Raises: UpdateError where one says what it does not declare, or two the same.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    names: set[str] = set()
+    for hook in hooks:
+        said = dict(hook.say())
+        check_said(said, hook.says, update, f"the hook {hook.name}")
+        if twice := names & said.keys():
+            raise UpdateError(f"two hooks say {min(twice)}; one of them needs another name for it")
+        names |= said.keys()
+        for name, value in said.items():
+            found.setdefault(hook.says[name].of, {})[name] = value
+    return found

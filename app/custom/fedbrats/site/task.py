@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,14 @@ class RoundTask:
         round_number: from 0.
         total_rounds: of the job.
         shares: what each site counted for in these weights, where the server tells.
+        told: what the job's method tells every site with the model, as its `Aggregator.tell`.
     """
 
     weights: Weights
     round_number: int
     total_rounds: int
     shares: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class RoundAnswer:
     Attributes:
         update: trained minus received weights by name, of every name: gates and filters take out what is personal.
         report: what the site says of the round.
+        said: what the job's method has the site say besides, by the cases that it tells of.
     """
 
     update: dict[str, np.ndarray]
     report: SiteReport
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)

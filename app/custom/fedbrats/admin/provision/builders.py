@@ -20,6 +20,8 @@ from fedbrats.admin.operate.places import STATE, move_storage
 from fedbrats.admin.provision.start_script import write_scripts
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.kit_file import server_classes, write_extensions
+from fedbrats.extensions.packages import Package, find_listed
 from fedbrats.flare.kit.policy import (
     APP_VALIDATOR,
     AUTHORIZATION,
@@ -83,15 +85,22 @@ class FedbratsBuilder(Builder):
         jobs: names of the jobs to build; None builds all.
         settings: variables to change in those jobs that have them, as with --set; one that no job has is refused.
         study_days: how long the study lasts; `fedbrats doctor` holds the certificates against it.
+        extensions: packages beside fedbrats whose classes jobs may name, a line each, as `fedbrats job extension`
+            prints it; they are installed where this runs, and at every participant.
     """
 
     def __init__(
-        self, jobs: Sequence[str] | None = None, settings: dict[str, Any] | None = None, study_days: int | None = None
+        self,
+        jobs: Sequence[str] | None = None,
+        settings: dict[str, Any] | None = None,
+        study_days: int | None = None,
+        extensions: Sequence[str] = (),
     ):
         super().__init__()
         self._jobs = jobs
         self._settings = settings or {}
         self._study_days = study_days
+        self._extensions = [find_listed(line) for line in extensions]
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Add fedbrats' files to the kits under construction."""
@@ -101,6 +110,7 @@ class FedbratsBuilder(Builder):
         for participant in (server, *project.get_clients()):
             local_dir = Path(ctx.get_local_dir(participant))
             restrict_resources(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT)
+            allow_extensions(local_dir, self._extensions)
             quieten_console(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
             write_scripts(Path(ctx.get_kit_dir(participant)))
             write_json_atomic(local_dir / ProvFileName.AUTHORIZATION_JSON_DEFAULT, AUTHORIZATION)
@@ -235,6 +245,17 @@ def restrict_resources(resources: Path) -> None:
     if "client" in document:
         document["client"]["engine_create_timeout"] = START_TIMEOUT_S
     write_json_atomic(resources, document)
+
+
+def allow_extensions(local_dir: Path, packages: Sequence[Package]) -> None:
+    """Let jobs name the classes of these packages at a kit: FLARE builds those of the server, we those of both."""
+    write_extensions(local_dir, packages)
+    resources = local_dir / ProvFileName.RESOURCES_JSON_DEFAULT
+    document = _read(resources)
+    if "client" not in document:
+        listed = document["class_allow_list"]
+        document["class_allow_list"] = [*listed, *(path for path in server_classes(packages) if path not in listed)]
+        write_json_atomic(resources, document)
 
 
 def quieten_console(log_config: Path) -> None:

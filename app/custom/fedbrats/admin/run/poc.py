@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from fedbrats.admin.provision.builders import allow_extensions
 from fedbrats.admin.provision.consortium import build_kits
 from fedbrats.admin.run.place import check_own_address, check_place, pass_by_proxy
 from fedbrats.admin.run.processes import (
@@ -27,6 +28,7 @@ from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.parallel import count_cores
 from fedbrats.errors import ConfigurationError, DataError, FedbratsError
+from fedbrats.extensions.packages import Package
 from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.shipped import shipped_dir
 from fedbrats.site.site_file import MLFLOW, REGISTER, SITE_FILE
@@ -122,6 +124,15 @@ def prepare(
             let_misbehave(job_dir, poc.misbehaviour)
     _write_state(poc, [])
     return poc
+
+
+def allow_here(poc: Poc, packages: Sequence[Package]) -> None:
+    """Let the kits of a POC run what a job names of these packages, from its next job on.
+
+    In production the consortium lists them in its project.yml (`extensions` of FedbratsBuilder).
+    """
+    for name in (SERVER, *poc.sites) if packages else ():
+        allow_extensions(poc.kits / name / "local", packages)
 
 
 def register_of(sites: Sequence[Path]) -> dict[str, int]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
-from fedbrats.admin.run.poc import SERVER, Poc, ended
+from fedbrats.admin.run.poc import SERVER, Poc, allow_here, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
 from fedbrats.jobs.build import read_variables
+from fedbrats.jobs.named_classes import packages_named
 from fedbrats.misbehaviour.jobs import let_misbehave
 from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
 from fedbrats.rows import (
@@ -53,6 +54,7 @@ def run_job(
     check_job_version(job_dir)
     variables = read_variables(job_dir)
     let_misbehave(job_dir, poc.misbehaviour)
+    allow_here(poc, packages_named(variables))
     job_id = session.submit_job(str(job_dir.resolve()))
     try:
         rounds = int(variables.get("num_rounds", 0))

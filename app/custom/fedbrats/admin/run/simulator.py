@@ -25,8 +25,12 @@ from fedbrats.admin.run.processes import participant_environment, stop
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
+from fedbrats.extensions.kit_file import server_classes
+from fedbrats.extensions.loading import SIMULATED_PACKAGES
+from fedbrats.extensions.packages import Package
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.jobs.build import read_variables
+from fedbrats.jobs.named_classes import packages_named
 from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
 from fedbrats.run_folder import SUMMARY_FILE
@@ -67,18 +71,20 @@ def simulate_job(
     register = register_of(sites)
     # The simulator copies this folder into the workspace of the server and of every site.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
-    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": list(ALLOWED_CLASSES)}
+    variables = read_variables(job_dir)
+    packages = packages_named(variables)
+    allowed = [*ALLOWED_CLASSES, *server_classes(packages)]
+    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": allowed}
     write_json_atomic(workspace / "local" / "resources.json", policy)
     if misbehaviour:
         allow_misbehaviour(workspace / "local" / "resources.json")
         let_misbehave(job_dir, misbehaviour)
-    variables = read_variables(job_dir)
     for model in models:
         _give_back_personal(model, personal_dir)
     began = time.monotonic()
     names = [site.name for site in sites]
     try:
-        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress)
+        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
     finally:
         stop(workspace)
     seconds = time.monotonic() - began
@@ -123,17 +129,23 @@ def _give_back_personal(model: Path, personal_dir: Path) -> None:
 
 
 def _run(
-    job_dir: Path, workspace: Path, sites: list[str], rounds: int, on_progress: Callable[[Progress], None] | None
+    job_dir: Path,
+    workspace: Path,
+    sites: list[str],
+    rounds: int,
+    on_progress: Callable[[Progress], None] | None,
+    packages: Sequence[Package],
 ) -> None:
     command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(job_dir.resolve())]
     command += ["-w", str(workspace.resolve()), "-c", ",".join(sites), "-t", str(len(sites))]
+    listed = json.dumps([package.as_json() for package in packages])
     with (workspace.parent / "simulator.log").open("wb") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**participant_environment(), "PYTHONUNBUFFERED": "1"},
+            env={**participant_environment(), "PYTHONUNBUFFERED": "1", SIMULATED_PACKAGES: listed},
             cwd=os.getcwd(),
         )
         try:

@@ -9,6 +9,8 @@ example:
   fedbrats job build fedavg --set num_rounds=5 --set local_steps=20
   fedbrats job build fedavg --with-code        # for sites where fedbrats is not installed and that accept code
   fedbrats job build evaluate --models results/fedavg results/fedper
+  fedbrats job list fedavg --set aggregator=mine.FedAvgM    # with the arguments of a class of your own
+  fedbrats job extension mine                  # the line for `extensions` in a consortium's project.yml
   fedbrats job timeouts fedavg --mbit 20 --results results/fedavg-20260101-120000
 """
 
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, run_path
 from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import say
 
 if TYPE_CHECKING:
     from fedbrats.jobs.build import JobSource
@@ -30,19 +33,21 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `job build`, `job list` and `job timeouts`."""
-    actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts", required=True)
+    """Declare `job build`, `job list`, `job timeouts` and `job extension`."""
+    actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts|extension", required=True)
     build = actions.add_parser("build", help="write job folders that can be submitted")
     build.add_argument(
         "names", nargs="*", metavar="JOB", help="names of jobs, as `fedbrats job list` shows them (default: all)"
     )
     build.add_argument("--out", type=Path, default=Path("build/jobs"), help="parent folder (default: build/jobs)")
+    build.add_argument("--name", help="name of the built job (default: the job's)")
     build.add_argument("--with-code", action="store_true", help="put the fedbrats package into the job (BYOC)")
     add_set_argument(build)
     add_models_argument(build)
     build.add_argument("--json", action="store_true", help="print one JSON document")
     listing = actions.add_parser("list", help="show the jobs, or the variables of one job")
     listing.add_argument("name", nargs="?", metavar="JOB", help="show what --set can change of this job")
+    add_set_argument(listing)
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
     timeouts.add_argument("name", metavar="JOB")
@@ -52,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     round_time.add_argument("--round-seconds", type=number, help="seconds of a round of the slowest hospital, if known")
     add_set_argument(timeouts)
     timeouts.add_argument("--json", action="store_true", help="print one JSON document")
+    extension = actions.add_parser("extension", help="print the line by which a consortium lists a package of your own")
+    extension.add_argument("package", metavar="PACKAGE", help="as Python imports it; it must be installed")
+    extension.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def add_set_argument(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +89,11 @@ def add_models_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, list or advise."""
+    from fedbrats.errors import ConfigurationError
     from fedbrats.jobs.build import build_job, list_jobs, parse_settings
 
+    if args.action == "extension":
+        return _print_extension(args)
     if args.action == "list":
         return _list_variables(args) if args.name else _list_jobs(list_jobs(), args.json)
     settings = parse_settings(args.settings)
@@ -90,14 +101,29 @@ def run(args: argparse.Namespace) -> int:
         return _advise(args, settings)
     names = args.names or [job.name for job in list_jobs() if not job.needs_models]
     check_jobs(names, settings)
+    if args.name and len(names) > 1:
+        raise ConfigurationError("--name is of one job; name the job too")
     folders = {
-        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models) for name in names
+        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models, called=args.name)
+        for name in names
     }
     if args.json:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:
         for folder in folders.values():
             print_line(folder)
+    return 0
+
+
+def _print_extension(args: argparse.Namespace) -> int:
+    """Print version, hash and classes of an installed package."""
+    from fedbrats.extensions.packages import find_package
+
+    package = find_package(args.package)
+    if args.json:
+        print_json(package.as_json())
+    else:
+        print_line(package.line)
     return 0
 
 
@@ -112,13 +138,16 @@ def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:
 
 def _list_variables(args: argparse.Namespace) -> int:
     """Show what --set can change of one job, and the constants of a variable that is a table."""
-    from fedbrats.jobs.build import find_job, job_variables
+    from fedbrats.jobs.build import find_job, job_variables, parse_settings
+    from fedbrats.jobs.named_classes import describe_arguments
     from fedbrats.jobs.settings import describe, sub_tables
 
-    values = job_variables(find_job(args.name))
+    values = job_variables(find_job(args.name), parse_settings(args.settings))
     own = [describe(name, value) for name, value in sorted(values.items())]
     below = {name: list(inner.values()) for name, inner in sub_tables().items() if name in values}
+    classes = describe_arguments(values)
     if args.json:
+        below |= {variable: declared for (variable, _), declared in classes.items()}
         tables = {name: _as_document(declared) for name, declared in below.items()}
         print_json({"job": args.name, "variables": _as_document(own), "tables": tables})
         return 0
@@ -126,6 +155,8 @@ def _list_variables(args: argparse.Namespace) -> int:
     print_table(columns, map(_row, own), title=f"{args.name}: what --set NAME=VALUE changes")
     for name, declared in below.items():
         print_table(columns, map(_row, declared), title=f"{name}: what --set '{name}={{\"NAME\": VALUE}}' changes")
+    for (variable, path), declared in classes.items():
+        print_table(columns, map(_row, declared), title=f"{path}: what --set {variable}.NAME=VALUE changes")
     return 0
 
 
@@ -138,9 +169,28 @@ def _as_document(declared: Sequence[Declaration]) -> dict[str, Any]:
     return {each.name: {key: value for key, value in asdict(each).items() if key != "name"} for each in declared}
 
 
+def name_of_run(job: str, called: str | None) -> str:
+    """The name of a run of a job: the one that it was given, or the job's."""
+    from fedbrats.jobs.build import find_job
+
+    return called or find_job(job).name
+
+
+def tell_packages(job_dirs: Sequence[Path]) -> None:
+    """Say what packages beside fedbrats jobs will run here. Raises: ConfigurationError where one is not installed."""
+    from fedbrats.jobs.build import read_variables
+    from fedbrats.jobs.named_classes import packages_named
+
+    lines = {package.line for job_dir in job_dirs for package in packages_named(read_variables(job_dir))}
+    for line in sorted(lines):
+        say(f"this run has code of {line}; in production a consortium would have to list it")
+
+
 def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Refuse, before anything starts, what --set cannot mean. Raises: ConfigurationError."""
-    if settings:
+    from fedbrats.jobs.build import list_jobs
+
+    if settings or {*names} - {job.name for job in list_jobs()}:
         from fedbrats.jobs.plan import check_settings
 
         for name in names:

@@ -33,6 +33,7 @@ from fedbrats.cli.studies.job import (
     add_trouble_argument,
     check_jobs,
     read_misbehaviour,
+    tell_packages,
 )
 from fedbrats.data.check.problems import FINDINGS
 
@@ -54,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     down = actions.add_parser("down", help="stop every process of the federation")
     for action in (run, submit):
         many = "+" if action is run else "*"
-        action.add_argument("jobs", nargs=many, metavar="JOB", help="names of jobs, as `fedbrats job list` shows them")
+        action.add_argument(
+            "jobs", nargs=many, metavar="JOB", help="jobs, as `fedbrats job list` shows them, or their folders"
+        )
+        action.add_argument("--name", help="name of the run, in its results and in the report (default: the job's)")
         action.add_argument("--results", type=Path, default=Path("results"), help="parent folder of results")
         add_set_argument(action)
         add_models_argument(action)
@@ -208,11 +212,16 @@ def _jobs_folder() -> Iterator[Path]:
 
 
 def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
+    from fedbrats.errors import ConfigurationError
     from fedbrats.jobs.build import build_job, parse_settings
 
     settings = parse_settings(args.settings)
     check_jobs(args.jobs, settings)
-    return [build_job(name, folder, settings, models=args.models) for name in args.jobs]
+    if args.name and len(args.jobs) > 1:
+        raise ConfigurationError("--name is of one job, and several are given")
+    jobs = [build_job(name, folder, settings, models=args.models, called=args.name) for name in args.jobs]
+    tell_packages(jobs)
+    return jobs
 
 
 def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:

@@ -6,6 +6,7 @@ scores, and findings, what `fedbrats split` found of the cases.
 example:
   fedbrats phantom sites --sites 3 --cases 6
   fedbrats simulate fedavg --data sites --set num_rounds=3
+  fedbrats simulate my/job --data sites --set aggregator=mine.FedAvgM --set aggregator.momentum=0.9 --name momentum
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from fedbrats.cli.studies.job import (
     add_set_argument,
     add_trouble_argument,
     check_jobs,
+    name_of_run,
     read_misbehaviour,
+    tell_packages,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("job", metavar="JOB", help="name of a job, as `fedbrats job list` shows it")
+    parser.add_argument("job", metavar="JOB", help="name of a job, as `fedbrats job list` shows it, or a job's folder")
+    parser.add_argument("--name", help="name of the run, in its results and in the report (default: the job's)")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="SITES_DIR", help="sites folder of `fedbrats split` or `phantom`"
     )
@@ -44,13 +48,14 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.jobs.build import build_job, parse_settings
     from fedbrats.run_folder import new_run
 
-    results = new_run(args.results, args.job)
     settings = parse_settings(args.settings)
     check_jobs([args.job], settings)
+    results = new_run(args.results, name_of_run(args.job, args.name))
     findings = tell_recorded("simulate", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
-    job_dir = build_job(args.job, results / "job", settings, models=args.models)
-    say(f"{args.job}: follow it with `fedbrats report {results} --live`")
+    job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
+    tell_packages([job_dir])
+    say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
     document = simulate_job(
         job_dir,
         args.data,

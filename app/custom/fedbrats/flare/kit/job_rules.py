@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
@@ -11,6 +12,9 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.widgets.widget import Widget
 
+from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.kit_file import judge_named, read_extensions, server_classes
+from fedbrats.extensions.packages import Package
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.flare.kit.versions import find_missing, say_missing
 
@@ -25,6 +29,7 @@ class NoPaths(Widget):
 
     - it was built by another version of this package;
     - an argument of a component names a place;
+    - an argument names a class of a package that the kit does not list, or whose installed code is not what it lists;
     - an argument names a class that is not allowed. FLARE 2.9.0 checks what it builds itself and lets a dictionary
       with `config_type: dict` through, but some of its own components build the class in it;
     - a checkpoint would be read with a full unpickler, or arguments hide in `class_attributes`.
@@ -52,18 +57,32 @@ def _judge(fl_ctx: FLContext) -> str | None:
         return f"the job cannot run here: {say_missing(missing)}; build it again with this version"
     if place := next(find_places(config), None):
         return f"an argument of a job may not name a path or an address, but {place} does"
-    if foreign := next(find_classes(config), None):
+    packages = _packages_of(fl_ctx)
+    if foreign := next(find_classes(config, server_classes(packages)), None):
         return f"an argument of a job may name classes of the kit's list only, but {foreign}"
     if any("class_attributes" in each for each in _dictionaries(config)):
         return "a job may not give arguments as class_attributes, which FLARE takes in the place of all others"
     leaves = [leaf for name, value in (config.get("args") or {}).items() for leaf in _leaves(name, value)]
     if any(name == "load_weights_only" and value is not True for name, value in leaves):
         return "a job may not read a checkpoint with a full unpickler (load_weights_only)"
+    try:
+        judge_named(config, packages)
+    except ConfigurationError as error:
+        return str(error)
     return None
 
 
-def find_classes(config: dict[str, Any]) -> Iterator[str]:
-    """The classes inside a component's arguments, at any depth, that are not on the kit's list."""
+def _packages_of(fl_ctx: FLContext) -> list[Package]:
+    """The packages that this participant's kit lists; none where there is no kit. Raises: ConfigurationError."""
+    engine = fl_ctx.get_engine()
+    return read_extensions(Path(engine.get_workspace().get_site_config_dir())) if engine else []
+
+
+def find_classes(config: dict[str, Any], more: Sequence[str] = ()) -> Iterator[str]:
+    """The classes inside a component's arguments, at any depth, that are not on the kit's list.
+
+    more: classes that this kit allows beside those of fedbrats.
+    """
     component = _class_of(config)
     for argument, value in (config.get("args") or {}).items():
         for each in _dictionaries(value):
@@ -71,7 +90,7 @@ def find_classes(config: dict[str, Any]) -> Iterator[str]:
             if "name" in each and ("args" in each or "config_type" in each):  # FLARE's third way to name a class
                 names.append(each["name"])
             for name in names:
-                if name not in ALLOWED_CLASSES:
+                if name not in ALLOWED_CLASSES and name not in more:
                     yield f"{component}, {argument} names {name!r:.100}"
 
 

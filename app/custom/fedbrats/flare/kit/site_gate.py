@@ -17,6 +17,7 @@ from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
 from fedbrats.flare.protocol import REPORT_KEY
+from fedbrats.flare.said import judge_said
 from fedbrats.site.personal import stored_names
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
@@ -30,6 +31,7 @@ class SiteGate(Filter):
     - only differences of weights and metrics leave, and personal weights where the hospital shares them; nothing else;
     - the weights that this job keeps at this site are taken out, also where the job's own filter is missing;
     - a job that asks for weights that the hospital lists as its own gets nothing;
+    - what the job's method says besides is a number, a short array, or of the update's own form, and nothing else;
     - an update of fewer distinct cases than the site's `min_cases` does not leave, and metrics of fewer are taken out;
     - a text with a path, a case or a patient in it stops the result.
 
@@ -56,6 +58,9 @@ class SiteGate(Filter):
         if dxo.data_kind == DataKind.WEIGHT_DIFF:
             refuse_few(dxo, facts.min_cases)
             dxo.data = self._take_out_personal(dxo.data, facts.personal_dir / fl_ctx.get_job_id() / site)
+            report = dxo.get_meta_prop(REPORT_KEY) or {}
+            known = {"training": report.get("loss_cases") or 0, "validation": report.get("validation_cases") or 0}
+            judge_said(dxo, known, facts.min_cases)
             suppress_report(dxo, facts.min_cases)
         elif dxo.data_kind == DataKind.METRICS:
             if dxo.data.get("validation_cases", 0) < facts.min_cases:

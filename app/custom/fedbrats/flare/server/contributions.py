@@ -13,6 +13,7 @@ from nvflare.app_common.app_constant import AppConstants
 from fedbrats.federation.gates import Contribution
 from fedbrats.federation.updates import Update
 from fedbrats.flare.protocol import REPORT_KEY
+from fedbrats.flare.said import read_said
 from fedbrats.site_report import SiteReport
 
 
@@ -40,6 +41,7 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
         update=dxo.data,
         usefulness=known.usefulness,
         minus_score=known.minus_score,
+        said=read_said(dxo),
     )
 
 

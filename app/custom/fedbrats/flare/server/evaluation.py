@@ -82,7 +82,7 @@ class CrossSiteEvaluation(_CheckedAnswers, CrossSiteModelEval):
         network: the preset whose names are personal or not.
     """
 
-    def __init__(self, network: str = "fast", **cross_site_model_eval: Any):
+    def __init__(self, network: str | dict[str, Any] = "fast", **cross_site_model_eval: Any):
         super().__init__(**cross_site_model_eval)
         self._network = SegmentationNetwork(network)
 

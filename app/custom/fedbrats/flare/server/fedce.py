@@ -8,34 +8,31 @@ tells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
-from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_opt.pt.fedce import FedCEConstants, FedCEModelAggregator
 
+from fedbrats.federation.aggregator import Aggregator, Combined, weighted_rows
 from fedbrats.federation.gates import Contribution
 from fedbrats.flare.protocol import FEDCE_WEIGHTS
-from fedbrats.flare.server.aggregators import shares_of_cases
-from fedbrats.flare.server.gated_aggregator import Combined, GatedAggregator
 
 MEMORY = ("_contribution_weights", "_cosine_means", "_cosine_counts")
 NEUTRAL_SCORE = 0.5  # before a site has a model of its own there is nothing to leave out
 
 
-class FedCE(GatedAggregator):
-    """FLARE's FedCEModelAggregator as an aggregator of ScatterAndGather; needs executors with `measure_minus_model`.
+class FedCE(Aggregator):
+    """FLARE's FedCEModelAggregator as a method; needs executors with `measure_minus_model`.
 
     Args:
-        mode: `plus` or `times`, how FedCE combines its two signals.
+        mode: How FedCE combines its two signals.
     """
 
     weighs_by_cases = False
 
-    def __init__(self, mode: str = "plus", **gated: Any):
-        super().__init__(**gated)
+    def __init__(self, mode: Literal["plus", "times"] = "plus"):
         self._fedce = FedCEModelAggregator(mode=mode)
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
@@ -47,16 +44,14 @@ class FedCE(GatedAggregator):
             self._fedce.accept_model(FLModel(params_type=ParamsType.DIFF, params=dict(each.update), meta=meta))
         model = self._fedce.aggregate_model()
         weights = {site: float(weight) for site, weight in model.meta[FEDCE_WEIGHTS].items()}
-        priors = shares_of_cases(contributions)
-        rows = [{"site": site, "prior": prior, "weight": weights[site]} for site, prior in priors.items()]
         update = {name: np.asarray(value, dtype=np.float32) for name, value in model.params.items()}
-        return Combined(update, rows, {FEDCE_WEIGHTS: weights})
+        return Combined(update, weighted_rows(contributions, weights), {FEDCE_WEIGHTS: weights})
 
-    def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
-        """FLARE's hook: what FedCE remembers of every site, which FLARE 2.9.0 keeps in private attributes."""
+    def state(self) -> Mapping[str, Any]:
+        """What FedCE remembers of every site, which FLARE 2.9.0 keeps in private attributes."""
         return {name: dict(getattr(self._fedce, name)) for name in MEMORY}
 
-    def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
-        """FLARE's hook: FedCE as it was."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """FedCE as it was."""
         for name in MEMORY:
-            setattr(self._fedce, name, dict(state_data[name]))
+            setattr(self._fedce, name, dict(state[name]))

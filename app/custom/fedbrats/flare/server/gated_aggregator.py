@@ -1,10 +1,10 @@
-"""The part every aggregator shares: each contribution passes the gates, or is refused aloud."""
+"""FLARE's aggregator of a job: a method combines what passes the gates; what does not is refused aloud."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
-from nvflare.app_common.abstract.aggregator import Aggregator
+from nvflare.app_common.abstract.aggregator import Aggregator as FlareAggregator
 from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation import gates
+from fedbrats.federation.aggregator import Aggregator, combine_safely
 from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
-from fedbrats.federation.updates import Update
 from fedbrats.flare.server.contributions import cast_like, read_contribution
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.settings import check_values
@@ -33,19 +33,14 @@ from fedbrats.site.site_file import read_registered_cases
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 
 
-@dataclass(frozen=True)
-class Combined:
-    """What a round comes to: the update, a row a site for the recorder, and what the next task tells the sites."""
+class GatedAggregator(FlareAggregator):
+    """Collects gated contributions of a round; a method says what becomes of them.
 
-    update: Update
-    rows: list[dict[str, Any]]
-    meta: dict[str, Any] = field(default_factory=dict)
-
-
-class GatedAggregator(Aggregator):
-    """Collects gated contributions of a round; a subclass says what becomes of them in `combine`.
+    What the method remembers goes through FLARE's persist hooks, which the controller calls: it stands in the server's
+    state with the model that belongs to it.
 
     Args:
+        method: what combines them.
         network_id: the component that knows the network's names.
         personal, personal_rounds: which names must not arrive, and when none may, as in SegmentationExecutor.
         memory_mb: updates of a round that do not fit into so many MiB wait on the server's disk.
@@ -54,10 +49,9 @@ class GatedAggregator(Aggregator):
     Raises: ConfigurationError for a value out of bounds, and for a `weight_power` where the rule ignores cases.
     """
 
-    weighs_by_cases = True  # False in a rule that does not look at the numbers of cases
-
     def __init__(
         self,
+        method: Aggregator,
         network_id: str = "network",
         personal: str = "none",
         personal_rounds: int = 0,
@@ -66,10 +60,14 @@ class GatedAggregator(Aggregator):
         weight_power: float = 1.0,
     ):
         super().__init__()
+        if not isinstance(method, Aggregator):
+            raise ConfigurationError(f"{type(method).__name__} is no {Aggregator.__name__} of fedbrats")
+        self._method = method
         check_values({"personal": personal, "personal_rounds": personal_rounds, "memory_mb": memory_mb})
         self._averaging = Averaging(clip_multiple=clip_multiple, weight_power=weight_power)
-        if not self.weighs_by_cases:
-            self._averaging.refuse_power(type(self).__name__)
+        if not method.weighs_by_cases:
+            self._averaging.refuse_power(type(method).__name__)
+        method.weight_power = weight_power
         self._network_id = network_id
         self._personal = personal
         self._personal_rounds = personal_rounds
@@ -79,10 +77,6 @@ class GatedAggregator(Aggregator):
         self._memory_mb = memory_mb
         self._spool: Spool | None = None
         self._heard: set[str] = set()
-
-    def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
-        """Return the update of the global model and a row a site, from at least one contribution, ordered by site."""
-        raise NotImplementedError
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Read the consortium's register of cases when a run starts; where it cannot be read, nobody is registered."""
@@ -101,7 +95,7 @@ class GatedAggregator(Aggregator):
     def accept(self, shareable: Shareable, fl_ctx: FLContext) -> bool:
         """Gate one answer; a refused one is a log line and a row, and leaves the round as if it had not come."""
         site = fl_ctx.get_peer_context().get_identity_name()
-        expectation = self._expect(fl_ctx)
+        expectation = expect(fl_ctx, self._network_id, (self._personal, self._personal_rounds), self._registered)
         try:
             contribution = read_contribution(site, shareable)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -111,7 +105,7 @@ class GatedAggregator(Aggregator):
         else:
             weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
             contribution = replace(contribution, update=cast_like(contribution.update, weights))
-            refusal = gates.check(contribution, expectation, self._heard)
+            refusal = gates.check(contribution, expectation, self._heard, self._method.hears)
         if refusal:
             at_end = f"round={refusal.round_number} site={site} reason={refusal.reason}"
             self.log_warning(fl_ctx, f"{refusal.message} {at_end}")
@@ -153,9 +147,21 @@ class GatedAggregator(Aggregator):
                     f"updates were clipped to {multiple} median lengths; round={round_number} "
                     f"sites={','.join(clipped)}",
                 )
-        combined = self.combine(contributions, round_number)
+        combined = combine_safely(self._method, contributions, round_number)
         fire_rows(self, [{"kind": "weight", "round": round_number, **row} for row in combined.rows], fl_ctx)
         return DXO(DataKind.WEIGHT_DIFF, data=dict(combined.update), meta=combined.meta).to_shareable()
+
+    def tell(self) -> Mapping[str, Any]:
+        """What the method tells every site with the next model."""
+        return self._method.tell()
+
+    def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
+        """FLARE's hook: what the method remembers."""
+        return dict(self._method.state())
+
+    def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
+        """FLARE's hook: the method as it was."""
+        self._method.restore(state_data)
 
     def counted_cases(self) -> dict[str, int]:
         """The cases of each site that is counted in the present round."""
@@ -180,15 +186,24 @@ class GatedAggregator(Aggregator):
         if self._spool:
             self._spool.clear()
 
-    def _expect(self, fl_ctx: FLContext) -> Expectation:
-        weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
-        network = fl_ctx.get_engine().get_component(self._network_id)
-        round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
-        total_rounds = fl_ctx.get_prop(TOTAL_ROUNDS, math.inf)
-        personal = personal_in_round(self._personal, self._personal_rounds, round_number, total_rounds)
-        shared, _ = split_names(weights, network.personal_names(personal), allow_nothing_shared=True)
-        return Expectation(
-            shapes={name: tuple(np.shape(weights[name])) for name in shared},
-            round_number=round_number,
-            max_cases=self._registered,
-        )
+
+def expect(
+    fl_ctx: FLContext, network_id: str, personal: tuple[str, int], registered: Mapping[str, int] | None
+) -> Expectation:
+    """What every update of the present round must look like.
+
+    Args:
+        network_id: the component that knows the network's names.
+        personal: the job's personal set, and how many of its last rounds are personal.
+        registered: the cases of each site.
+    """
+    weights = fl_ctx.get_prop(AppConstants.GLOBAL_MODEL)[ModelLearnableKey.WEIGHTS]
+    network = fl_ctx.get_engine().get_component(network_id)
+    round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
+    kind = personal_in_round(*personal, round_number, fl_ctx.get_prop(TOTAL_ROUNDS, math.inf))
+    shared, _ = split_names(weights, network.personal_names(kind), allow_nothing_shared=True)
+    return Expectation(
+        shapes={name: tuple(np.shape(weights[name])) for name in shared},
+        round_number=round_number,
+        max_cases=registered,
+    )

@@ -29,7 +29,7 @@ class CrossSiteExecutor(SiteExecutor):
 
     def __init__(
         self,
-        network: str = "fast",
+        network: str | dict[str, Any] = "fast",
         seed: int = 0,
         training: dict[str, Any] | None = None,
         preparation: dict[str, Any] | None = None,

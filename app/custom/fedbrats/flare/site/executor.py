@@ -12,7 +12,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.flare import garbage
-from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, STAGES, TRAVELLED, VALIDATION_DICE
+from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, SAID_KEY, STAGES, TOLD_KEY, TRAVELLED, VALIDATION_DICE
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
@@ -36,13 +36,14 @@ class SegmentationExecutor(SiteExecutor):
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
+        hooks: what the job's method changes of a round: paths of classes of SiteHook with their arguments.
         privacy: the settings of `fedbrats.privacy.settings.PrivacySettings`.
         resume: ids of the jobs that this one goes on from, newest first: what they left at this site is taken up.
     """
 
     def __init__(
         self,
-        network: str = "fast",
+        network: str | dict[str, Any] = "fast",
         seed: int = 0,
         personal: str = "none",
         personal_rounds: int = 0,
@@ -51,6 +52,7 @@ class SegmentationExecutor(SiteExecutor):
         validate_received: bool = True,
         validate_trained: bool = True,
         measure_minus_model: bool = False,
+        hooks: dict[str, Any] | None = None,
         privacy: dict[str, Any] | None = None,
         resume: list[str] | None = None,
         train_task: str = AppConstants.TASK_TRAIN,
@@ -61,6 +63,7 @@ class SegmentationExecutor(SiteExecutor):
             "personal": personal,
             "personal_rounds": personal_rounds,
             "measure_minus_model": measure_minus_model,
+            "hooks": hooks or {},
         }
         self._validations = {"validate_received": validate_received, "validate_trained": validate_trained}
         check_values({**self._method, **self._validations})
@@ -76,6 +79,7 @@ class SegmentationExecutor(SiteExecutor):
             int(shareable.get_header(AppConstants.CURRENT_ROUND)),
             int(shareable.get_header(AppConstants.NUM_ROUNDS)),
             shares=received.get_meta_prop(FEDCE_WEIGHTS) or {},
+            told=received.get_meta_prop(TOLD_KEY) or {},
         )
         job_id = fl_ctx.get_job_id()
         answer = self._round_of(site, fl_ctx).answer(
@@ -88,6 +92,8 @@ class SegmentationExecutor(SiteExecutor):
         meta = {MetaKey.NUM_STEPS_CURRENT_ROUND: report.steps, REPORT_KEY: report.model_dump()}
         if report.received_dice is not None:  # the server chooses its best model by it
             meta[MetaKey.INITIAL_METRICS] = {VALIDATION_DICE: report.received_dice}
+        if answer.said:
+            meta[SAID_KEY] = answer.said
         garbage.collect()
         reply = DXO(DataKind.WEIGHT_DIFF, data=answer.update, meta=meta).to_shareable()
         reply.set_header(AppConstants.CURRENT_ROUND, task.round_number)  # FLARE's filters do not see the task

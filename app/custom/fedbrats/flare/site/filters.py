@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
@@ -11,6 +13,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import personal_in_round, split_names
+from fedbrats.flare.said import keep_said
 from fedbrats.jobs.settings import check_values
 from fedbrats.model.network import SegmentationNetwork
 
@@ -29,7 +32,7 @@ class KeepShared(Filter):
         personal, personal_rounds: as in SegmentationExecutor.
     """
 
-    def __init__(self, network: str = "fast", personal: str = "none", personal_rounds: int = 0):
+    def __init__(self, network: str | dict[str, Any] = "fast", personal: str = "none", personal_rounds: int = 0):
         super().__init__()
         check_values({"network": network, "personal": personal, "personal_rounds": personal_rounds})
         self._network = SegmentationNetwork(network)
@@ -57,6 +60,7 @@ class KeepShared(Filter):
             shown = ", ".join(strangers[:3]) + (" ..." if len(strangers) > 3 else "")
             raise UpdateError(f"nothing is sent: the result and the network differ in the names {shown}")
         dxo.data = {name: dxo.data[name] for name in shared}
+        keep_said(dxo, shared)
         return dxo.update_shareable(shareable)
 
     def _personal_of(self, answer: Shareable) -> str:

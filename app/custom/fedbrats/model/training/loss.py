@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.choice import read_choice
+from fedbrats.extensions.loading import build
 from fedbrats.model.monai_parts import DeepSupervisionLoss, DiceLoss
+
+REGION = "region"
 
 
 class RegionLoss(nn.Module):
@@ -29,16 +35,33 @@ class RegionLoss(nn.Module):
         return loss
 
 
-class SegmentationLoss:
-    """The region loss as a weighted mean over scales: a scale weighs half of the one above it.
+def build_loss(chosen: Any, bce_weight: float) -> nn.Module:
+    """The loss of one scale: `region`, or one of somebody's own, which has the signature of `RegionLoss.forward`.
 
     Args:
-        bce_weight: of the binary cross-entropy beside the Dice loss.
+        chosen: the setting `loss`.
+        bce_weight: of `region`.
+
+    Raises: ConfigurationError for a loss that there is not, that may not run here, or that cannot be built.
+    """
+    choice = read_choice(chosen, "loss")
+    if not choice.is_path:
+        if choice.name != REGION or choice.arguments:
+            raise ConfigurationError(f"loss {choice.name!r} is not known; there is {REGION}, or the path of a class")
+        return RegionLoss(bce_weight)
+    return build("loss", choice)
+
+
+class SegmentationLoss:
+    """A loss as a weighted mean over scales: a scale weighs half of the one above it.
+
+    Args:
+        loss: of one scale: logits (B, 3, x, y, z) and masks (B, 3, x, y, z) to a scalar.
         deep_supervision: whether deeper scales count; otherwise the network's answer alone.
     """
 
-    def __init__(self, bce_weight: float, deep_supervision: bool) -> None:
-        self._scales = DeepSupervisionLoss(RegionLoss(bce_weight), weight_mode="exp")
+    def __init__(self, loss: nn.Module, deep_supervision: bool) -> None:
+        self._scales = DeepSupervisionLoss(loss, weight_mode="exp")
         self._deep = deep_supervision
 
     def __call__(self, outputs: Sequence[Tensor], masks: Tensor) -> Tensor:

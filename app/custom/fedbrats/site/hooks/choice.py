@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.choice import read_choices
+from fedbrats.extensions.loading import build
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.site.hooks.arrival_gate import ArrivalGate
 from fedbrats.site.hooks.hook import SiteHook
@@ -9,6 +16,8 @@ from fedbrats.site.hooks.minus_score import MinusScore
 from fedbrats.site.hooks.personal_layers import PersonalLayers
 from fedbrats.site.hooks.private import PrivateTraining
 from fedbrats.site.hooks.proximal import ProximalTerm
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def choose_hooks(
@@ -18,6 +27,7 @@ def choose_hooks(
     personal_rounds: int = 0,
     measure_minus_model: bool = False,
     private: PrivateTraining | None = None,
+    hooks: Mapping[str, Any] | None = None,
 ) -> tuple[SiteHook, ...]:
     """The hooks of a job, in the order in which they act.
 
@@ -25,13 +35,27 @@ def choose_hooks(
         personal, personal_rounds: as of PersonalLayers.
         measure_minus_model: whether the server's method is FedCE.
         private: the steps of a job with differential privacy.
+        hooks: classes of a method, with their arguments; they act after the others.
+
+    Raises: ConfigurationError for a class that may not run here, or two that would keep their state in one file.
     """
-    hooks: list[SiteHook] = [ArrivalGate(), PersonalLayers(personal, personal_rounds)]
+    chosen: list[SiteHook] = [ArrivalGate(), PersonalLayers(personal, personal_rounds)]
     if measure_minus_model:
-        hooks.append(MinusScore())
+        chosen.append(MinusScore())
     if private:
-        hooks.append(private)
-    return (*hooks, *choose_step_hooks(settings))
+        if hooks:
+            raise ConfigurationError(
+                "a job with differential privacy has no hooks: nobody has counted what theirs tell of patients"
+            )
+        chosen.append(private)
+    chosen += choose_step_hooks(settings)
+    chosen += [build("hooks", each) for each in read_choices(hooks or {}, "hooks")]
+    names = [hook.name for hook in chosen]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigurationError(f"hooks: two of them are named {twice!r:.60}, and a name is that of a hook's state")
+    if strange := next((name for name in names if not NAME.fullmatch(name)), None):
+        raise ConfigurationError(f"hooks: {strange!r:.60} is no name of a hook: lower letters, digits and _ only")
+    return tuple(chosen)
 
 
 def choose_step_hooks(settings: TrainingSettings) -> tuple[SiteHook, ...]:

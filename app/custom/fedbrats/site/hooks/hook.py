@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fedbrats.federation.said import Said
 from fedbrats.model.training.hooks import StepHook
 from fedbrats.site.task import RoundTask, Weights
 
@@ -18,19 +19,22 @@ if TYPE_CHECKING:
 class SiteHook(StepHook):
     """A method's part at a site; every method does nothing unless it is overridden.
 
-    A round calls them in this order: `restore` where the site was restarted, `begin_round`, `train`, the methods of
-    StepHook while it trains, `end_round`, `state`, `change_update`, `report`.
+    One of your own is a subclass in a package of your own (docs/guide/own-method.md). The arguments of its constructor
+    are its settings. A round calls them in this order: `restore` where the site was restarted, `begin_round`, `train`,
+    the methods of StepHook while it trains, `end_round`, `change_update`, `state`, `report`, `say`.
 
     Attributes:
         name: of the file, NAME.npz, in which its state is kept after every round.
         keeps_latest: whether the state of the last round is also kept beside the rounds, for the site's gate and for
             later jobs.
         tells_metrics: whether the site may tell how good a model of this job is on its cases.
+        says: what `say` returns, by name; the method's Aggregator declares the same as `hears`.
     """
 
     name: ClassVar[str]
     keeps_latest: ClassVar[bool] = False
     tells_metrics: ClassVar[bool] = True
+    says: ClassVar[Mapping[str, Said]] = {}
 
     def begin_round(self, site: LocalSite, weights: Weights, task: RoundTask) -> Weights:
         """The weights that the round begins with, given those that were received or that a hook before made of them."""
@@ -51,6 +55,10 @@ class SiteHook(StepHook):
 
     def report(self) -> dict[str, Any]:
         """Entries of `SiteReport` that this method adds."""
+        return {}
+
+    def say(self) -> Mapping[str, Any]:
+        """What the site says besides its update and its report, as `says` declares it."""
         return {}
 
     def evaluated_model(self, site: LocalSite, weights: Weights) -> Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from fedbrats.admin.operate.doctor.finding import (
     good,
 )
 from fedbrats.errors import ConfigurationError
+from fedbrats.extensions.kit_file import read_extensions, server_classes
+from fedbrats.extensions.loading import require_sound
+from fedbrats.extensions.packages import Package
 from fedbrats.flare.kit.policy import (
     COMM_CONFIG,
     COMM_CONFIG_FILE,
@@ -35,7 +38,8 @@ def check(kit: Kit) -> Iterator[Finding]:
     """Findings about the allow-list, who may bring code, and what filters every result."""
     resources = read_local(kit.local_dir, "resources.json")
     yield from _check_version([resources, *_read_privacy(kit)])
-    yield from _check_resources(resources)
+    packages = yield from _check_extensions(kit)
+    yield from _check_resources(resources, packages)
     yield from _check_messages(kit, resources)
     yield _check_authorization(read_local(kit.local_dir, "authorization.json"))
     if kit.kind == "client":
@@ -57,9 +61,28 @@ def _read_privacy(kit: Kit) -> list[dict[str, Any]]:
         return []
 
 
-def _check_resources(resources: dict[str, Any]) -> Iterator[Finding]:
+def _check_extensions(kit: Kit) -> Generator[Finding, None, list[Package]]:
+    """A finding for each package beside fedbrats that the kit lists; returns them."""
+    try:
+        packages = read_extensions(kit.local_dir)
+    except ConfigurationError as error:
+        yield failed("extensions", str(error), "take local/extensions.json from the kit again", HOSPITAL_IT)
+        return []
+    for package in packages:
+        try:
+            require_sound(package)
+        except ConfigurationError as error:
+            remedy = "install the package that the consortium has agreed on"
+            yield failed("extensions", str(error), remedy, HOSPITAL_IT)
+        else:
+            yield good("extensions", f"{package.module} {package.version}, as the kit lists it")
+    return packages
+
+
+def _check_resources(resources: dict[str, Any], packages: Sequence[Package]) -> Iterator[Finding]:
     allowed = set(resources.get("class_allow_list", ()))
     wanted = set(SITE_CLASSES if "client" in resources else SERVER_CLASSES)
+    wanted |= set() if "client" in resources else set(server_classes(packages))
     more, fewer = sorted(allowed - wanted), sorted(wanted - allowed)
     if resources.get("class_list_enforcement_mode") != "enforce":
         found, remedy = "not enforced", 'set class_list_enforcement_mode to "enforce" in resources.json'

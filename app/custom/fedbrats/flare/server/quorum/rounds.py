@@ -24,7 +24,7 @@ from fedbrats.flare.protocol import read_answer, report_of
 from fedbrats.flare.server.quorum.round_log import RoundLog
 from fedbrats.flare.server.quorum.selection import SelectionGuard
 from fedbrats.flare.server.quorum.sites import SiteList
-from fedbrats.flare.server.quorum.tasks import RoundTasks
+from fedbrats.flare.server.quorum.tasks import RoundTasks, add_told
 
 
 class QuorumRounds(ScatterAndGather):
@@ -62,6 +62,7 @@ class QuorumRounds(ScatterAndGather):
     ) -> None:
         """Ask every connected site, wait for as long as the rule says, and ask again where it is not met."""
         number = self._current_round
+        add_told(task, self.aggregator.tell())
         tasks = RoundTasks(self, task, fl_ctx)
         log = RoundLog(self, fl_ctx)
         with self._lock:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nvflare.apis.controller_spec import Task, TaskCompletionStatus
+from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.controller import Controller
+
+from fedbrats.flare.protocol import TOLD_KEY
+
+
+def add_told(task: Task, told: Mapping[str, Any]) -> None:
+    """Put what the job's method tells every site beside the model in a task."""
+    if told:
+        model = from_shareable(task.data)
+        model.set_meta_prop(TOLD_KEY, dict(told))
+        model.update_shareable(task.data)
 
 
 class RoundTasks:

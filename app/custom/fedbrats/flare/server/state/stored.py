@@ -42,7 +42,7 @@ class ServerState:
     models: `global`, and, once there are, `best` (with its `score`) and `good`, which a worse model is rolled back to
         (with the sites' `scores` and the round in which it was sent).
     optimiser: the state of the server's own optimiser, arrays by `parameter/name`; empty where it has none.
-    memory: what the aggregator remembers, as JSON.
+    memory: what the aggregator remembers: arrays, and what JSON holds.
     seconds, missed, declared: by site, how long its last rounds took, how many rounds in a row were closed without its
         answer, and how many cases it last declared.
     rows: the recorder's file as far as this round; read, never written from here.
@@ -73,7 +73,7 @@ def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
     document = {
         "round_number": state.round_number,
         "about": {kind: model.about for kind, model in state.models.items()},
-        "memory": state.memory,
+        "memory": {name: _plain(value) for name, value in state.memory.items() if not _is_array(value)},
         "seconds": state.seconds,
         "missed": state.missed,
         "declared": state.declared,
@@ -82,12 +82,22 @@ def save_state(folder: Path, state: ServerState, rows: Path) -> Path:
     }
     arrays = {f"{kind}/{name}": value for kind, model in state.models.items() for name, value in model.weights.items()}
     arrays |= {f"optimiser/{name}": value for name, value in state.optimiser.items()}
+    arrays |= {f"memory/{name}": value for name, value in state.memory.items() if _is_array(value)}
     arrays["document"] = np.frombuffer(json.dumps(document, allow_nan=False).encode("utf-8"), dtype=np.uint8)
     path = folder / f"round-{state.round_number:06d}.npz"
     write_arrays(path, arrays)
     for old in _files(folder)[KEPT_ROUNDS:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as Python's, which JSON keeps bit for bit."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def load_state(folder: Path) -> tuple[ServerState | None, list[str]]:
@@ -151,7 +161,7 @@ def _state_of(arrays: dict[str, np.ndarray], folder: Path) -> ServerState:
         round_number=int(document["round_number"]),
         models={kind: Model(parts.get(kind, {}), about) for kind, about in document["about"].items()},
         optimiser=parts.get("optimiser", {}),
-        memory=document["memory"],
+        memory={**document["memory"], **parts.get("memory", {})},
         seconds=document["seconds"],
         missed=document.get("missed", {}),  # a state of an earlier version has none
         declared=document["declared"],

@@ -1,0 +1,174 @@
+"""Try a method of one's own in seconds, without FLARE: two sites of synthetic cases, and every promise that it made.
+
+For the tests of a package of one's own: `fedbrats new method NAME` writes one that uses this.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedbrats.array_files import read_arrays, write_arrays
+from fedbrats.errors import UpdateError
+from fedbrats.extensions.state import check_state
+from fedbrats.federation.aggregator import Aggregator, combine_safely
+from fedbrats.federation.gates import Contribution, Expectation, check
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fedbrats.site.hooks.hook import SiteHook
+    from fedbrats.site.local_site import LocalSite
+
+Weights = dict[str, np.ndarray]
+SITES = {"site-1": 3, "site-2": 2}  # training cases
+SIDE = 16  # voxels of a case's sides
+
+
+def try_method(
+    aggregator: Callable[[], Aggregator], hooks: Sequence[Callable[[], SiteHook]] = (), rounds: int = 3
+) -> list[Weights]:
+    """Run a method for some rounds; then again, with server and sites restarted after every round.
+
+    Args:
+        aggregator: makes the method of the server.
+        hooks: make what the method changes at a site.
+
+    Returns: the global model after every round, by name.
+
+    Raises: UpdateError where a gate refuses what a site sends, an update holds NaN, or the restarted run differs in one
+        bit: then `state` lacks something that a round needs. ConfigurationError for a state that cannot be kept.
+    """
+    from fedbrats.model.network import SegmentationNetwork
+
+    first = {name: value.numpy().copy() for name, value in SegmentationNetwork("tiny").state_dict().items()}
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedbrats-try-"))) for _ in range(2)]
+        steady, restarted = (
+            _run(aggregator, hooks, first, rounds, folder, restarts)
+            for folder, restarts in zip(folders, (False, True), strict=True)
+        )
+    for number, (one, other) in enumerate(zip(steady, restarted, strict=True)):
+        if different := [name for name in one if not np.array_equal(one[name], other[name])]:
+            raise UpdateError(
+                f"after a restart, round {number} has other bits ({different[0]}): something that a round needs of "
+                f"those before is not in `state`, or `restore` does not take it up"
+            )
+    return steady
+
+
+def try_network(make: Callable[[], nn.Module], loss: nn.Module | None = None) -> None:
+    """One training step of a network, with a loss of one's own or the usual one. Raises: ConfigurationError."""
+    from fedbrats.model.network import SegmentationNetwork, require_sound_network
+    from fedbrats.model.training.loss import RegionLoss
+    from fedbrats.model.training.trial import try_step
+
+    network = SegmentationNetwork("tiny")
+    network.net = require_sound_network(make(), "the network")
+    network.divisor = int(getattr(network.net, "divisor", 1))
+    try_step(network, loss or RegionLoss(1.0))
+
+
+def try_loss(loss: nn.Module) -> None:
+    """One training step with a loss. Raises: ConfigurationError where it or its gradient is no finite number."""
+    from fedbrats.model.network import SegmentationNetwork
+    from fedbrats.model.training.trial import try_step
+
+    try_step(SegmentationNetwork("tiny"), loss)
+
+
+def synthetic_site(name: str, folder: Path, cases: int = 2, **training: Any) -> LocalSite:
+    """A site of cases made of chance, which every call makes alike; its files stand in `folder`."""
+    from fedbrats.model.settings import TrainingSettings
+    from fedbrats.model.training.trainer import Trainer
+    from fedbrats.site.local_site import LocalSite, seed_of_site
+    from fedbrats.site.site_file import SiteFacts
+
+    settings = TrainingSettings(
+        **{"local_steps": 2, "patch_size": (SIDE, SIDE, SIDE), "final_flips": False, "learning_rate": 0.01, **training}
+    )
+    facts = SiteFacts(data_dir=folder, cache_dir=folder, personal_dir=folder, min_cases=1, device="cpu", threads=1)
+    made = [_synthetic_case(f"{name}-{number}") for number in range(cases + 1)]
+    trainer = Trainer(
+        {"preset": "tiny"}, settings, made[1:], made[:1], seed=seed_of_site(0, name), device="cpu", threads=1
+    )
+    return LocalSite(name, facts, (), trainer, "", 1.0, 0.0, folder / f"{name}.jsonl")
+
+
+def _run(
+    aggregator: Callable[[], Aggregator],
+    hooks: Sequence[Callable[[], SiteHook]],
+    weights: Weights,
+    rounds: int,
+    folder: Path,
+    restarts: bool,
+) -> list[Weights]:
+    method, sites, models = aggregator(), _open_sites(hooks, folder), []
+    for number in range(rounds):
+        if restarts and number:
+            state = _stored(method.state(), folder / "server.npz", type(method).__name__)
+            method, sites = aggregator(), _open_sites(hooks, folder)
+            method.restore(state)
+        weights = _round(method, sites, weights, number, rounds)
+        models.append(weights)
+    return models
+
+
+def _open_sites(hooks: Sequence[Callable[[], SiteHook]], folder: Path) -> dict[str, Any]:
+    from fedbrats.site.local_round import LocalRound
+
+    return {
+        name: LocalRound(synthetic_site(name, folder, cases), [make() for make in hooks], [folder / name])
+        for name, cases in SITES.items()
+    }
+
+
+def _round(method: Aggregator, sites: Mapping[str, Any], weights: Weights, number: int, rounds: int) -> Weights:
+    from fedbrats.site.task import RoundTask
+
+    told = dict(method.tell())
+    contributions = []
+    expected = Expectation({name: value.shape for name, value in weights.items()}, number)
+    for name, local_round in sites.items():
+        answer = local_round.answer(RoundTask(weights, number, rounds, told=told))
+        said = {key: value for part in answer.said.values() for key, value in part.items()}
+        report = answer.report
+        contribution = Contribution(
+            name, number, report.training_cases, report.steps, answer.update, report.usefulness, said=said
+        )
+        if refusal := check(contribution, expected, set(), method.hears):
+            raise UpdateError(refusal.message)
+        contributions.append(contribution)
+    update = combine_safely(method, contributions, number).update
+    return {name: (value + update[name]).astype(value.dtype) for name, value in weights.items()}
+
+
+def _stored(state: Mapping[str, Any], path: Path, who: str) -> dict[str, Any]:
+    """A state as the server would have it after a restart."""
+    import json
+
+    check_state(state, f"aggregator {who}")
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    write_arrays(path, arrays)
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in state.items()}
+    return {**json.loads(json.dumps({name: plain[name] for name in plain if name not in arrays})), **read_arrays(path)}
+
+
+def _synthetic_case(name: str) -> Any:
+    from fedbrats.data.prepare.cache import CachedCase
+    from fedbrats.data.prepare.preparation import Geometry
+
+    rng = np.random.default_rng(list(name.encode()))
+    image = rng.standard_normal((4, SIDE, SIDE, SIDE)).astype(np.float16)
+    mask = np.zeros((3, SIDE, SIDE, SIDE), np.uint8)
+    for region, half in enumerate((5, 4, 3)):
+        mask[region, 8 - half : 8 + half, 8 - half : 8 + half, 8 - half : 8 + half] = 1
+    image[:, mask[0] == 1] += 1
+    affine = tuple(tuple(float(value) for value in row) for row in np.diag([-1, -1, 1, 1]))
+    box = ((0, SIDE), (0, SIDE), (0, SIDE))
+    return CachedCase(name, name, image, mask, Geometry(affine, (SIDE, SIDE, SIDE), (1, 1, 1), box))
