@@ -36,9 +36,6 @@ TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there wh
 class GatedAggregator(FlareAggregator):
     """Collects gated contributions of a round; a method says what becomes of them.
 
-    What the method remembers goes through FLARE's persist hooks, which the controller calls: it stands in the server's
-    state with the model that belongs to it.
-
     Args:
         method: what combines them.
         network_id: the component that knows the network's names.
@@ -156,7 +153,7 @@ class GatedAggregator(FlareAggregator):
         return self._method.tell()
 
     def get_persist_state(self, fl_ctx: FLContext) -> dict[str, Any]:
-        """FLARE's hook: what the method remembers."""
+        """FLARE's hook, which the controller calls: what the method remembers, to be kept beside its model."""
         return dict(self._method.state())
 
     def restore(self, state_data: dict[str, Any], fl_ctx: FLContext) -> None:
