@@ -17,11 +17,19 @@ from fedbrats.federation.gates import (
     check,
     clip_to_median,
 )
+from fedbrats.federation.said import SaidArray, SaidNumber
 from tests.federation.strategies import Round, cosine, federations
 
 MODEL = {"body.weight": np.zeros((2, 3), np.float32), "head.bias": np.zeros(2, np.float32)}
 UPDATE = {"body.weight": np.ones((2, 3), np.float32), "head.bias": np.ones(2, np.float32)}
+SAID = {"loss": 2.0, "sketch": np.ones(3), "control": UPDATE}
+HEARS = {
+    "loss": SaidNumber("a loss", 0, 10),
+    "sketch": SaidArray("a sketch", length=3, most=5),
+    "control": SaidArray("a control variate", length=None, most=5),
+}
 GOOD = Contribution("site-a", 3, 10, 40, UPDATE, 0.1)
+SAYING = replace(GOOD, said=SAID)
 SHAPES = {name: array.shape for name, array in MODEL.items()}
 EXPECTED = Expectation(SHAPES, 3, {"site-a": 12})
 
@@ -33,6 +41,7 @@ def bias(*values: float, dtype: type = np.float32) -> dict:
 def test_a_good_update_passes() -> None:
     assert check(GOOD, EXPECTED, set()) is None
     assert check(GOOD, EXPECTED, {"site-b"}) is None
+    assert check(SAYING, EXPECTED, set(), HEARS) is None
 
 
 FAULTS = [
@@ -53,6 +62,18 @@ FAULTS = [
     (bias(1, np.inf), "not_finite"),
     (bias(-np.inf, 1), "not_finite"),
     ({"update": MODEL}, "zero"),
+    ({"said": {}}, "said"),
+    ({"said": {**SAID, "loss": 11.0}}, "said"),
+    ({"said": {**SAID, "loss": np.nan}}, "said"),
+    ({"said": {**SAID, "loss": True}}, "said"),
+    ({"said": {**SAID, "loss": "1"}}, "said"),
+    ({"said": {**SAID, "more": 1.0}}, "said"),
+    ({"said": {**SAID, "sketch": np.ones(4, np.float32)}}, "said"),
+    ({"said": {**SAID, "sketch": np.array([1, np.inf, 1])}}, "said"),
+    ({"said": {**SAID, "sketch": [1.0, 2.0, 3.0]}}, "said"),
+    ({"said": {**SAID, "control": {"head.bias": np.ones(2)}}}, "said"),
+    ({"said": {**SAID, "control": {**UPDATE, "head.bias": np.ones(3)}}}, "said"),
+    ({"said": {**SAID, "control": {**UPDATE, "head.bias": np.array([0, 6.0])}}}, "said"),
     ({"cases": 0}, "cases"),
     ({"cases": -5}, "cases"),
     ({"cases": True}, "cases"),
@@ -68,7 +89,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("changes", "reason"), FAULTS)
 def test_a_fault_is_refused_with_its_reason(changes: dict, reason: str) -> None:
-    refusal = check(replace(GOOD, **changes), EXPECTED, set())
+    refusal = check(replace(SAYING, **changes), EXPECTED, set(), HEARS)
     assert refusal is not None
     assert (refusal.reason, refusal.round_number) == (reason, 3)
     assert refusal.site == changes.get("site", "site-a")

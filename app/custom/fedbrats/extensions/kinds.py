@@ -27,10 +27,21 @@ AGGREGATORS = (
     "fedbrats.flare.server.fedce.FedCE",
     "fedbrats.methods.contribution.ContributionFactor",
     "fedbrats.methods.fedavg.WeightedFedAvg",
+    "fedbrats.methods.feddyn.FedDyn",
+    "fedbrats.methods.geometric_median.GeometricMedian",
+    "fedbrats.methods.multi_krum.MultiKrum",
     "fedbrats.methods.robust_means.CoordinateMedian",
     "fedbrats.methods.robust_means.TrimmedMean",
+    "fedbrats.methods.scaffold.Scaffold",
+    "fedbrats.methods.server_optimisers.FedAdam",
+    "fedbrats.methods.server_optimisers.FedYogi",
 )
-HOOKS: tuple[str, ...] = ()
+HOOKS = (
+    "fedbrats.methods.ditto.Ditto",
+    "fedbrats.methods.feddyn.FedDynSite",
+    "fedbrats.methods.fedrep.HeadThenBody",
+    "fedbrats.methods.scaffold.ScaffoldSite",
+)
 
 KINDS: Mapping[str, Kind] = {
     kind.variable: kind

@@ -129,8 +129,8 @@ def _by_path(variable: str, value: Any) -> Any:
     """A value with paths in the place of the names of entry points."""
     if variable == HOOKS:
         words = value.split(",") if isinstance(value, str) else value
-        if isinstance(words, list):
-            words = {word.strip(): {} for word in words if isinstance(word, str) and word.strip()}
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            words = {word.strip(): {} for word in words if word.strip()}
         if not isinstance(words, Mapping):
             return value  # its declaration says what it may be
         return {_path(variable, name): arguments for name, arguments in words.items()}

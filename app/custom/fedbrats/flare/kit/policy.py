@@ -21,8 +21,14 @@ SERVER_CLASSES = (
     "fedbrats.flare.server.workflow.QuorumScatterAndGather",
     "fedbrats.methods.contribution.ContributionFactor",
     "fedbrats.methods.fedavg.WeightedFedAvg",
+    "fedbrats.methods.feddyn.FedDyn",
+    "fedbrats.methods.geometric_median.GeometricMedian",
+    "fedbrats.methods.multi_krum.MultiKrum",
     "fedbrats.methods.robust_means.CoordinateMedian",
     "fedbrats.methods.robust_means.TrimmedMean",
+    "fedbrats.methods.scaffold.Scaffold",
+    "fedbrats.methods.server_optimisers.FedAdam",
+    "fedbrats.methods.server_optimisers.FedYogi",
     "fedbrats.model.network.SegmentationNetwork",
     "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
     "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
@@ -38,6 +44,11 @@ SITE_CLASSES = (
     "fedbrats.flare.site.cross_site.CrossSiteExecutor",
     "fedbrats.flare.site.executor.SegmentationExecutor",
     "fedbrats.flare.site.filters.KeepShared",
+    # Hooks, which the executor builds and no component of FLARE's.
+    "fedbrats.methods.ditto.Ditto",
+    "fedbrats.methods.feddyn.FedDynSite",
+    "fedbrats.methods.fedrep.HeadThenBody",
+    "fedbrats.methods.scaffold.ScaffoldSite",
 )
 ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simulator, which has one policy
 
