@@ -1,4 +1,4 @@
-"""FedDyn (Acar et al. 2021, arXiv:2111.04263): each site's objective is changed so that the common optimum is its own."""
+"""FedDyn (Acar et al. 2021, arXiv:2111.04263): what each site minimises is changed so that all want the same model."""
 
 from __future__ import annotations
 

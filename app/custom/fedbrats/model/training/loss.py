@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -12,6 +13,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.extensions.choice import read_choice
 from fedbrats.extensions.loading import build
 from fedbrats.model.monai_parts import DeepSupervisionLoss, DiceLoss
+from fedbrats.model.settings import TrainingSettings
 
 REGION = "region"
 
@@ -50,6 +52,11 @@ def build_loss(chosen: Any, bce_weight: float) -> nn.Module:
             raise ConfigurationError(f"loss {choice.name!r} is not known; there is {REGION}, or the path of a class")
         return RegionLoss(bce_weight)
     return build("loss", choice)
+
+
+def choose_loss(settings: TrainingSettings, device: torch.device) -> SegmentationLoss:
+    """The loss that the settings ask for. Raises: ConfigurationError as `build_loss`."""
+    return SegmentationLoss(build_loss(settings.loss, settings.bce_weight).to(device), settings.deep_supervision)
 
 
 class SegmentationLoss:

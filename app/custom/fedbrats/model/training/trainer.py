@@ -24,7 +24,7 @@ from fedbrats.model.precision import autocast, precision_of
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.evaluation import Evaluation
 from fedbrats.model.training.hooks import StepHook
-from fedbrats.model.training.loss import SegmentationLoss, build_loss
+from fedbrats.model.training.loss import choose_loss
 from fedbrats.model.training.optimisation import Optimisation, learning_rate_at
 from fedbrats.model.training.weights import copy_weights, freeze_others, take_over
 
@@ -105,8 +105,7 @@ class Trainer:
         freeze_others(self.network, settings.trainable)
         self._seed = seed
         self._precision = precision_of(self.device, settings.mixed_precision)
-        loss = build_loss(settings.loss, settings.bce_weight).to(self.device)
-        self._loss = SegmentationLoss(loss, settings.deep_supervision)
+        self._loss = choose_loss(settings, self.device)
         scaled = self._precision is torch.float16
         self.optimisation = Optimisation(self.network, settings, self.device, scaled=scaled)
         self.evaluation = Evaluation(self.network, settings, validation, self.device)
