@@ -188,7 +188,7 @@ DIFFERENCES = {
     "original": {"network", "volume_shape", "normalisation", "local_epochs", "keep_optimiser", "final_flips"}
     | {"optimiser", "learning_rate", "schedule", "warmup_share", "weight_decay", "gradient_clip", "bce_weight"}
     | {"flips", "intensity", "noise", "rotation_degrees", "scaling", "modality_dropout", "patch_size"}
-    | {"component_share"},
+    | {"component_share", "start", "start_sha256"},
 }
 
 

@@ -74,7 +74,9 @@ def test_a_wheel_has_the_version_and_says_that_it_is_typed(tmp_path):
     assert done.returncode == 0, done.stderr
     wheel = next(tmp_path.glob("*.whl"))
     assert wheel.name.startswith(f"fedbrats-{fedbrats.__version__}-")
-    assert {"fedbrats/py.typed", "fedbrats/shipped/constraints.txt"} <= set(zipfile.ZipFile(wheel).namelist())
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    assert {"fedbrats/py.typed", "fedbrats/shipped/constraints.txt"} <= inside
+    assert {"fedbrats/shipped/starts/fast.safetensors", "fedbrats/shipped/starts/fast.md"} <= inside
 
 
 def test_hooks_of_pre_commit_use_what_is_installed():

@@ -90,9 +90,7 @@ def pack_start(start: Mapping[str, np.ndarray], app: Path) -> str:
 
     Returns: the SHA-256 of what was written.
     """
-    from safetensors.numpy import save
-
-    content = save({name: _packed(value) for name, value in start.items()})
+    content = _pack(start)
     path = app / MODELS_FOLDER / START_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(path, lambda stream: stream.write(content))
@@ -123,10 +121,25 @@ def unpack_start(
     return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
-def _packed(value: np.ndarray) -> np.ndarray:
+def weights_sha256(start: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of the file that a job made with these weights holds."""
+    return hashlib.sha256(_pack(start)).hexdigest()
+
+
+def _pack(start: Mapping[str, np.ndarray]) -> bytes:
+    """A start as the bytes of a safetensors file, in float16 where that holds an array exactly."""
+    from safetensors.numpy import save
+
     with np.errstate(over="ignore"):
-        halves = value.astype(np.float16)
-    return np.ascontiguousarray(halves if np.array_equal(halves, value) else value)
+        halves = {name: value.astype(np.float16) for name, value in start.items()}
+    return bytes(
+        save(
+            {
+                name: np.ascontiguousarray(halves[name] if np.array_equal(halves[name], value) else value)
+                for name, value in start.items()
+            }
+        )
+    )
 
 
 def _read_shipped(value: str, network: Mapping[str, Any]) -> dict[str, np.ndarray] | None:

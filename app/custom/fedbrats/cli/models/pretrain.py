@@ -26,6 +26,11 @@ STEPS, CASES_A_ROUND = 9600, 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the start, a .safetensors file")
+    parser.add_argument(
+        "--start",
+        default="none",
+        help="weights to begin with: phantoms, none or a model (default: none, from the seed)",
+    )
     parser.add_argument("--network", default="fast", help="preset of the network (default: fast)")
     parser.add_argument("--steps", type=whole_number(64), default=STEPS, help=f"training steps (default: {STEPS})")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of phantoms and training (default: 0)")
@@ -50,13 +55,14 @@ def run(args: argparse.Namespace) -> int:
 
     from fedbrats.data.phantom.stream import PhantomStream
     from fedbrats.data.phantom.variety import Variety
-    from fedbrats.jobs.start import check_start_file, write_start
+    from fedbrats.jobs.start import check_start_file, read_start, weights_sha256, write_start
     from fedbrats.model.settings import TrainingSettings
     from fedbrats.model.training.pretraining import STEPS_A_ROUND, pretrain
 
     check_start_file(args.out)
     began, rounds = time.perf_counter(), -(-args.steps // STEPS_A_ROUND)
-    variety = Variety.without(args.without)
+    variety, network = Variety.without(args.without), {"preset": args.network, "seed": args.seed}
+    start = read_start(args.start, network)
 
     def show(number: int, loss: float) -> None:
         if (number + 1) % 5 == 0 or number + 1 == rounds:
@@ -65,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
             say(f"pretrain: step {steps}, loss {loss:.3f}, {left:.0f} min left")
 
     trainer = pretrain(
-        {"preset": args.network, "seed": args.seed},
+        network,
         TrainingSettings.from_json({}),
         PhantomStream(args.seed, CASES_A_ROUND, variety),
         rounds,
+        start=start,
         workers=args.workers,
         threads=args.threads,
         device=args.device,
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         "seed": str(args.seed),
         "torch": torch.__version__,
         "without": " ".join(args.without),
+        **({"start_sha256": weights_sha256(start)} if start else {}),
     }
     write_start(args.out, trainer.get_weights(), args.network, about)
     digest = hashlib.sha256(args.out.read_bytes()).hexdigest()

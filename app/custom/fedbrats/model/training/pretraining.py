@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedbrats.data.phantom.stream import PhantomStream, drawn_ahead
@@ -51,6 +53,7 @@ def pretrain(
     stream: PhantomStream,
     rounds: int,
     *,
+    start: Mapping[str, NDArray[np.floating]] | None = None,
     workers: int = 1,
     threads: int | None = None,
     device: str = "auto",
@@ -64,6 +67,7 @@ def pretrain(
     Args:
         network: arguments of SegmentationNetwork.
         stream: the phantoms.
+        start: weights to begin with; None takes those that the network's seed draws.
         workers: processes that draw phantoms.
         on_round: told each round's number and loss.
     """
@@ -76,6 +80,8 @@ def pretrain(
         for number, cases in enumerate(drawn):
             if trainer is None:
                 trainer = Trainer(network, settings, cases, seed=stream.seed, device=device, threads=threads)
+                if start:
+                    trainer.set_weights(start)
             else:
                 trainer.use_cases(cases)
             outcome = trainer.train_round(number, rounds, hooks=(average,))
