@@ -26,9 +26,9 @@ _HEALTHY = {
     Tissue.VESSEL: ((-0.5, 1.5), (4.5, 2.5), (-1.5, 1.5), (-0.5, 1.2)),
 }
 _TUMOUR = {
-    Tissue.OEDEMA: ((-0.1, 0.4), (-0.3, 0.5), (3.5, 1.3), (6.8, 2.0)),
-    Tissue.SOLID: ((-0.75, 0.4), (-0.7, 0.6), (4.0, 1.4), (6.2, 1.9)),
-    Tissue.NECROSIS: ((-0.75, 0.4), (-0.7, 0.7), (4.2, 1.5), (6.2, 1.9)),
+    Tissue.OEDEMA: ((-0.5, 0.3), (-0.75, 0.4), (3.7, 1.0), (7.1, 1.3)),
+    Tissue.SOLID: ((-1.2, 0.5), (-1.25, 0.7), (3.9, 1.7), (4.6, 1.9)),
+    Tissue.NECROSIS: ((-0.9, 0.5), (-0.7, 0.8), (4.3, 1.6), (6.5, 2.0)),
     Tissue.ENHANCING: ((-0.2, 0.4), (5.6, 1.8), (3.0, 1.0), (6.5, 2.0)),
 }
 # standard deviation inside a tissue, by modality
@@ -39,8 +39,9 @@ _UNEVEN = {
     Tissue.ENHANCING: (0.55, 2.2, 1.6, 2.5),
 }
 _TOGETHER = (0.3, 0.3, 0.9, 1.6)  # how far the tissues of one tumour are bright or dark together
+_WATER = (-0.3, -0.4, 1.1, 1.2)  # more water in oedema: darker on T1 the brighter it is on T2 and FLAIR
 _LEAST = {T1CE: 1.0, T2: 1.2, FLAIR: 2.6}  # by how much enhancement, and oedema, stand out at all
-_COARSE = (0.4, 0.5, 0.5, 0.9)  # unevenness of the healthy brain over centimetres
+_COARSE = (0.4, 0.5, 0.7, 1.1)  # unevenness of the healthy brain over centimetres
 _BELOW_LOW, _BELOW_HIGH = (-0.8, -0.8, -0.6, -0.8), (0.8, 0.8, 1.2, 1.8)  # cerebellum and stem against the cerebrum
 
 
@@ -65,10 +66,13 @@ def draw_signals(rng: np.random.Generator, kind: str, *, vary: bool = True) -> S
         _vary_tumour(rng, table, kind)
     for modality in (T2, FLAIR):
         table[Tissue.OEDEMA, modality] = max(table[Tissue.OEDEMA, modality], _LEAST[modality])
-    for tissue in (Tissue.SOLID, Tissue.NECROSIS):  # mostly darker than oedema on T1 and brighter on T2
-        if rng.random() < 0.9:
+    for tissue in (Tissue.SOLID, Tissue.NECROSIS):  # mostly darker than oedema on T1 and FLAIR, and brighter on T2
+        if rng.random() < (0.85 if kind == "low" else 0.6):
             table[tissue, T1] = min(table[tissue, T1], table[Tissue.OEDEMA, T1] - rng.uniform(0.1, 1.0))
-            table[tissue, T2] = max(table[tissue, T2], table[Tissue.OEDEMA, T2] + rng.uniform(0.2, 2.2))
+        if rng.random() < 0.55:
+            table[tissue, T2] = max(table[tissue, T2], table[Tissue.OEDEMA, T2] + rng.uniform(0.0, 2.2))
+        if rng.random() < 0.75:
+            table[tissue, FLAIR] = min(table[tissue, FLAIR], table[Tissue.OEDEMA, FLAIR] - rng.uniform(0.2, 3.0))
     others = table[[Tissue.NECROSIS, Tissue.SOLID, Tissue.OEDEMA], T1CE]
     table[Tissue.ENHANCING, T1CE] = max(table[Tissue.ENHANCING, T1CE], others.max() + _LEAST[T1CE])
     return table
@@ -78,6 +82,7 @@ def _vary_tumour(rng: np.random.Generator, table: Signals, kind: str) -> None:
     together = rng.normal(size=4) * np.array(_TOGETHER)
     for tissue in _TUMOUR:
         table[tissue] += 0.6 * together
+    table[Tissue.OEDEMA] += rng.normal() * np.array(_WATER)
     if kind == "cystic":  # fluid: dark on T1, bright on T2, dark or bright on FLAIR
         table[Tissue.NECROSIS] = (rng.uniform(-4, -1), rng.uniform(-4, -1), rng.uniform(3, 7), rng.uniform(-3, 5))
     if rng.random() < 0.1:  # blood: bright on T1
@@ -144,13 +149,16 @@ def _scan(
         blur_mm = np.full(3, rng.uniform(0.3, 1.2))
         if rng.random() < 0.5:  # thick slices
             blur_mm[rng.integers(3)] = rng.uniform(1, 3.5)
-        noise, bias = rng.uniform(0.02, 0.3), rng.uniform(0.02, 0.2)
+        noise, bias = rng.uniform(0.02, 0.3), rng.uniform(0.02, 0.28)
         gamma = float(np.exp(rng.uniform(-0.3, 0.3)))
     blur = blur_mm / box.spacing_mm
     signal = np.where(brain, np.maximum(signal + np.float32(base), np.float32(0.2)), np.float32(0))
     # Blurring brain and background alike and dividing keeps the brain's rim from fading into the background.
     shown = gaussian_filter(signal, blur) / np.maximum(gaussian_filter(brain.astype(np.float32), blur), 0.1)
-    shown = shown * np.exp(bias * box.smooth_field(rng, 70.0))
+    shown = shown * np.exp(bias * box.smooth_field(rng, float(rng.uniform(45, 90)) if vary else 70.0))
+    if vary and rng.random() < 0.3:  # the coil is nearer to the rim
+        near = 1 - gaussian_filter(brain.astype(np.float32), 8.0 / box.spacing_mm)
+        shown = shown * (1 + rng.uniform(-0.4, 0.6) * near)
     curved = base * (np.maximum(shown, 0.05) / base) ** gamma
     noisy = curved + noise * rng.standard_normal(box.shape, dtype=np.float32)
     if fade_mm:  # voxels at the rim hold background too

@@ -43,6 +43,11 @@ def draw_head(rng: np.random.Generator, box: PhantomBox, *, lobes: bool = True) 
     brain = depth_mm > 0
     gap = brain & (np.abs(cerebrum - lower) < rng.uniform(1.5, 5)) & (np.minimum(cerebrum, lower) > -4)
     tissues[gap] = Tissue.CSF
+    if rng.random() < 0.7:  # bone between the temporal lobes and what is below
+        tissues[gap & (box.z < rng.uniform(-30, -14)) & (np.abs(box.x) > rng.uniform(10, 20))] = Tissue.AIR
+        brain = tissues != Tissue.AIR
+    if rng.random() < 0.85:
+        _draw_base(rng, box, tissues, brain & ~below)
     tissues[brain & draw_ventricles(rng, box) & ~below] = Tissue.CSF
     fourth = box.ellipsoid((0, 32, -36), (rng.uniform(3, 8), rng.uniform(4, 8), rng.uniform(6, 12)))
     tissues[brain & (fourth < 1)] = Tissue.CSF
@@ -97,7 +102,7 @@ def _draw_cerebrum(rng: np.random.Generator, box: PhantomBox, depth_mm: Field, b
     """Grey matter along folds and in the nuclei, fluid in fissures and sulci, white matter elsewhere."""
     brain = depth_mm > 0
     tissues = np.where(brain, Tissue.WHITE, Tissue.AIR).astype(np.uint8)
-    folds = np.abs(box.smooth_field(rng, float(rng.uniform(8, 12))))
+    folds = np.abs(box.smooth_field(rng, float(rng.uniform(6, 11))))
     tissues[brain & ((depth_mm < 4.5) | ((folds < 0.75) & (depth_mm < 18)))] = Tissue.GREY
     nuclei = np.minimum(box.ellipsoid((17, 4, -2), (11, 23, 12)), box.ellipsoid((-17, 4, -2), (11, 23, 12)))
     tissues[(nuclei + 0.12 * box.smooth_field(rng, 12.0) < 1) & brain & ~below] = Tissue.GREY
@@ -107,6 +112,23 @@ def _draw_cerebrum(rng: np.random.Generator, box: PhantomBox, depth_mm: Field, b
     tissues[brain & ~below & (sulci | fissure)] = Tissue.CSF
     tissues[brain & (depth_mm < rng.uniform(0.2, 2.5))] = Tissue.CSF
     return tissues
+
+
+def _draw_base(rng: np.random.Generator, box: PhantomBox, tissues: NDArray[np.uint8], where: Mask) -> None:
+    """Fluid at the base of the brain and between temporal and frontal lobes, and the arteries in it, into `tissues`."""
+    uneven = box.smooth_field(rng, 10.0)
+    basal = box.ellipsoid(
+        (0, rng.uniform(-14, -4), rng.uniform(-26, -18)), (rng.uniform(10, 24), 14, rng.uniform(5, 11))
+    )
+    fluid = basal + 0.3 * uneven < 1
+    width = rng.uniform(0.04, 0.2)
+    for side in (-1, 1):
+        lateral = box.ellipsoid((50 * side, rng.uniform(-16, -4), rng.uniform(-8, 2)), (15, 24, 13)) + 0.12 * uneven
+        fluid |= (np.abs(lateral - 1) < width) & (np.abs(box.x) < rng.uniform(45, 60))
+    fluid &= where
+    tissues[fluid] = Tissue.CSF
+    arteries = fluid & (box.smooth_field(rng, 5.0) > rng.uniform(0.7, 2.0))
+    tissues[arteries] = Tissue.VESSEL
 
 
 def _draw_cerebellum(

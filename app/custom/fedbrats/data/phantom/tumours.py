@@ -15,7 +15,7 @@ FOCI = {1: 0.84, 2: 0.11, 3: 0.05}
 CORE = (Tissue.SOLID, Tissue.NECROSIS, Tissue.ENHANCING)
 _RADIUS_MM = {"low": 25.0}  # of the core, median over cases
 _OTHER_RADIUS_MM = 21.0
-_OEDEMA_MM = ((2.0, 11.0, 18.0), (0.15, 0.5, 0.35))  # how far oedema reaches, and how often
+_OEDEMA_MM = ((2.0, 11.0, 20.0), (0.15, 0.45, 0.4))  # how far oedema reaches, and how often
 
 
 @dataclass(frozen=True)
