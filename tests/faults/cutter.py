@@ -39,7 +39,11 @@ class Cutter:
                 site, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._server_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+            except OSError:  # it does not listen yet: the site tries again
+                site.close()
+                continue
             for source, sink, is_site in ((site, server, True), (server, site, False)):
                 threading.Thread(target=self._pass_on, args=(source, sink, is_site), daemon=True).start()
 

@@ -5,11 +5,13 @@ import uuid
 from types import SimpleNamespace
 
 import pytest
+from nvflare.fuel.f3.cellnet.defs import MessagePropKey
 from nvflare.fuel.f3.message import Message
+from nvflare.fuel.f3.streaming.byte_receiver import RxTask
 from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 
-from fedbrats.flare.kit.cell_guard import of_another_stream
+from fedbrats.flare.kit.cell_guard import OpenStreams, of_another_stream
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_REQUESTS,
     GOODBYE,
@@ -214,6 +216,41 @@ def test_the_guard_knows_whose_streams_these_are(monkeypatch):
     assert of_another_stream(Message({StreamHeaderKey.STREAM_ID: 8}), said) is None
     passed_on = say(east, server, f"{STREAM}:{STREAM_ACKNOWLEDGEMENT}", listener="server")
     assert of_another_stream(Message({StreamHeaderKey.STREAM_ID: 7}), passed_on) is None, "of another process"
+
+
+@attack(
+    "begin streams and end none, each of which takes one of the server's 128 threads for five minutes",
+    who="a hospital, or a person of any role",
+    happens="refused beyond 32 at a time, whatever names its processes take; the others are heard",
+    says="begins a stream while 32 others of it are unfinished (server_command:get_task)",
+)
+def test_a_speaker_keeps_no_more_than_its_share_of_the_streams_open(monkeypatch):
+    tasks = {}
+    monkeypatch.setattr(RxTask, "rx_task_map", tasks)
+    guard = OpenStreams(most=3)
+
+    def begin(origin, number, name=None):
+        """Why a stream must not begin; one that may does."""
+        about, listener = ("hci_channel:command", "server") if name else ("server_command:get_task", f"server.{JOB}")
+        message = Message({StreamHeaderKey.STREAM_ID: number})
+        message.set_prop(MessagePropKey.COMMON_NAME, name)
+        why = guard.judge(message, say(origin, listener, about, streamed=True))
+        if why is None:
+            tasks.setdefault((origin, number), SimpleNamespace(origin=origin, completed=False, failed=False))
+        return why
+
+    jobs = [f"east.{uuid.UUID(int=number, version=4)}" for number in range(20)]
+    refused = [begin(origin, number) for number, origin in enumerate(jobs)]
+    assert refused[:3] == [None] * 3
+    assert all(why and why.startswith("begins a stream while 3 others") for why in refused[3:])
+    assert begin(jobs[0], 0) is None, "the next part of one that was begun"
+    assert begin(f"north.{JOB}", 99) is None
+    assert all(begin("server", 100 + number) is None for number in range(9)), "the server is no attacker of itself"
+    consoles = [f"_admin_{uuid.UUID(int=number, version=4)}" for number in range(9)]
+    assert [begin(each, 200, name="lead@x") is None for each in consoles] == [True] * 3 + [False] * 6
+    assert begin(PERSON, 300, name="other@x") is None
+    tasks[jobs[0], 0].completed = tasks[jobs[1], 1].failed = True
+    assert [begin(jobs[19], 400 + number) is None for number in range(3)] == [True, True, False]
 
 
 @attack(

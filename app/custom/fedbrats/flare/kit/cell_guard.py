@@ -17,6 +17,7 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, MessagePropKey, Retur
 from nvflare.fuel.f3.cellnet.registry import Callback, Registry
 from nvflare.fuel.f3.cellnet.utils import make_reply
 from nvflare.fuel.f3.message import Message
+from nvflare.fuel.f3.streaming.byte_receiver import RxTask
 from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
@@ -26,6 +27,7 @@ from fedbrats.flare.kit import arrays
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_CHANNEL,
     STREAM,
+    STREAM_DATA,
     STREAM_SIGNS,
     Kind,
     Spoken,
@@ -40,6 +42,8 @@ from fedbrats.outside import show
 QUIET_S = 60.0  # the same refusal again is counted, and told once in so many seconds
 MOST_REFUSALS = 500  # different ones that are kept apart
 MOST_BYTES = 16 * 2**20  # of one message of a site or a person, streams in frames of a MiB
+MOST_STREAMS = 32  # of one participant or person, begun and not ended: two or three, and those that a cut line left
+MOST_CONSOLES = 10_000
 _UNSAID = "other refusals"
 
 
@@ -54,6 +58,7 @@ class CellGuard(FLComponent):
     def __init__(self) -> None:
         super().__init__()
         self._refusals = Refusals()
+        self._streams = OpenStreams()
         _guard_every_cell(self)
         log_lines.keep_whole()
         arrays.keep_inside_messages()
@@ -63,6 +68,7 @@ class CellGuard(FLComponent):
         """What FLARE's filters return: None lets the message pass, a reply stops it; so does an exception."""
         spoken = _spoken(message, cell)
         why = judge(spoken) or _too_large(message, spoken) or of_another_stream(message, spoken)
+        why = why or self._streams.judge(message, spoken)
         return self._refuse(message, spoken, why) if why else None
 
     def judge_admin(self, message: Message, cell: CoreCell) -> Message | None:
@@ -101,6 +107,39 @@ class Refusals:
             due = now - told >= self._quiet_s
             self._counts[what] = (now, 0) if due else (told, times)
             return times if due else 0
+
+
+class OpenStreams:
+    """How many streams of one speaker this process is reading at once.
+
+    FLARE 2.9.0 reads each in a thread of one pool (128) that all streams share, and waits five minutes for its next
+    part: who began enough of them and ended none stopped the server for everybody.
+    """
+
+    def __init__(self, most: int = MOST_STREAMS) -> None:
+        self._most = most
+        self._people: dict[str, str] = {}  # the name in the certificate, by console
+
+    def judge(self, message: Message, spoken: Spoken) -> str | None:
+        """Why a new stream must not begin; None for every other message."""
+        kind = kind_of(spoken.origin)
+        if spoken.channel != STREAM or spoken.topic != STREAM_DATA or spoken.destination != spoken.listener:
+            return None
+        if kind in (Kind.SERVER, Kind.SERVER_JOB):
+            return None
+        if kind == Kind.PERSON and len(self._people) < MOST_CONSOLES:
+            self._people[spoken.origin] = str(message.get_prop(MessagePropKey.COMMON_NAME))
+        with RxTask.map_lock:
+            if (spoken.origin, message.get_header(StreamHeaderKey.STREAM_ID)) in RxTask.rx_task_map:
+                return None
+            being_read = [task for task in RxTask.rx_task_map.values() if not (task.completed or task.failed)]
+        owner = self._owner(spoken.origin)
+        if sum(self._owner(task.origin) == owner for task in being_read) < self._most:
+            return None
+        return f"begins a stream while {self._most} others of it are unfinished ({show(spoken.about)})"
+
+    def _owner(self, origin: str) -> str:
+        return self._people.get(origin) or origin.partition(".")[0]
 
 
 class _GuardedRegistry(Registry):
