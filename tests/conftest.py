@@ -15,18 +15,22 @@ from fedbrats.cli.main import main
 from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
 from fedbrats.data.split.sites import new_sites_folder, write_record
 from fedbrats.jobs.build import build_job, find_job
+from tests.faults.catalogue import FAULTS
 from tests.provisioning.provisioned import kits, provisioned  # noqa: F401 (fixtures)
-from tests.security.recording import (  # noqa: F401 (hooks of pytest)
-    pytest_configure,
-    pytest_runtest_makereport,
-    pytest_sessionfinish,
-)
+from tests.security.attacks import ATTACKS
 
 # The same inputs everywhere, and no deadline: a busy machine is no fault of the code.
 settings.register_profile(
     "patient", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record what tests declare to show: faults and attacks, whose pages have a table of them."""
+    for declarations in (FAULTS, ATTACKS):
+        config.addinivalue_line("markers", declarations.meaning)
+        config.pluginmanager.register(declarations, f"declared {declarations.marker}s")
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,20 @@ example:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from fedbrats.atomic import write_json_atomic, write_text_atomic
+from tests.declared import ROOT, Declarations, said_of, table_line
+from tests.pages.marks import put_between
 
-ROOT = Path(__file__).parents[2]
-FAULTS_FILE = ROOT / "build" / "faults.json"
 PAGE = ROOT / "docs" / "reference" / "reliability.md"
-BEGIN, END = "<!-- faults: made by tests -->", "<!-- end of faults -->"
+PART = "faults"  # of the page
+FAULTS = Declarations(
+    "fault", "fault(declaration): a fault that the test injects (tests.faults.catalogue)", ROOT / "build/faults.json"
+)
 SURVIVED, ENDED = "survived", "ended loudly"
 
 
@@ -40,23 +41,6 @@ def fault(name: str, *, injected: str, detected: str, outcome: str) -> pytest.Ma
     return pytest.mark.fault(Fault(name, injected, detected, outcome))
 
 
-def faults_of(item: pytest.Item) -> list[Fault]:
-    """The faults that a collected test declares; one test may show several."""
-    return [mark.args[0] for mark in item.iter_markers("fault")]
-
-
-def record(rows: Mapping[str, Mapping[str, str]], path: Path = FAULTS_FILE) -> None:
-    """Add the faults of one test session, by name, to those of earlier sessions."""
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomic(path, dict(sorted({**known, **rows}.items())))
-
-
-def row_of(declared: Fault, test: str, result: str) -> dict[str, str]:
-    """What is recorded of a fault: its declaration, the test that showed it and how that test ended."""
-    return {**asdict(declared), "test": test, "result": result}
-
-
 def table(rows: Sequence[Mapping[str, str]]) -> str:
     """The Markdown table of the faults; one whose test did not pass says so."""
     lines = [
@@ -66,19 +50,15 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in sorted(rows, key=lambda row: (row["test"], row["name"])):
-        failed = "" if row["result"] == "passed" else f" **({row['result']})**"
-        cells = (row["name"], row["injected"], row["detected"], row["outcome"] + failed, f"`{row['test']}`")
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        outcome = row["outcome"] + said_of(row["result"])
+        lines.append(table_line(row["name"], row["injected"], row["detected"], outcome, f"`{row['test']}`"))
     return "\n".join(lines)
 
 
 def write_page(rows: Sequence[Mapping[str, str]], path: Path = PAGE) -> None:
     """Put the table between the marks of the page, whose prose stays."""
-    page = path.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text_atomic(path, f"{before}{BEGIN}\n{table(rows)}\n{END}{after}")
+    put_between(path, PART, table(rows))
 
 
 if __name__ == "__main__":
-    write_page(list(json.loads(FAULTS_FILE.read_text(encoding="utf-8")).values()))
+    write_page(FAULTS.recorded())

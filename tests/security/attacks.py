@@ -7,19 +7,24 @@ example:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from fedbrats.atomic import write_json_atomic, write_text_atomic
+from tests.declared import ROOT, Declarations, said_of, table_line
+from tests.pages.marks import between, put_between
 
-ROOT = Path(__file__).parents[2]
-ATTACKS_FILE = ROOT / "build" / "attacks.json"
 PAGE = ROOT / "docs" / "reference" / "security.md"
-BEGIN, END = "<!-- attacks: made by tests -->", "<!-- end of attacks -->"
+PART = "attacks"  # of the page
+ATTACKS = Declarations(
+    "attack", "attack(declaration): an attack that the test tries (tests.security.attacks)", ROOT / "build/attacks.json"
+)
+HEAD = (
+    "| attack | who | what now happens | the line that says so | shown by |",
+    "| --- | --- | --- | --- | --- |",
+)
 
 
 @dataclass(frozen=True)
@@ -37,44 +42,21 @@ def attack(name: str, *, who: str, happens: str, says: str = "") -> pytest.MarkD
     return pytest.mark.attack(Attack(name, who, happens, says))
 
 
-def attacks_of(item: pytest.Item) -> list[Attack]:
-    """The attacks that a collected test declares; one test may show several."""
-    return [mark.args[0] for mark in item.iter_markers("attack")]
-
-
-def row_of(declared: Attack, test: str, result: str) -> dict[str, str]:
-    """What is recorded of an attack: its declaration, the test that showed it and how that test ended."""
-    return {**asdict(declared), "test": test, "result": result}
-
-
-def record(rows: Mapping[str, Mapping[str, str]], path: Path = ATTACKS_FILE) -> None:
-    """Add the attacks of one test session, by name, to those of earlier sessions."""
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomic(path, dict(sorted({**known, **rows}.items())))
-
-
-HEAD = (
-    "| attack | who | what now happens | the line that says so | shown by |",
-    "| --- | --- | --- | --- | --- |",
-)
-
-
 def table(rows: Sequence[Mapping[str, str]], before: str = "") -> str:
     """The Markdown table of the attacks; one whose test did not pass says so.
 
     before: the table so far, whose rows stay where these sessions did not run their tests.
     """
-    lines = []
-    for row in rows:
-        failed = "" if row["result"] == "passed" else f" **({row['result']})**"
-        says = f"`{row['says']}`" if row["says"] else ""
-        cells = (row["name"], row["who"], row["happens"] + failed, says, f"`{row['test']}`")
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines = [_line(row) for row in rows]
     known = {_name_of(line) for line in lines}
     old = [line for line in before.splitlines() if line.startswith("| ") and line not in HEAD]
     lines += [line for line in old if _name_of(line) not in known]
     return "\n".join([*HEAD, *sorted(lines, key=lambda line: (line.rsplit(" | ", 1)[1], line))])
+
+
+def _line(row: Mapping[str, str]) -> str:
+    says = f"`{row['says']}`" if row["says"] else ""
+    return table_line(row["name"], row["who"], row["happens"] + said_of(row["result"]), says, f"`{row['test']}`")
 
 
 def _name_of(line: str) -> str:
@@ -83,11 +65,8 @@ def _name_of(line: str) -> str:
 
 def write_page(rows: Sequence[Mapping[str, str]], path: Path = PAGE) -> None:
     """Put the table between the marks of the page, whose prose stays."""
-    page = path.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    old, _, after = rest.partition(END)
-    write_text_atomic(path, f"{before}{BEGIN}\n{table(rows, old)}\n{END}{after}")
+    put_between(path, PART, table(rows, between(path, PART)))
 
 
 if __name__ == "__main__":
-    write_page(list(json.loads(ATTACKS_FILE.read_text(encoding="utf-8")).values()))
+    write_page(ATTACKS.recorded())

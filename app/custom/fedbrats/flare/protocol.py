@@ -8,6 +8,7 @@ from __future__ import annotations
 from nvflare.apis.dxo import DXO, from_shareable
 from nvflare.apis.shareable import Shareable
 
+from fedbrats.errors import UpdateError
 from fedbrats.site_report import SiteReport
 
 # Keys in the meta of a DXO
@@ -36,6 +37,14 @@ def read_answer(result: Shareable) -> DXO | None:
         return from_shareable(result)
     except ValueError:
         return None
+
+
+def require_answer(result: Shareable) -> DXO:
+    """What a site is about to send. Raises: UpdateError, upon which FLARE sends nothing, where it cannot be read."""
+    answer = read_answer(result)
+    if answer is None:
+        raise UpdateError("nothing is sent: the result is neither weights nor metrics")
+    return answer
 
 
 def report_of(answer: DXO | None) -> SiteReport:

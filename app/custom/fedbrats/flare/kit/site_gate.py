@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
+from nvflare.apis.dxo import DXO, DataKind, MetaKey
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -16,7 +16,7 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
-from fedbrats.flare.protocol import REPORT_KEY
+from fedbrats.flare.protocol import REPORT_KEY, require_answer
 from fedbrats.flare.said import judge_said
 from fedbrats.site.personal import stored_names
 from fedbrats.site.site_file import SiteFacts, read_site_facts
@@ -48,10 +48,7 @@ class SiteGate(Filter):
         """Return what may leave; raises UpdateError, upon which FLARE sends nothing."""
         if shareable.get_return_code() != ReturnCode.OK:
             return shareable
-        try:
-            dxo = from_shareable(shareable)
-        except ValueError:
-            raise UpdateError("nothing is sent: the result is neither weights nor metrics") from None
+        dxo = require_answer(shareable)
         workspace = fl_ctx.get_engine().get_workspace()
         site = fl_ctx.get_identity_name()
         facts = read_site_facts(Path(workspace.get_site_config_dir()), site)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvflare.apis.dxo import DataKind, from_shareable
+from nvflare.apis.dxo import DataKind
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -13,6 +13,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import personal_in_round, split_names
+from fedbrats.flare.protocol import require_answer
 from fedbrats.flare.said import keep_said
 from fedbrats.jobs.settings import check_values
 from fedbrats.model.network import SegmentationNetwork
@@ -45,10 +46,7 @@ class KeepShared(Filter):
         """Return the result without personal names; raises UpdateError, which stops it, in every other case."""
         if shareable.get_return_code() != ReturnCode.OK:
             return shareable
-        try:
-            dxo = from_shareable(shareable)
-        except ValueError:
-            raise UpdateError("nothing is sent: the result is neither weights nor metrics") from None
+        dxo = require_answer(shareable)
         if dxo.data_kind == DataKind.METRICS:
             return shareable
         if dxo.data_kind not in (DataKind.WEIGHT_DIFF, DataKind.WEIGHTS):
