@@ -48,8 +48,8 @@ def measure(variant: str) -> dict[str, float]:
     """Processor seconds and page faults of one training step of the default network on a whole volume."""
     import torch
 
-    from fedbrats.model.allocator import keep_freed_memory
     from fedbrats.model.network import SegmentationNetwork
+    from fedbrats.model.training.allocator import keep_freed_memory
 
     torch.set_num_threads(1)
     if variant == "kept":

@@ -1,6 +1,8 @@
-"""A whole job in FLARE's simulator: personal heads, the Contribution Factor, and a site that sends NaN."""
+"""A whole job in one process: personal heads, the Contribution Factor, and a site that sends NaN."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,3 +67,56 @@ def test_every_site_keeps_its_own_scores(results):
     for site in ("site-1", "site-2"):
         lines = (results / "sites" / site / "cases.jsonl").read_text().splitlines()
         assert any(json.loads(line).get("stage") == "final" for line in lines)
+
+
+SETTINGS = ("num_rounds=2", "network=tiny", "local_steps=2", "min_clients=2")
+QUICK = [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def test_many_sites_run_in_one_process(phantom_sites, tmp_path):
+    sites = tmp_path / "sites"
+    for number in range(12):
+        original = phantom_sites / f"site-{number % 2 + 1}"
+        shutil.copytree(original, sites / f"site-{number}", symlinks=True, copy_function=link)
+    found = simulate(sites, tmp_path)
+    rows = read_rows(found / ROWS_FILE)
+    accepted = [(row["round"], row["site"]) for row in rows if row["kind"] == "site" and row["accepted"]]
+    assert sorted(accepted) == sorted((number, f"site-{site}") for number in (0, 1) for site in range(12))
+    assert json.loads((found / "summary.json").read_text())["sites"] == 12
+
+
+def test_a_simulation_makes_the_same_model_every_time(phantom_sites, tmp_path):
+    one, other = (weights(simulate(phantom_sites, tmp_path / name)) for name in ("one", "other"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.long
+def test_a_poc_makes_the_same_model_bit_by_bit(phantom_sites, tmp_path):
+    simulated = weights(simulate(phantom_sites, tmp_path))
+    words = ["poc", "run", "fedavg", "--data", str(phantom_sites), "--results", str(tmp_path / "poc-results")]
+    assert main([*words, "--workspace", str(tmp_path / "poc"), "--cache", str(tmp_path / "cache"), *QUICK]) == 0
+    (found,) = (tmp_path / "poc-results").iterdir()
+    made = weights(found)
+    assert made.keys() == simulated.keys()
+    assert all(torch.equal(made[name], simulated[name]) for name in made)
+
+
+def simulate(sites, folder):
+    """The results folder of a simulation of plain FedAvg."""
+    words = ["simulate", "fedavg", "--data", str(sites), "--results", str(folder / "results")]
+    assert main([*words, "--cache", str(folder / "cache"), *QUICK]) == 0
+    (found,) = (folder / "results").iterdir()
+    return found
+
+
+def weights(results):
+    """The final model."""
+    model = torch.load(results / "global_model.pt", weights_only=True)["model"]
+    return {name: torch.as_tensor(value) for name, value in model.items()}
+
+
+def link(source, target):
+    """Instead of a copy."""
+    target = Path(target)
+    target.symlink_to(Path(source).resolve())
+    return target

@@ -30,7 +30,7 @@ COMMANDS = {
     "export": ("models", "write a model as a MONAI bundle or as ONNX"),
     "report": ("studies", "write one HTML page about one or several runs"),
     "job": ("studies", "build and list FLARE jobs, and advise their timeouts"),
-    "simulate": ("studies", "run a job in FLARE's simulator"),
+    "simulate": ("studies", "run a job with all its sites in one process"),
     "sweep": ("studies", "run an experiment: methods by splits, folds, seeds and variables; resumable"),
     "compare": ("studies", "compare methods over folds and seeds: terminal, CSV, Markdown, LaTeX, JSON"),
     "site": ("kits", "write a hospital's own settings into its startup kit"),

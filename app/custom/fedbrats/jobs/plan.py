@@ -15,7 +15,8 @@ from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
 from fedbrats.jobs.named_classes import check_named_classes, named_classes
 from fedbrats.jobs.settings import check_job
-from fedbrats.jobs.start import GIVEN, NONE, read_start
+from fedbrats.jobs.start import AUTO, GIVEN, NONE, read_start
+from fedbrats.model.presets import PRESETS, WHOLE_SETS
 from fedbrats.model.settings import TrainingSettings
 
 CLIENT_CONFIGURATION = Path("app") / "config" / "config_fed_client.json"
@@ -75,7 +76,10 @@ def check_built(job_dir: Path) -> None:
 
 
 def _check_plan(plan: TrainingPlan) -> None:
+    """Find what the plan names in its network; one that is shipped has all that its words mean."""
     check_named_classes(plan.variables)  # first, for it brings PyTorch only where a class needs it
+    if _needs_no_network(plan):
+        return
     from fedbrats.model.network import SegmentationNetwork
     from fedbrats.model.training.loss import build_loss
     from fedbrats.model.training.trial import try_step
@@ -90,6 +94,19 @@ def _check_plan(plan: TrainingPlan) -> None:
         read_start(start, plan.network)
     for personal in (plan.personal, str(plan.variables["personal"])):
         network.personal_names(personal)
+
+
+def _needs_no_network(plan: TrainingPlan) -> bool:
+    """Whether a plan names nothing that has to be looked for in a network: PyTorch takes seconds to import."""
+    return (
+        plan.network.keys() == {"preset", "seed"}
+        and isinstance(plan.network["preset"], str)
+        and plan.network["preset"] in PRESETS
+        and plan.training.loss == TrainingSettings().loss
+        and {plan.personal, str(plan.variables["personal"])} <= set(WHOLE_SETS)
+        and plan.training.trainable == TrainingSettings().trainable
+        and plan.variables.get("start", NONE) in (NONE, AUTO)
+    )
 
 
 def _plan_of(job_dir: Path) -> TrainingPlan:

@@ -19,13 +19,12 @@ from fedbrats.extensions.choice import Choice, read_choice
 from fedbrats.extensions.loading import build, load_class
 from fedbrats.model.monai_parts import SegResNetDS, UNet
 from fedbrats.model.original import OriginalUNet
+from fedbrats.model.presets import PRESETS
 
 IN_CHANNELS, OUT_CHANNELS = len(MODALITIES), len(REGIONS)
 NO_NAME = r"(?!)"  # matches no parameter
 MOST_DIVISOR, MOST_NUMBERS = 256, 2**28  # of a network of somebody's own: a gigabyte
 MOST_CHANNELS, MOST_STAGES = 512, 8  # of a network that a job may ask for: such a one takes half a gigabyte
-INSTANCE_NORM = ("instance", {"affine": True})
-GROUP_NORM = ("group", {"num_groups": 4})
 
 
 @dataclass(frozen=True)
@@ -75,38 +74,6 @@ ARCHITECTURES = {
         head=r"up_layers\.\d+\.head\.",
         decoder=r"up_layers\.",
     ),
-}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # Strides before it widens: a step on 80x96x80 voxels takes 0.08 s of two cores, where networks with full-resolution
-    # first stages take 0.4 to 3 s and are no better in the same number of steps. Groups of channels are normalised, not
-    # single ones: it learns faster (docs/results/tuning.md).
-    "fast": {
-        "architecture": "unet",
-        "channels": [16, 32, 64, 128, 128],
-        "strides": [2, 2, 2, 2],
-        "residual_units": 0,
-        "dropout": 0.0,
-        "norm": GROUP_NORM,
-    },
-    # For a GPU at 1 mm: with patch_size and inference_window of 128^3, and deep_supervision.
-    "large": {
-        "architecture": "segresnet",
-        "filters": 32,
-        "blocks_down": [1, 2, 2, 4],
-        "heads": 3,
-        "norm": INSTANCE_NORM,
-    },
-    "original": {"architecture": "original", "base": 16, "groups": 8},
-    # For tests: a step takes milliseconds.
-    "tiny": {
-        "architecture": "unet",
-        "channels": [4, 8, 8],
-        "strides": [2, 2],
-        "residual_units": 0,
-        "dropout": 0.0,
-        "norm": INSTANCE_NORM,
-    },
 }
 
 

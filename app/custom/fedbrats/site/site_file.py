@@ -155,7 +155,7 @@ def parse_site_facts(document: Any, site: str, *, base: Path, source: str) -> Si
 
 
 def _read(table: type[Settings], document: Any, *, base: Path, source: str, site: str = "") -> Any:
-    """The table's own entries of a site file: in FLARE's simulator, sites and server share a file."""
+    """The table's own entries of a site file: in a simulation, sites and server share a file."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"{source} must be a JSON object, not {show(document)}")
     known = {**SiteFacts.model_fields, **ServerFacts.model_fields}

@@ -61,6 +61,7 @@ CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
 START_TIMEOUT_S = 300.0
+ENGINE_CHECK_S = 0.5  # how long a job's server takes at most to see that the job is done; FLARE's default is 3 s
 REQUESTS_LOGGER = "nvflare.fuel.hci.server.authz"
 
 
@@ -121,6 +122,7 @@ class FedbratsBuilder(Builder):
             self._write_site(site, Path(ctx.get_local_dir(site)), limits)
         add_component(Path(ctx.get_local_dir(server)) / ProvFileName.RESOURCES_JSON_DEFAULT, REJOIN_COMPONENT)
         self._write_server(project, server, Path(ctx.get_local_dir(server)))
+        end_jobs_soon(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         for person in project.get_admins():
             if person.get_prop("role") in SUBMITTERS:
                 for name, settings in jobs.items():
@@ -256,6 +258,14 @@ def allow_extensions(local_dir: Path, packages: Sequence[Package]) -> None:
         listed = document["class_allow_list"]
         document["class_allow_list"] = [*listed, *(path for path in server_classes(packages) if path not in listed)]
         write_json_atomic(resources, document)
+
+
+def end_jobs_soon(startup: Path) -> None:
+    """Have the server's process of a job look often whether the job is done."""
+    document = _read(startup)
+    for server in document["servers"]:
+        server["check_engine_frequency"] = ENGINE_CHECK_S
+    write_json_atomic(startup, document)
 
 
 def quieten_console(log_config: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from fedbrats.admin.provision.builders import allow_extensions
 from fedbrats.admin.provision.consortium import build_kits
+from fedbrats.admin.run import warming
 from fedbrats.admin.run.place import check_own_address, check_place, pass_by_proxy
 from fedbrats.admin.run.processes import (
     find_processes,
@@ -48,6 +49,7 @@ class Poc:
     kits: Path
     sites: tuple[str, ...]
     misbehaviour: Mapping[str, str] = field(default_factory=dict)  # what sites do wrong in every job, by their names
+    forks: bool = False  # whether the processes of jobs are forked from one that has imported everything
 
     @property
     def admin_kit(self) -> Path:
@@ -84,7 +86,6 @@ def prepare(
     Raises: DataError where a site has nothing to train on; ConfigurationError where a POC is running in the workspace,
     the folder is something else, or FLARE cannot run in it.
     """
-    from nvflare.lighter.constants import ProvFileName
     from nvflare.lighter.utils import update_storage_locations
 
     check_place(workspace)
@@ -116,12 +117,9 @@ def prepare(
     write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
     kits = build_kits(project, workspace, poc=True)
     update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
-    poc = Poc(workspace, kits, tuple(site.name for site in sites), dict(misbehaviour or {}))
-    if poc.misbehaviour:
-        for name in poc.sites:
-            allow_misbehaviour(kits / name / "local" / ProvFileName.RESOURCES_JSON_DEFAULT)
-        for job_dir in (poc.admin_kit / "transfer").iterdir():
-            let_misbehave(job_dir, poc.misbehaviour)
+    forks = warming.can_fork(dict(site_facts or {}))
+    poc = Poc(workspace, kits, tuple(site.name for site in sites), dict(misbehaviour or {}), forks)
+    _change_kits(poc)
     _write_state(poc, [])
     return poc
 
@@ -133,6 +131,23 @@ def allow_here(poc: Poc, packages: Sequence[Package]) -> None:
     """
     for name in (SERVER, *poc.sites) if packages else ():
         allow_extensions(poc.kits / name / "local", packages)
+
+
+def _change_kits(poc: Poc) -> None:
+    """What a POC's kits have beside those of production."""
+    from nvflare.lighter.constants import ProvFileName
+
+    from fedbrats.flare.launch.launcher import let_fork
+
+    if poc.forks:
+        for name in (SERVER, *poc.sites):
+            for path in (poc.kits / name / "local").glob("resources.json*"):  # FLARE's own changes are in a second one
+                let_fork(path)
+    if poc.misbehaviour:
+        for name in poc.sites:
+            allow_misbehaviour(poc.kits / name / "local" / ProvFileName.RESOURCES_JSON_DEFAULT)
+        for job_dir in (poc.admin_kit / "transfer").iterdir():
+            let_misbehave(job_dir, poc.misbehaviour)
 
 
 def register_of(sites: Sequence[Path]) -> dict[str, int]:
@@ -163,7 +178,8 @@ def open_poc(workspace: Path) -> Poc:
     if state is None:
         raise ConfigurationError(f"no POC is prepared in {workspace}; start one with `fedbrats poc up --data FOLDER`")
     pass_by_proxy()
-    return Poc(workspace, Path(state["kits"]), tuple(state["sites"]), state.get("misbehaviour", {}))
+    kits, sites = Path(state["kits"]), tuple(state["sites"])
+    return Poc(workspace, kits, sites, state.get("misbehaviour", {}), state.get("forks", False))
 
 
 def start(poc: Poc, names: Sequence[str] = ()) -> None:
@@ -176,6 +192,7 @@ def start(poc: Poc, names: Sequence[str] = ()) -> None:
     known = (_read_state(poc.workspace) or {"processes": []})["processes"]
     processes: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in known}
     before = find_processes(poc.workspace)
+    warm = warming.start(poc.kits) if poc.forks else None
     try:
         for name in names:
             processes[name] = {"name": name, **_start_participant(poc, name)}
@@ -184,6 +201,9 @@ def start(poc: Poc, names: Sequence[str] = ()) -> None:
         _wait_until_ready(poc, processes.keys() - {SERVER})
     except BaseException:
         stop(*(poc.kits / name for name in names), spare=before)
+        if warm:
+            warm.kill()
+            warm.wait()
         raise
 
 
@@ -281,6 +301,7 @@ def _write_state(poc: Poc, processes: Sequence[Mapping[str, Any]]) -> None:
         "kits": str(poc.kits),
         "sites": list(poc.sites),
         "misbehaviour": dict(poc.misbehaviour),
+        "forks": poc.forks,
         "processes": list(processes),
     }
     write_json_atomic(poc.workspace / STATE_FILE, state)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from fedbrats.admin.provision.start_script import ENVIRONMENT
+from fedbrats.flare.launch.address import WARM_MODULE
 
 STOP_S = 60.0
 SERVER_PORTS = range(20000, 32000)
@@ -51,6 +52,8 @@ def identify(pid: int) -> str | None:
 def find_processes(*folders: Path) -> list[psutil.Process]:
     """Return the live FLARE processes that name something in these folders on their command line, daemons first.
 
+    The process that forks those of jobs is one of them, where the folders hold all kits of its POC.
+
     A folder is a kit, or one that holds kits. FLARE starts a job's processes in sessions of their own, so neither
     parent nor process group finds them all.
     """
@@ -63,9 +66,14 @@ def find_processes(*folders: Path) -> list[psutil.Process]:
             continue
         if any(word.endswith(DAEMON) for word in words):
             daemons.append(process)
-        elif "nvflare" in " ".join(words):
+        elif "nvflare" in " ".join(words) or WARM_MODULE in words:
             others.append(process)
     return daemons + others
+
+
+def is_running(*folders: Path) -> bool:
+    """Whether a participant of these folders' kits lives, or a process of a job."""
+    return any(WARM_MODULE not in process.info["cmdline"] for process in find_processes(*folders))
 
 
 def stop(*folders: Path, spare: Collection[psutil.Process] = ()) -> int:

@@ -1,4 +1,4 @@
-"""Run a job in FLARE's simulator: the same job folder, the same rows, no certificates and no network."""
+"""Run a job with all its sites in one process: the same job folder, the same rows, no certificates and no network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from fedbrats.admin.run.poc import (
     register_of,
     shared_facts,
 )
-from fedbrats.admin.run.processes import participant_environment, stop
+from fedbrats.admin.run.processes import participant_environment
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
+from fedbrats.data.parallel import count_cores
 from fedbrats.extensions.kit_file import server_classes
 from fedbrats.extensions.loading import SIMULATED_PACKAGES
 from fedbrats.extensions.packages import Package
@@ -38,7 +39,9 @@ from fedbrats.site.personal import PERSONAL_FILE
 from fedbrats.site.site_file import REGISTER, SITE_FILE
 
 POLL_S = 0.5
-SIMULATED = "simulate_job"  # the id that FLARE's simulator gives to every job
+END_S = 10.0  # for a process that is asked to end
+ONE_PROCESS = "fedbrats.flare.one_process"
+SIMULATED = "simulate_job"  # the id of every job there
 
 
 def simulate_job(
@@ -56,8 +59,7 @@ def simulate_job(
     misbehaviour: what sites do wrong on purpose, by their names; the job's executors are exchanged for it.
     models: what the job evaluates; sites get their personal parts back from there.
 
-    Raises: FedbratsError where the job left no result; the simulator's own exit status says nothing (seen in FLARE
-    2.9.0: it exits with 0 when a job is aborted).
+    Raises: FedbratsError where the job left no result.
     """
     check_place(results_dir)
     check_own_address()
@@ -65,11 +67,12 @@ def simulate_job(
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"
-    personal_dir = results_dir / PERSONAL_FOLDER  # the simulator empties its workspace when it starts
+    personal_dir = results_dir / PERSONAL_FOLDER
     facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
     facts |= {"personal_dir": str(personal_dir.resolve())}
     register = register_of(sites)
-    # The simulator copies this folder into the workspace of the server and of every site.
+    shutil.rmtree(workspace, ignore_errors=True)
+    # The server and every site have this folder as theirs.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
     variables = read_variables(job_dir)
     packages = packages_named(variables)
@@ -83,10 +86,7 @@ def simulate_job(
         _give_back_personal(model, personal_dir)
     began = time.monotonic()
     names = [site.name for site in sites]
-    try:
-        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
-    finally:
-        stop(workspace)
+    _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
     seconds = time.monotonic() - began
     _bring_home(workspace, personal_dir, names, results_dir)
     return finish_results(
@@ -136,8 +136,9 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
     packages: Sequence[Package],
 ) -> None:
-    command = [sys.executable, "-m", "nvflare.private.fed.app.simulator.simulator", str(job_dir.resolve())]
-    command += ["-w", str(workspace.resolve()), "-c", ",".join(sites), "-t", str(len(sites))]
+    workers = min(len(sites), count_cores())
+    command = [sys.executable, "-m", ONE_PROCESS, str(job_dir.resolve()), str(workspace.resolve()), SIMULATED]
+    command += [str(workers), ",".join(sites)]
     listed = json.dumps([package.as_json() for package in packages])
     with (workspace.parent / "simulator.log").open("wb") as log:
         process = subprocess.Popen(
@@ -163,4 +164,8 @@ def _run(
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(timeout=10)
+                try:
+                    process.wait(END_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()

@@ -167,11 +167,11 @@ def _down(args: argparse.Namespace) -> int:
 def _open_running(workspace: Path) -> Poc:
     """The POC of a workspace. Raises: FedbratsError where it is down; FLARE would try for a while and say less."""
     from fedbrats.admin.run.poc import open_poc
-    from fedbrats.admin.run.processes import find_processes
+    from fedbrats.admin.run.processes import is_running
     from fedbrats.errors import FedbratsError
 
     poc = open_poc(workspace)
-    if not find_processes(workspace):
+    if not is_running(workspace):
         raise FedbratsError(
             f"the POC in {workspace} is not running; start it again with `fedbrats poc restart`, or a new one, without "
             f"its jobs, with `fedbrats poc up`"

@@ -1,4 +1,7 @@
-"""Run a job in FLARE's simulator: for experiments and quick tests.
+"""Run a job with all its sites in one process: for experiments, with hundreds of sites if need be, and quick tests.
+
+FLARE's runners, filters and controllers run without a network, and sites take turns on the cores. The models are the
+same, bit by bit, as those of `fedbrats poc run` with the same settings and as many threads a site.
 
 Rows and results are the same as those of `fedbrats poc run`. --json prints summary.json of the results folder: the
 scores, and findings, what `fedbrats split` found of the cases.

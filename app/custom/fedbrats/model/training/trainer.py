@@ -17,11 +17,11 @@ from torch import Tensor
 from fedbrats.data.batches.loading import Batch, Loader
 from fedbrats.data.prepare.cache import CachedCase, RejectedCase
 from fedbrats.errors import DataError, UpdateError
-from fedbrats.model.allocator import keep_freed_memory
 from fedbrats.model.device import choose_device
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.precision import autocast, precision_of
 from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.training.allocator import keep_freed_memory
 from fedbrats.model.training.evaluation import Evaluation
 from fedbrats.model.training.hooks import StepHook
 from fedbrats.model.training.loss import choose_loss

@@ -1,0 +1,1 @@
+"""Job processes that are forked from a process in which everything is imported already, on one workstation."""
