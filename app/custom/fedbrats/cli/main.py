@@ -33,6 +33,7 @@ COMMANDS = {
     "simulate": ("studies", "run a job with all its sites in one process"),
     "sweep": ("studies", "run an experiment: methods by splits, folds, seeds and variables; resumable"),
     "compare": ("studies", "compare methods over folds and seeds: terminal, CSV, Markdown, LaTeX, JSON"),
+    "new": ("studies", "write a package of your own: a method, a network, a loss or a hook, with a test that passes"),
     "site": ("kits", "write a hospital's own settings into its startup kit"),
     "poc": ("studies", "run jobs in a real FLARE POC federation on this machine"),
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
