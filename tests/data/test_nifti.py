@@ -14,6 +14,7 @@ from fedbrats.data.nifti import read_nifti
 from fedbrats.data.volumes import read_volume
 from fedbrats.errors import DataError
 from tests.generated.asking import attempt
+from tests.security.attacks import attack
 
 VOXELS = np.random.default_rng(0).integers(0, 1000, (12, 11, 10)).astype(np.int16)
 
@@ -135,6 +136,12 @@ def test_voxels_beyond_a_gigabyte_are_refused_by_their_header(tmp_path: Path) ->
         read_volume(tmp_path / "a.nii.gz")
 
 
+@attack(
+    "hang or fill a hospital's machine by a scan: a million gzip members, a link to a device, a pipe, voxels of 2 GiB",
+    who="whoever gives a hospital a folder of cases",
+    happens="read in time, or refused by its header or kind before anything is read",
+    says="cannot be read as NIfTI: it is no regular file",
+)
 def test_a_file_of_a_million_parts_is_read_in_time_or_refused(tmp_path: Path) -> None:
     """zlib copies the rest of what it is given at the end of every member: a file of 12 MB took hours."""
     good, path = content_of(), tmp_path / "a.nii.gz"

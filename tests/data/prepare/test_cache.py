@@ -157,6 +157,19 @@ def test_a_bad_case_never_stops_the_others(cases, tmp_path):
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_a_scan_that_is_no_regular_file_rejects_the_case(cases, tmp_path, kind):
+    """A device has no end, and a pipe waits for somebody who writes."""
+    path = tmp_path / "a_t1.nii.gz"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else tmp_path)
+    bad = replace(cases[0], images={**cases[0].images, "t1": path})
+    with pytest.raises(DataError, match="no regular file"):
+        prepare_case(bad, BRATS_2018, tmp_path / "c", SETTINGS)
+
+
 def test_labels_that_the_convention_does_not_know_reject_the_case(cases, tmp_path):
     _, [rejected] = prepare_cases(cases[:1], BRATS_2023, tmp_path, SETTINGS)
     assert f"case {cases[0].name}" in rejected.reason

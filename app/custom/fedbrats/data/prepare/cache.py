@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 import zlib
@@ -186,6 +187,8 @@ def _digest_of(path: Path, case: Case, cache_dir: Path) -> str:
         status = path.stat()
     except OSError as error:
         raise DataError(f"case {case.name}: {path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):  # a device has no end, a pipe waits for somebody who writes
+        raise DataError(f"case {case.name}: {path} cannot be read: it is no regular file")
     stamp = [status.st_size, status.st_mtime_ns]
     index = cache_dir / "index" / hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     try:

@@ -14,6 +14,7 @@ from fedbrats.flare.job_folder import models_folder
 from fedbrats.flare.protocol import MODEL_NAME
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.models import model_names, read_job_model
+from fedbrats.outside import show
 from fedbrats.site.foreign_models import evaluate_foreign_model, personal_names, personal_part
 from fedbrats.site.local_site import LocalSite
 
@@ -44,7 +45,7 @@ class CrossSiteExecutor(SiteExecutor):
         """The metrics of one model here; personal weights in the task are another site's, to be tried."""
         task = from_shareable(shareable)
         model = read_job_model(models_folder(fl_ctx), str(task.get_meta_prop(MODEL_NAME)))
-        stage = str(shareable.get_header(AppConstants.MODEL_OWNER))
+        stage = show(shareable.get_header(AppConstants.MODEL_OWNER))
         report = evaluate_foreign_model(site, model.weights, model.personal, model.job_id, task.data, stage)
         return DXO(DataKind.METRICS, data=report.model_dump()).to_shareable()
 
