@@ -40,10 +40,12 @@ COMMANDS = {
     "privacy": ("kits", "plan what differential privacy costs, and show what a site has spent"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
     "stop": ("kits", "stop the server or a site on this machine, for maintenance"),
+    "revoke": ("kits", "shut a hospital or a person out of the federation"),
+    "unrevoke": ("kits", "let a hospital or a person in again"),
     "backup": ("kits", "write one file from which a server or a site is restored on an empty disk"),
     "restore": ("kits", "make a server or a site from that file"),
     "submit": ("studies", "submit a job to a federation with a person's startup kit"),
-    "status": ("studies", "show the connected sites and the jobs of a federation"),
+    "status": ("studies", "show who takes part in a federation, who is missing, and the jobs"),
     "fetch": ("studies", "download the result of a finished job"),
 }
 

@@ -21,6 +21,7 @@ MODEL_NAME = "model"  # server to site, of a task of the job `evaluate`: which m
 FEDCE_WEIGHTS = "fedce_coef"  # server to site, of FLARE's FedCE: what each site counted for in the model
 VALIDATION_DICE = "val_dice"  # in MetaKey.INITIAL_METRICS, for FLARE's IntimeModelSelector
 
+STANDING = "fedbrats"  # server to people: the group of a job's standing in the answer to `show_stats`
 MODEL_REFUSED = "MODEL_REFUSED"  # a return code beside FLARE's: the site does not train from what it was sent
 
 PACKED_CODES, PACKED_SCALES = "codes", "scales"  # what is packed, in the data of a DXO

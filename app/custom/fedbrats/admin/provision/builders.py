@@ -140,6 +140,7 @@ class FedbratsBuilder(Builder):
             "fedbrats": fedbrats.__version__,
             "study_days": self._study_days,
             "root_fingerprint": root,
+            "sites": [site.name for site in project.get_clients()],
         }
         for participant in participants:
             folder = Path(ctx.get_ws_dir(participant))

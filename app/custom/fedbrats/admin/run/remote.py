@@ -7,16 +7,18 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedbrats.admin.run.following import Progress
 from fedbrats.admin.run.poc import SERVER
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
 from fedbrats.atomic import replace_folder, write_json_atomic
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
+from fedbrats.flare.protocol import STANDING
 from fedbrats.jobs.build import (
     META,
     SIGNING_FILES,
@@ -70,6 +72,7 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
         with quiet():
             downloaded = Path(session.download_job_result(job_id, temporary))
         source = _job_folder(downloaded, job_id)
+        _check_finished_round(downloaded, job_id)
         job_dir = Path(shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*SIGNING_FILES)))
     earlier = read_variables(job_dir).get("resume") or []
     config_dir = job_dir / "app" / "config"
@@ -79,13 +82,41 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
     return job_dir
 
 
-def wait_for_end(session: Any, job_id: str) -> str:
-    """Wait until a job has ended, however long that takes; returns its status."""
-    began = time.monotonic()
+def standing_of(session: Any, job_id: str) -> dict[str, Any] | None:
+    """Where a running job stands (fedbrats.standing), by the server's word; None where it does not run or say."""
+    try:
+        with quiet():
+            said = session.show_stats(job_id, "server")["server"][STANDING]
+    except Exception:  # FLARE raises many kinds where a job has just ended, or has not begun
+        return None
+    return said if isinstance(said, dict) and type(said.get("rounds_done")) is int else None
+
+
+def progress_of(job: str, standing: Mapping[str, Any]) -> Progress:
+    """The same as a line of progress has it."""
+    return Progress(
+        job,
+        standing["rounds_done"],
+        int(standing.get("rounds") or 0),
+        len(standing.get("answered") or ()),
+        int(standing.get("sites") or 0),
+        standing.get("dice"),
+    )
+
+
+def wait_for_end(session: Any, job_id: str, on_standing: Callable[[Mapping[str, Any]], None] | None = None) -> str:
+    """Wait until a job has ended, however long that takes; returns its status.
+
+    on_standing: is told where the job stands, whenever that is another than before.
+    """
+    began, before = time.monotonic(), None
     while True:
         status = job_status(session, job_id)
         if status.startswith(ENDED):
             return status
+        if on_standing and (standing := standing_of(session, job_id)) and standing != before:
+            before = standing
+            on_standing(standing)
         time.sleep(pause_between_questions(time.monotonic() - began, POLL_S))
 
 
@@ -108,6 +139,13 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
     return finish_results(
         results_dir, str(meta["name"]), job_id, status, seconds_of(meta.get("duration")), read_variables(job_dir)
     )
+
+
+def _check_finished_round(downloaded: Path, job_id: str) -> None:
+    """Raise ConfigurationError where a job's rows say that there is nothing to go on from; no rows say nothing."""
+    rows = next(iter(downloaded.rglob(ROWS_FILE)), None)
+    if rows and not any(row["kind"] in ("round", "resume") for row in read_rows(rows)):
+        raise ConfigurationError(f"job {job_id} finished no round, so there is nothing to go on from: submit it anew")
 
 
 def _job_folder(downloaded: Path, job_id: str) -> Path:

@@ -1,4 +1,8 @@
-"""Show the connected sites and the jobs of a federation, with a person's startup kit.
+"""Show who takes part in a federation, who is missing, and the jobs, with a person's startup kit.
+
+A site gives a sign of life about every ten seconds. One that has not for a while is `silent`: its machine or its line
+is down, and the server counts it as connected for up to ten minutes. One that the consortium has and the server does
+not know is `missing`: it was never started, was stopped, or was revoked.
 
 example:
   fedbrats status --kit lead@university.example
@@ -8,27 +12,40 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from fedbrats.cli.output import print_json, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--kit", type=Path, required=True, help="startup kit of a person")
-    parser.add_argument("--json", action="store_true", help="print one JSON document: sites, jobs")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: server, sites, jobs ...")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the server."""
+    from dataclasses import asdict
+
+    from fedbrats.admin.operate.overview import look_around
     from fedbrats.admin.run.sessions import person_session
 
     with person_session(args.kit) as session:
-        sites = sorted(client.name for client in session.get_system_info().client_info)
-        jobs = session.list_jobs()
+        found = look_around(session, args.kit)
     if args.json:
-        print_json({"sites": sites, "jobs": jobs})
+        print_json(asdict(found))
         return 0
-    print_table(("connected site",), [(name,) for name in sites])
-    columns = ("job_name", "job_id", "submitter_name", "submit_time", "status")
-    print_table(("job", "id", "by", "submitted", "status"), [[job.get(name) for name in columns] for job in jobs])
+    print_line(
+        f"server: {found.server['status']} since {found.server['started']}, FLARE {found.server['flare'] or '?'}"
+    )
+    rows = [(each["name"], each["state"], _ago(each["seen_s"]), each["flare"]) for each in found.participants]
+    print_table(("site", "state", "last seen", "FLARE"), rows)
+    columns = ("job_name", "job_id", "submitter", "submit_time", "status", "round")
+    print_table(
+        ("job", "id", "by", "submitted", "status", "round"), [[job.get(name) for name in columns] for job in found.jobs]
+    )
     return 0
+
+
+def _ago(seconds: Any) -> str | None:
+    return None if seconds is None else f"{seconds:.0f} s ago"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.progress import say
+from fedbrats.cli.studies.following import follow_job
 from fedbrats.cli.studies.job import add_models_argument, add_set_argument, check_jobs
 
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="JOB_ID", help="continue this job instead, after its last finished round")
     parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a project admin or lead")
-    parser.add_argument("--wait", action="store_true", help="wait until the job has ended")
+    parser.add_argument("--wait", action="store_true", help="wait until the job has ended, with a line a round")
     add_set_argument(parser)
     add_models_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document: job_id, status")
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, submit, and wait where asked."""
-    from fedbrats.admin.run.remote import resumed_job, submit, wait_for_end
+    from fedbrats.admin.run.remote import resumed_job, submit
     from fedbrats.admin.run.runs import COMPLETED
     from fedbrats.admin.run.sessions import person_session
     from fedbrats.errors import ConfigurationError
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
             job_id = submit(session, job_dir)
             say(f"submitted {job_dir.name} as {job_id}")
-            status = wait_for_end(session, job_id) if args.wait else "SUBMITTED"
+            status = follow_job(session, job_id, job_dir.name, args.kit) if args.wait else "SUBMITTED"
     if args.json:
         print_json({"job_id": job_id, "status": status})
     else:

@@ -14,10 +14,12 @@ from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
+from nvflare.widgets.info_collector import InfoCollector
 
 import fedbrats
 from fedbrats.flare import garbage
-from fedbrats.flare.protocol import FROM_SERVER, STAGES, read_answer, report_of
+from fedbrats.flare.protocol import FROM_SERVER, STAGES, STANDING, read_answer, report_of
+from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
 from fedbrats.flare.server.row_events import ROWS_EVENT
 from fedbrats.flare.server.rows_file import RowsFile, rows_path
 from fedbrats.flare.server.traffic import count_bytes, count_sent
@@ -27,6 +29,7 @@ from fedbrats.rows import (
     metric_rows,
 )
 from fedbrats.site_report import FRESH, EvaluationReport
+from fedbrats.standing import Standing
 
 
 class Recorder(FLComponent):
@@ -40,6 +43,7 @@ class Recorder(FLComponent):
         self._refused: set[str] = set()
         self._known: set[str] = set()  # sites that were counted in some round
         self._bytes_down = 0
+        self._standing = Standing()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Turn FLARE's events into rows."""
@@ -51,6 +55,7 @@ class Recorder(FLComponent):
             AppEventType.VALIDATION_RESULT_RECEIVED: self._record_evaluation,
             ROWS_EVENT: self._record_rows,
             EventType.END_RUN: self._end,
+            InfoCollector.EVENT_TYPE_GET_STATS: self._tell_standing,
         }
         handler = handlers.get(event_type)
         if handler:
@@ -154,7 +159,17 @@ class Recorder(FLComponent):
         status = "aborted" if signal is not None and signal.triggered else "ended"
         self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
 
+    def _tell_standing(self, fl_ctx: FLContext) -> None:
+        """Answer FLARE's `show_stats`, which everybody may ask who may see jobs."""
+        collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
+        if collector is not None:
+            sites = len(fl_ctx.get_engine().get_clients())
+            rounds = fl_ctx.get_prop(TOTAL_ROUNDS, 0)
+            collector.add_info(STANDING, {**self._standing.document(), "rounds": rounds, "sites": sites})
+
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        rows = list(rows)
+        self._standing.take(rows)
         if self._file is not None:
             self._file.append(rows)
 

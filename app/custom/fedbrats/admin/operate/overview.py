@@ -1,0 +1,88 @@
+"""What an operator wants to know of a federation, by the server's word over a person's session."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedbrats.admin.run.remote import standing_of
+from fedbrats.admin.run.sessions import quiet
+
+SILENT_S = 40.0  # a site's heartbeat comes every ten seconds
+CONNECTED, SILENT, MISSING = "connected", "silent", "missing"
+RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """sites: names of those that the server counts as connected. participants: every expected or connected site."""
+
+    server: dict[str, Any]
+    sites: list[str]
+    participants: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
+
+
+def look_around(session: Any, kit: Path) -> Overview:
+    """Ask the server who is there and what runs. kit: the person's, which says whom to expect."""
+    with quiet():
+        info = session.get_system_info()
+        jobs = session.list_jobs(detailed=True)
+    versions = _or_none(lambda: session.report_version("all")) or {}
+    seen = {client.name: client.last_connect_time for client in info.client_info}
+    now = time.time()
+    participants = [judge_site(name, seen, now) | {"flare": _version(versions, name)} for name in expected(kit, seen)]
+    started = info.server_info.start_time
+    server = {
+        "status": str(info.server_info.status),
+        "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
+        "flare": _version(versions, "server"),
+    }
+    return Overview(server, sorted(seen), participants, [_job(session, job) for job in jobs])
+
+
+def expected(kit: Path, seen: Any) -> list[str]:
+    """The sites of the consortium, as the kit says, and those that are connected."""
+    try:
+        listed = json.loads((kit / "local" / "consortium.json").read_text(encoding="utf-8")).get("sites", ())
+    except (OSError, ValueError, AttributeError):
+        listed = ()
+    return sorted({*map(str, listed), *seen})
+
+
+def judge_site(name: str, seen: dict[str, float | None], now: float) -> dict[str, Any]:
+    """One row: name, state, seen_s (seconds since its last sign of life, by the server's clock and ours)."""
+    if name not in seen:
+        return {"name": name, "state": MISSING, "seen_s": None}
+    at = seen[name]
+    ago = None if at is None else max(0.0, now - at)
+    return {"name": name, "state": SILENT if ago is not None and ago > SILENT_S else CONNECTED, "seen_s": ago}
+
+
+def _job(session: Any, job: dict[str, Any]) -> dict[str, Any]:
+    meta = (
+        job if job.get("submitter_name") else {**(_or_none(lambda: session.get_job_meta(job["job_id"])) or {}), **job}
+    )
+    standing = standing_of(session, job["job_id"]) if job.get("status") == RUNNING else None
+    done = f"{standing['rounds_done']}/{standing.get('rounds')}" if standing else None
+    return {**job, "submitter": meta.get("submitter_name"), "round": done, "standing": standing}
+
+
+def _version(versions: Any, name: str) -> str | None:
+    said = versions.get(name) if isinstance(versions, dict) else None
+    if isinstance(said, dict):
+        said = next(iter(said.values()), None)
+    return None if said is None else str(said)[:40]
+
+
+def _or_none(ask: Callable[[], Any]) -> Any:
+    """What the server answers to a question that it may not understand; None where it does not."""
+    try:
+        with quiet():
+            return ask()
+    except Exception:  # FLARE raises many kinds; the rest of the overview is worth more
+        return None

@@ -1,0 +1,50 @@
+"""Where a running job stands, from its rows as they are written: told to people who may see jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fedbrats.rows import Row, learning_curve
+
+
+class Standing:
+    """Takes rows as they come, and keeps those of the last two rounds."""
+
+    def __init__(self) -> None:
+        self._rounds_done = 0
+        self._recent: list[Row] = []
+        self._refusals: dict[str, int] = {}
+        self._last: Row = {}  # the last row of kind `round`
+        self._trouble = ""
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Take what was just written."""
+        for row in rows:
+            if row["kind"] == "round":
+                self._last, self._rounds_done = row, row["round"] + 1
+                self._recent = [each for each in self._recent if each["round"] >= row["round"]]
+            elif row["kind"] == "resume":
+                self._rounds_done = row["round"] + 1
+            elif row["kind"] == "refusal":
+                self._refusals[str(row["site"])] = self._refusals.get(str(row["site"]), 0) + 1
+            elif row["kind"] == "trouble":
+                self._trouble = str(row["message"])
+            elif row["kind"] in ("site", "metrics"):
+                self._recent.append(row)
+
+    def document(self) -> dict[str, Any]:
+        """rounds_done; answered: sites in the running round; silent: of the last one; dice: the newest mean; round_s;
+        refusals: by site; trouble: the last sentence."""
+        running = self._rounds_done
+        curve = learning_curve(self._recent)
+        answers = [row for row in self._recent if row["kind"] == "site" and row["round"] == running]
+        return {
+            "rounds_done": running,
+            "answered": sorted({row["site"] for row in answers if row["accepted"]}),
+            "silent": list(self._last.get("silent", ())),
+            "dice": next(reversed(curve.values()), None) if curve else None,
+            "round_s": self._last.get("seconds"),
+            "refusals": dict(self._refusals),
+            "trouble": self._trouble,
+        }

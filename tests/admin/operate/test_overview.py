@@ -1,0 +1,46 @@
+"""Who is there and who is not; a job that finished no round is not gone on from."""
+
+import json
+
+import pytest
+
+from fedbrats.admin.operate.overview import expected, judge_site
+from fedbrats.admin.run.remote import _check_finished_round
+from fedbrats.cli.main import main
+from fedbrats.errors import ConfigurationError
+from tests.end_to_end.consortium import ADMIN, LEAD
+
+
+def test_a_site_is_there_or_silent_or_missing():
+    seen = {"a": 1000.0, "b": 900.0, "c": None}
+    states = {name: judge_site(name, seen, 1010.0) for name in ("a", "b", "c", "d")}
+    assert [states[name]["state"] for name in "abcd"] == ["connected", "silent", "connected", "missing"]
+    assert [states[name]["seen_s"] for name in "abcd"] == [10.0, 110.0, None, None]
+
+
+def test_a_persons_kit_says_whom_to_expect(kits):
+    assert expected(kits / LEAD, {"hospital-late": 0.0}) == [
+        "hospital-central", "hospital-east", "hospital-late", "hospital-north", "hospital-south", "hospital-west",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kinds", "refused"), [(["job"], True), (["job", "round"], False), (["resume"], False), ([], True)]
+)
+def test_a_job_without_a_finished_round_is_not_gone_on_from(tmp_path, kinds, refused):
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "rows.jsonl").write_text("".join(json.dumps({"kind": kind}) + "\n" for kind in kinds))
+    if refused:
+        with pytest.raises(ConfigurationError, match="finished no round"):
+            _check_finished_round(tmp_path, "x")
+    else:
+        _check_finished_round(tmp_path, "x")
+
+
+def test_where_there_are_no_rows_nobody_knows(tmp_path):
+    _check_finished_round(tmp_path, "x")
+
+
+def test_nobody_shuts_himself_out(kits, capsys):
+    assert main(["revoke", ADMIN, "--kit", str(kits / ADMIN)]) == 1
+    assert "nobody would be left" in capsys.readouterr().err
