@@ -104,7 +104,7 @@ def test_bad_input_ends_in_one_sentence(consortium, words, sentence):
 
 def test_what_flare_says_of_a_project_is_one_sentence(consortium):
     path = consortium.folder / "project.yml"
-    path.write_text(path.read_text().replace("root_valid_days: 1095", "root_valid_days: 10"))
+    path.write_text(path.read_text().replace("root_valid_days: 1095", "root_valid_days: 10").replace("300", "5"))
     done = subprocess.run(
         [FEDBRATS, "provision", "build", "--project", "project.yml"],
         cwd=consortium.folder,

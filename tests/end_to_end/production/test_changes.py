@@ -54,11 +54,17 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
             line = line.replace("/data/study/site-1", str(data)).replace("AB:CD:...", root)
             runbook.run(line, kit, environment=environment)
         wait_for(lambda: LATE in consortium.connected())
-        with admin_session(consortium.kit(LEAD)) as session:
-            job_id = submit(session, consortium.job(sites=[LATE], num_rounds=1))
-            assert wait_for_end(session, job_id) == "FINISHED:COMPLETED"
+        job = consortium.job(sites=[LATE], num_rounds=2)
+        done = fedbrats("submit", job, "--kit", consortium.kit(LEAD), "--wait", "--json", cwd=tmp_path)
+        job_id, status = json.loads(done.stdout).values()
+        assert status == "FINISHED:COMPLETED"
+        assert "fedavg: FINISHED:COMPLETED" in done.stderr
+        assert "sites answered" in done.stderr, "it said a line a round"
+        shown = json.loads(fedbrats("status", "--kit", consortium.kit(LEAD), "--json", cwd=tmp_path).stdout)
+        assert {each["name"]: each["state"] for each in shown["participants"]}[LATE] == "connected"
+        assert [each["submitter"] for each in shown["jobs"] if each["job_id"] == job_id] == [LEAD]
         results = _fetch(consortium, job_id)
-        assert [row["site"] for row in results if row["kind"] == "site" and row["accepted"]] == [LATE]
+        assert [row["site"] for row in results if row["kind"] == "site" and row["accepted"]] == [LATE, LATE]
         package = json.loads(_python(kit, "import fedbrats, json; print(json.dumps(fedbrats.__file__))"))
         assert Path(package).is_relative_to(kit / "venv")
         assert f"of {Path(package).parent}\n" in kit_log(kit) + (kit / job_id / "log.txt").read_text()

@@ -25,12 +25,12 @@ from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 
-ROLES = ("project_admin", "org_admin", "lead", "member")
 DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare build, add-site, add-user, renew, authority and show."""
+    from fedbrats.admin.provision.judge import ROLES
     from fedbrats.site.site_file import LEAST_CASES
 
     choices = "build|add-site|add-user|renew|authority|show"
@@ -68,7 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Change the project or its state where asked, build, and show the kits."""
     from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.judge import check_project
 
+    if args.action not in ("authority", "show"):
+        check_project(args.project)
     entry = _entry(args)
     with consortium.participant_added(args.project, entry) if entry else nullcontext():
         kits = _build(args)

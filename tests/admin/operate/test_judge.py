@@ -1,0 +1,68 @@
+"""Whatever is wrong with a project.yml is said before a key is made, all of it at once and with its line."""
+
+import pytest
+
+from fedbrats.admin.provision.judge import check_project, judge_project
+from fedbrats.cli.main import main
+from fedbrats.errors import ConfigurationError
+from fedbrats.shipped import shipped_dir
+
+GOOD = (shipped_dir() / "provisioning" / "project.yml").read_text()
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(*changes):
+        text = GOOD
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "project.yml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def line_of(path, text):
+    return path.read_text().splitlines().index(text) + 1
+
+
+def test_the_projects_that_are_shipped_are_good(project):
+    check_project(project())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("role: lead", "role: leader", "has the role 'leader', expected one of project_admin"),
+        ("role: project_admin", "role: lead", "nobody has the role project_admin"),
+        ("admin_port: 8002", "admin_port: 8003", "admin_port 8003 differs from fed_learn_port 8002"),
+        ("fed_learn_port: 8002", "fed_learn_port: 80020", "expected a number from 1 to 65535"),
+        ("study_days: 300", "study_days: 400", "the study lasts 400 days"),
+        ("root_valid_days: 1095", "root_valid_days: 100", "and the root 100; set root_valid_days"),
+        ("org: north", "org: north-hospital", "organisation 'north-hospital'"),
+        ("name: fl.brain-consortium.example", "name: my_server", "expected a host name"),
+        ("name: hospital-south", "name: hospital-north", "2 participants have the name hospital-north"),
+        ("type: server", "type: client", "0 participants of type server"),
+        ("registered_cases: 120", "registered_cases: 0", "site hospital-north needs a whole number from 1"),
+        ("min_cases: 5", "min_case: 5", 'unknown entry "min_case"'),
+        ("require_signed_jobs: true", "require_signed_jobs: false", "needs require_signed_jobs: true"),
+        ("  - path: fedbrats.admin.provision.builders.StartupSigner\n", "", "StartupSigner is missing"),
+        ("description: federated", "description: [federated", "this is no YAML"),
+    ],
+)
+def test_what_is_wrong_has_a_sentence_and_a_line(project, old, new, sentence):
+    with pytest.raises(ConfigurationError, match=r"project.yml, line \d+: ") as caught:
+        check_project(project((old, new)))
+    assert sentence in str(caught.value)
+
+
+def test_all_of_it_is_said_at_once_with_its_line_and_no_key_is_made(project, tmp_path, capsys):
+    path = project(("role: lead", "role: leader"), ("org: south", "org: so-uth"), ("admin_port: 8002", "admin_port: 1"))
+    assert main(["provision", "build", "--project", str(path), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("project.yml, line ") == 3
+    found = dict(judge_project(path))
+    assert "'leader'" in found[line_of(path, "  - name: lead@university.example")]
+    assert not (tmp_path / "out").exists()
