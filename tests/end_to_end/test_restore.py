@@ -64,6 +64,11 @@ def test_a_server_that_lost_its_disk_has_everything_and_still_revokes(phantom_si
         start_kit(second / SERVER)
         wait_for(lambda: _connected(federation) == {NORTH})
 
+        for kit in (second / SERVER, federation.kit(NORTH)):
+            health = json.loads(fedbrats("health", kit, "--json", cwd=tmp_path).stdout)
+            numbers = {metric["name"]: metric["value"] for metric in health["metrics"]}
+            assert (health["said"], numbers["fedbrats_up"]) == ([], 1)
+            assert numbers["fedbrats_connections"] >= 1
         assert federation.jobs() >= {done, running}
         summary = fedbrats("fetch", done, "--kit", federation.kit(LEAD), "--json", cwd=tmp_path)
         assert json.loads(summary.stdout)["per_site"][NORTH]

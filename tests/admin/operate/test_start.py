@@ -147,10 +147,14 @@ def test_a_server_that_is_stopped_says_which_jobs_to_resume(server_kit):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd")
-@pytest.mark.parametrize("kind", ["server", "site"])
-def test_systemd_takes_the_units(tmp_path, kind):
-    unit = tmp_path / f"fedbrats-{kind}@NAME.service"
-    shutil.copy(SYSTEMD / f"fedbrats-{kind}@.service", unit)
+@pytest.mark.parametrize("name", ["server@.service", "site@.service", "health@.timer"])
+def test_systemd_takes_the_units(tmp_path, name):
+    unit = tmp_path / f"fedbrats-{name.replace('@', '@NAME')}"
+    shutil.copy(SYSTEMD / f"fedbrats-{name}", unit)
+    if name == "health@.timer":
+        text = (SYSTEMD / "fedbrats-health@.service").read_text()
+        text = text.replace("/srv/fedbrats/%i/venv/bin/fedbrats", str(Path(sys.executable).parent / "fedbrats"))
+        (tmp_path / "fedbrats-health@NAME.service").write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "provision": ("kits", "build the startup kits of a consortium; add hospitals and people; renew certificates"),
     "privacy": ("kits", "plan what differential privacy costs, and show what a site has spent"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
+    "health": ("kits", "say in one line how the server or the site of this machine is; numbers for Prometheus"),
     "stop": ("kits", "stop the server or a site on this machine, for maintenance"),
     "revoke": ("kits", "shut a hospital or a person out of the federation"),
     "unrevoke": ("kits", "let a hospital or a person in again"),

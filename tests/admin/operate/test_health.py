@@ -1,0 +1,112 @@
+"""One line and one status say how a participant is; every number that an alert or a panel names is written."""
+
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+
+import pytest
+import yaml
+
+from fedbrats.admin.kits import open_kit
+from fedbrats.admin.operate.health import CRITICAL, GOOD, MEANINGS, look_at, prometheus_text
+from fedbrats.cli.main import main
+from fedbrats.shipped import shipped_dir
+from tests.end_to_end.consortium import LEAD
+
+MONITORING = shipped_dir() / "provisioning" / "monitoring"
+LINE = re.compile(r'[a-z_]+\{([a-z]+="([^"\\\n]|\\.)*",?)*\} -?[0-9.e+-]+')
+
+
+@pytest.fixture
+def running(request):
+    """Let a kit look as if this process ran it."""
+
+    def run(kit):
+        lock = (kit / "instance.lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        request.addfinalizer(lock.close)
+
+    return run
+
+
+def numbers(kit):
+    return {(metric.name, *dict(metric.labels).values()): metric.value for metric in look_at(open_kit(kit)).metrics}
+
+
+def test_one_that_does_not_run_is_critical(server_kit, capsys):
+    assert main(["health", str(server_kit)]) == CRITICAL
+    assert capsys.readouterr().out.strip() == f"critical: server {server_kit.name}: it does not run"
+
+
+def test_a_site_without_a_connection_is_critical_and_with_one_good(site_kit, running):
+    running(site_kit)
+    assert look_at(open_kit(site_kit)).said == ("it has no connection to fl.brain-consortium.example:8002",)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        path = site_kit / "startup" / "fed_client.json"
+        path.write_text(path.read_text().replace(":8002", f":{port}"))
+        with socket.create_connection(("127.0.0.1", port)):
+            assert look_at(open_kit(site_kit)).status == GOOD
+
+
+def test_a_server_tells_of_its_jobs_rounds_and_refusals(server_kit, running):
+    running(server_kit)
+    for number, (job, status) in enumerate((("a", "FINISHED:COMPLETED"), ("b", "FINISHED:ABORTED"), ("c", "RUNNING"))):
+        path = server_kit.parent / "storage" / "jobs" / job / "meta"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"status": status, "submit_time": time.time() + number}))
+    rows = server_kit / "c" / "fedbrats" / "rows.jsonl"
+    rows.parent.mkdir(parents=True)
+    told = [
+        {"kind": "refusal", "round": 0, "site": 'we"st', "message": "x"},
+        {"kind": "round", "round": 0, "answered": [], "silent": [], "seconds": 12.5},
+    ]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in told))
+    (server_kit / "disabled_clients.json").write_text('{"disabled_clients": ["hospital-east"]}')
+    found = numbers(server_kit)
+    assert found["fedbrats_jobs", "RUNNING"] == 1
+    assert found["fedbrats_last_job_completed",] == 0
+    assert (found["fedbrats_round", "c"], found["fedbrats_round_seconds", "c"]) == (1, 12.5)
+    assert found["fedbrats_revoked",] == 1
+    assert found["fedbrats_sites_expected",] == 5
+    assert [value for (name, *_), value in found.items() if name == "fedbrats_refusals"] == [1]
+
+
+def test_the_textfile_is_what_prometheus_reads(server_kit, tmp_path, capsys):
+    target = tmp_path / "fedbrats.prom"
+    assert main(["health", str(server_kit), "--textfile", str(target), "--json"]) == CRITICAL
+    assert json.loads(capsys.readouterr().out)["status"] == CRITICAL
+    lines = target.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("# ") and not LINE.fullmatch(line)] == []
+    assert f'fedbrats_up{{kit="{server_kit.name}",kind="server"}} 0' in lines
+    assert target.stat().st_mode & 0o777 == 0o644, "the exporter is another user"
+
+
+def test_a_hostile_label_stays_a_label(server_kit):
+    kit = open_kit(server_kit)
+    metric = next(iter(look_at(kit).metrics))
+    text = prometheus_text(kit, (metric.__class__("fedbrats_refusals", 1.0, (("site", 'a"} 1\nfedbrats_up 1'),)),))
+    assert len(text.splitlines()) == 3
+    assert LINE.fullmatch(text.splitlines()[-1])
+
+
+def test_a_person_runs_nothing(kits, capsys):
+    assert main(["health", str(kits / LEAD)]) == 1
+    assert "fedbrats status" in capsys.readouterr().err
+
+
+def test_every_alert_and_every_panel_names_numbers_that_are_written():
+    alerts = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
+    board = json.loads((MONITORING / "grafana.json").read_text())
+    asked = [rule["expr"] for rule in alerts]
+    asked += [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    named = {name for expression in asked for name in re.findall(r"fedbrats_\w+", expression)}
+    assert named <= set(MEANINGS)
+    for rule in alerts:
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("warning", "critical")
