@@ -1,5 +1,7 @@
 """Rows that the recorder writes by itself: how a run ended, and what a round moved."""
 
+import json
+
 import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReservedKey
@@ -9,7 +11,10 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
+from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
+from fedbrats.flare.protocol import STANDING
+from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
 from fedbrats.methods.fedavg import WeightedFedAvg
 from tests.flare.conftest import gated
 
@@ -64,3 +69,18 @@ def test_a_run_is_aborted_only_when_its_signal_was_triggered(new_federation, tri
         federation.room.fire_event(EventType.END_RUN, fl_ctx)
     (row,) = federation.rows("end")
     assert row["status"] == status
+
+
+def test_it_tells_where_the_job_stands(new_federation):
+    """What FLARE's `show_stats` answers for a person who may see jobs."""
+    federation = new_federation(gated(WeightedFedAvg()))
+    collector = GroupInfoCollector()
+    with federation.room.new_context() as fl_ctx:
+        fl_ctx.set_prop(AppConstants.CURRENT_ROUND, 0, private=True, sticky=True)
+        fl_ctx.set_prop(TOTAL_ROUNDS, 7, private=True, sticky=True)
+        federation.room.fire_event(AppEventType.ROUND_DONE, fl_ctx)
+        fl_ctx.set_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR, collector, private=True, sticky=False)
+        federation.room.fire_event(InfoCollector.EVENT_TYPE_GET_STATS, fl_ctx)
+    told = collector.info[STANDING]
+    assert (told["rounds_done"], told["rounds"]) == (1, 7)
+    assert json.dumps(told)

@@ -31,7 +31,9 @@ def look_around(session: Any, kit: Path) -> Overview:
     """Ask the server who is there and what runs. kit: the person's, which says whom to expect."""
     with quiet():
         info = session.get_system_info()
-        jobs = session.list_jobs(detailed=True)
+        jobs = session.list_jobs()
+        # Who submitted a job is in its details alone, and its name as people know it is not.
+        submitters = {job.get("job_id"): job.get("submitter_name") for job in session.list_jobs(detailed=True)}
     versions = _or_none(lambda: session.report_version("all")) or {}
     seen = {client.name: client.last_connect_time for client in info.client_info}
     now = time.time()
@@ -42,7 +44,7 @@ def look_around(session: Any, kit: Path) -> Overview:
         "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
         "flare": _version(versions, "server"),
     }
-    return Overview(server, sorted(seen), participants, [_job(session, job) for job in jobs])
+    return Overview(server, sorted(seen), participants, [_job(session, job, submitters) for job in jobs])
 
 
 def expected(kit: Path, seen: Any) -> list[str]:
@@ -63,13 +65,10 @@ def judge_site(name: str, seen: dict[str, float | None], now: float) -> dict[str
     return {"name": name, "state": SILENT if ago is not None and ago > SILENT_S else CONNECTED, "seen_s": ago}
 
 
-def _job(session: Any, job: dict[str, Any]) -> dict[str, Any]:
-    meta = (
-        job if job.get("submitter_name") else {**(_or_none(lambda: session.get_job_meta(job["job_id"])) or {}), **job}
-    )
+def _job(session: Any, job: dict[str, Any], submitters: dict[Any, Any]) -> dict[str, Any]:
     standing = standing_of(session, job["job_id"]) if job.get("status") == RUNNING else None
     done = f"{standing['rounds_done']}/{standing.get('rounds')}" if standing else None
-    return {**job, "submitter": meta.get("submitter_name"), "round": done, "standing": standing}
+    return {**job, "submitter": submitters.get(job["job_id"]), "round": done, "standing": standing}
 
 
 def _version(versions: Any, name: str) -> str | None:
