@@ -73,7 +73,7 @@ def test_a_run_is_aborted_only_when_its_signal_was_triggered(new_federation, tri
 
 def test_it_tells_where_the_job_stands(new_federation):
     """What FLARE's `show_stats` answers for a person who may see jobs."""
-    federation = new_federation(gated(WeightedFedAvg()))
+    federation = new_federation(gated(WeightedFedAvg))
     collector = GroupInfoCollector()
     with federation.room.new_context() as fl_ctx:
         fl_ctx.set_prop(AppConstants.CURRENT_ROUND, 0, private=True, sticky=True)
