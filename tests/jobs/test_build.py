@@ -163,6 +163,7 @@ DIFFERENCES = {
     "fedbn": {"personal"},
     "fedprox": {"proximal_mu"},
     "fine_tuned": {"personal_rounds"},
+    "best_of": {"personal_rounds", "best_of"},
     "fedavg_dp": PRIVATE,
     "fine_tuned_dp": PRIVATE | {"trainable"},
     "median": {"aggregator"},

@@ -26,7 +26,7 @@ def test_a_job_without_one_federated_round_is_refused():
         ({"component_share": 2.0}, "component_share"),
         ({"network": "nothing"}, "nothing"),
         ({"spacing_mm": 100.0}, "spacing_mm"),
-        ({"num_rounds": 3}, "num_rounds belongs to the jobs contribution, "),
+        ({"num_rounds": 3}, "num_rounds belongs to the jobs best_of, contribution, "),
     ],
 )
 def test_settings_of_a_job_that_evaluates_are_judged_without_its_models(settings, sentence):

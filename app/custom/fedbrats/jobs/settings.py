@@ -25,6 +25,7 @@ from fedbrats.model.settings import Sharing, TrainingSettings
 from fedbrats.privacy.settings import PrivacySettings
 from fedbrats.settings import ClassPath, Declaration, Settings, declarations, show
 
+LEAST_BEST_OF = 3  # fits of a site that chooses among its models; a round each at least
 JobId = Annotated[str, Field(pattern=f"^{JOB_ID.pattern}$")]
 
 
@@ -238,6 +239,11 @@ def check_job(values: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"personal_rounds is {personal_rounds} of num_rounds {rounds}, so that no round would be federated; make "
             f"it smaller, or use the job local_only"
+        )
+    if values.get("best_of") and personal_rounds < LEAST_BEST_OF:
+        raise ConfigurationError(
+            f"best_of is true and personal_rounds is {personal_rounds}: a site fits its model {LEAST_BEST_OF} times in "
+            f"those rounds; make it {LEAST_BEST_OF} or more, best a multiple of it"
         )
     if values.get("rollback_drop") is not None and not values.get("validate_received", True):
         raise ConfigurationError(

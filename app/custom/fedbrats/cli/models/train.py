@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 COMPLETED = "FINISHED:COMPLETED"
 # Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
-FEDERATED_ONLY = ("personal", "personal_rounds", *PrivacySettings.model_fields)
+FEDERATED_ONLY = ("personal", "personal_rounds", "best_of", *PrivacySettings.model_fields)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -34,6 +34,7 @@ class SegmentationExecutor(SiteExecutor):
         network, seed, training, preparation: as of SiteExecutor.
         personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
+        best_of: whether the site keeps the best of its models, and the common one in doubt.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
         hooks: what the job's method changes of a round: paths of classes of SiteHook with their arguments.
@@ -47,6 +48,7 @@ class SegmentationExecutor(SiteExecutor):
         seed: int = 0,
         personal: str = "none",
         personal_rounds: int = 0,
+        best_of: bool = False,
         training: dict[str, Any] | None = None,
         preparation: dict[str, Any] | None = None,
         validate_received: bool = True,
@@ -62,6 +64,7 @@ class SegmentationExecutor(SiteExecutor):
         self._method: dict[str, Any] = {
             "personal": personal,
             "personal_rounds": personal_rounds,
+            "best_of": best_of,
             "measure_minus_model": measure_minus_model,
             "hooks": hooks or {},
         }

@@ -11,6 +11,7 @@ from fedbrats.extensions.choice import read_choices
 from fedbrats.extensions.loading import build
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.site.hooks.arrival_gate import ArrivalGate
+from fedbrats.site.hooks.best_of import BestOf
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.hooks.minus_score import MinusScore
 from fedbrats.site.hooks.personal_layers import PersonalLayers
@@ -25,6 +26,7 @@ def choose_hooks(
     *,
     personal: str = "none",
     personal_rounds: int = 0,
+    best_of: bool = False,
     measure_minus_model: bool = False,
     private: PrivateTraining | None = None,
     hooks: Mapping[str, Any] | None = None,
@@ -33,13 +35,17 @@ def choose_hooks(
 
     Args:
         personal, personal_rounds: as of PersonalLayers.
+        best_of: whether the site chooses among its models at the end.
         measure_minus_model: whether the server's method is FedCE.
         private: the steps of a job with differential privacy.
         hooks: classes of a method, with their arguments; they act after the others.
 
     Raises: ConfigurationError for a class that may not run here, or two that would keep their state in one file.
     """
-    chosen: list[SiteHook] = [ArrivalGate(), PersonalLayers(personal, personal_rounds)]
+    layers = PersonalLayers(personal, personal_rounds)
+    chosen: list[SiteHook] = [ArrivalGate(), layers]
+    if best_of:
+        chosen.append(BestOf(layers, personal_rounds))
     if measure_minus_model:
         chosen.append(MinusScore())
     if private:
