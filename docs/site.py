@@ -31,7 +31,7 @@ ELSEWHERE = {
 }
 # The order in which a reader needs the pages of a folder; a page that is not named here comes after them.
 ORDER = {
-    "guide": ("tutorial", "own-data", "one-workstation", "own-method", "production", "runbook", "privacy"),
+    "guide": ("tutorial", "own-data", "viewers", "one-workstation", "own-method", "production", "runbook", "privacy"),
     "reference": (
         *(
             "commands",

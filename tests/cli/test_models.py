@@ -74,30 +74,33 @@ def test_the_model_before_the_rounds_at_home_comes_with_a_warning(make_job, phan
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "export", "personalise"])
-def test_of_several_runs_of_a_method_the_newest_is_taken_and_said(make_job, phantom_sites, tmp_path, capsys, command):
-    """As a shell makes of `fedbrats predict results/fedavg-* CASE` once there are two runs."""
+def test_a_job_of_several_runs_is_one_sentence_and_latest_the_newest(
+    make_job, phantom_sites, tmp_path, capsys, command
+):
     older, newer = tmp_path / "fedavg-20260101-120000", tmp_path / "fedavg-20260102-090000"
     job = make_job(personal="head")  # which every one of these commands refuses, and names
     for folder in (older, newer):
         shutil.copytree(job, folder, ignore=shutil.ignore_patterns("fedavg-*"))
     command, _, *rest = words_of(command, job, phantom_sites)
-    for runs, said in (
-        ([older, newer], f"of 2 runs the newest is taken: {newer}"),
-        ([tmp_path / "fedavg"], f"fedavg is {newer}"),
-    ):
-        status, err = ask(capsys, [command, *runs, *rest])
-        assert status == 1
-        assert said in err
-        assert f"{newer / 'global_model.pt'} is untrained" in err
-    status, err = ask(capsys, [command, older, job, *rest])
+    status, err = ask(capsys, [command, tmp_path / "latest", *rest])
     assert status == 1
-    assert "one run is needed, and 2 are given" in err
+    assert f"latest is {newer}" in err
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(tmp_path / "fedavg"), *map(str, rest)])
+    assert ended.value.code == 2
+    assert f"can be 2 runs, the newest first: {newer}, {older}" in capsys.readouterr().err
+    if command in ("export", "personalise"):
+        status, err = ask(capsys, [command, older, newer, *rest])
+        assert status == 2
+        assert "one run is needed, and 2 are given" in err
 
 
 def test_personal_weights_need_the_run_that_they_are_of(make_job, phantom_sites, tmp_path, capsys):
     job = make_job(personal="head")
-    command, _, *rest = words_of("export", job, phantom_sites)
+    command, _, *rest = words_of("evaluate", job, phantom_sites)
     runs = [tmp_path / "fedper-20260101-120000", tmp_path / "fedper-20260102-090000"]
+    for folder in runs:
+        shutil.copytree(job, folder)
     status, err = ask(capsys, [command, *runs, *rest, "--personal", job / "personal.npz"])
     assert status == 1
     assert "belongs to one run, and 2 are given" in err

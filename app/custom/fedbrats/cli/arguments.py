@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbrats.cli.progress import say
-from fedbrats.errors import ConfigurationError
-from fedbrats.run_folder import find_run, newest_run
+from fedbrats.errors import ArgumentError, ConfigurationError
+from fedbrats.run_folder import find_run
 
 if TYPE_CHECKING:
     from fedbrats.data.cases.names import OwnNames
@@ -53,19 +53,18 @@ def number(text: str) -> float:
 
 
 def run_path(text: str) -> Path:
-    """A results folder of a run, or a file in one; `results/METHOD` is the newest run of that method, which is said."""
-    found = find_run(Path(text))
+    """A results folder of a run, a file in one, `latest`, or the name of a job that has one run; which is said."""
+    try:
+        found = find_run(Path(text))
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     if found != Path(text):
-        say(f"{text} is {found}, the newest of these runs")
+        say(f"{text} is {found}")
     return found
 
 
 def one_run(paths: Sequence[Path]) -> Path:
-    """The run that is meant where a shell made several of `results/METHOD-*`: the newest, which is said.
-
-    Raises: ConfigurationError for runs of several methods.
-    """
-    found = newest_run(paths)
+    """The only run that is given. Raises: ArgumentError for several."""
     if len(paths) > 1:
-        say(f"of {len(paths)} runs the newest is taken: {found}")
-    return found
+        raise ArgumentError(f"one run is needed, and {len(paths)} are given: {', '.join(map(str, paths))}")
+    return paths[0]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedbrats.errors import DataError
 
 REGIONS = ("WT", "TC", "ET")  # the channel order of every mask, each region inside the one before it
+REGION_COLOURS = {"WT": "#4fc3f7", "TC": "#ffb300", "ET": "#ff5ca8"}  # apart for colour-blind eyes, bright on grey
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class LabelConvention:
             | dict.fromkeys(self.core, "tumour core without enhancement")
             | dict.fromkeys(self.outside, "outside the tumour")
         )
+
+    @property
+    def written_labels(self) -> dict[int, tuple[str, str]]:
+        """Each value of a mask in this convention with its name and its colour, which is its outermost region's."""
+        labels = {
+            self.oedema: ("oedema", REGION_COLOURS["WT"]),
+            self.core[0]: ("tumour core without enhancement", REGION_COLOURS["TC"]),
+            self.enhancing: ("enhancing tumour", REGION_COLOURS["ET"]),
+        }
+        return dict(sorted(labels.items()))
 
     @property
     def written(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from fedbrats.data.cases.case import Case
 from fedbrats.data.placement import Grid, open_placed
 from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.data.prepare.preparation import (
+    Geometry,
     prepare,
     read_labels,
     regions_of,
@@ -70,12 +72,25 @@ class Predictor:
 
     window: the sides of a sliding window in prepared voxels, where the model does not say; None takes the whole volume.
     flips: the mean over eight mirror images, for eight times the time.
+    others: further models, the probabilities of all of which are averaged on the grid of the scan.
     """
 
     model: SavedModel
     device: torch.device
     window: tuple[int, int, int] | None = None
     flips: bool = False
+    others: tuple[SavedModel, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the model's weights; of several models, of their checksums in order."""
+        sums = [model.sha256 for model in (self.model, *self.others)]
+        return sums[0] if len(sums) == 1 else hashlib.sha256(" ".join(sums).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The file of the model, or the files of several."""
+        return ", ".join(str(model.path) for model in (self.model, *self.others))
 
     def predict(self, case: Case) -> Prediction:
         """Predict one case; its segmentation, if any, is not looked at.
@@ -91,14 +106,31 @@ class Predictor:
 
     def _predict(self, case: Case) -> Prediction:
         scan = open_placed(case.image_paths[0])
-        # The convention reads labels, of which an unlabelled case has none.
-        prepared = prepare(replace(case, label=None), BRATS_2018, self.model.preparation)
-        cached = CachedCase(case.name, case.patient, prepared.image, None, prepared.geometry)
-        network = self.model.network.to(self.device)
-        found = predict_probabilities(network, cached, device=self.device, window=self._window, flips=self.flips)
+        if self.others:
+            return self._predict_together(case, scan)
+        found, geometry = self._ask(self.model, case)
         probabilities, dropped = keep_main_tumour(found, self.model.component_share)
-        dropped_ml = dropped * math.prod(prepared.geometry.spacing_mm) / 1000
-        return Prediction(case, restore_probabilities(probabilities, prepared.geometry), scan, dropped_ml)
+        dropped_ml = dropped * math.prod(geometry.spacing_mm) / 1000
+        return Prediction(case, restore_probabilities(probabilities, geometry), scan, dropped_ml)
+
+    def _predict_together(self, case: Case, scan: Nifti1Image) -> Prediction:
+        """The mean of all models, each of which prepares the case in its own way; parts are chosen from the mean."""
+        total = restore_probabilities(*self._ask(self.model, case))
+        for model in self.others:
+            total += restore_probabilities(*self._ask(model, case))
+        mean = total / np.float32(1 + len(self.others))
+        probabilities, dropped = keep_main_tumour(mean, self.model.component_share)
+        whole = Prediction(case, probabilities, scan)
+        return replace(whole, dropped_ml=dropped * math.prod(whole.spacing_mm) / 1000)
+
+    def _ask(self, model: SavedModel, case: Case) -> tuple[NDArray[np.float32], Geometry]:
+        """The probabilities of one model, float32 (3, X, Y, Z), on its prepared grid."""
+        # The convention reads labels, of which an unlabelled case has none.
+        prepared = prepare(replace(case, label=None), BRATS_2018, model.preparation)
+        cached = CachedCase(case.name, case.patient, prepared.image, None, prepared.geometry)
+        network, window = model.network.to(self.device), self.window or model.window
+        found = predict_probabilities(network, cached, device=self.device, window=window, flips=self.flips)
+        return found, prepared.geometry
 
     def _score(self, case: Case, convention: LabelConvention) -> DetailedScore:
         truth = read_truth(case, convention)

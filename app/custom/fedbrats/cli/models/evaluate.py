@@ -23,7 +23,7 @@ score (standard error says why).
 
 example:
   fedbrats evaluate results/fedavg sites --section test --out results/fedavg
-  fedbrats evaluate results/fedper sites/north --personal build/poc/personal/JOB_ID/north/personal.npz --json
+  fedbrats evaluate results/fedper sites/north --personal north --json
 """
 
 from __future__ import annotations
@@ -88,13 +88,14 @@ def run(args: argparse.Namespace) -> int:
     predictor = open_predictor(args)
     tally = _Tally(_choose_cases(sites, args.section), unsafe, is_forced=args.force)
     about = {
-        "model": str(predictor.model.path),
-        "sha256": predictor.model.sha256,
+        "model": predictor.name,
+        "sha256": predictor.sha256,
         "personal": predictor.model.is_personal,
         "section": args.section,
         "flips": args.flips,
         FINDINGS: as_documents(findings),
     }
+    say(f"evaluate: {_why_other_than_the_job(predictor)}")
     unfinished = args.out / UNFINISHED if args.out and _holds_whole(args.out) else args.out
     try:
         _score_cases(predictor, tally, unfinished)
@@ -112,6 +113,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_metrics(document)
     return 1 if tally.rejected or tally.forced else 0
+
+
+def _why_other_than_the_job(predictor: Predictor) -> str:
+    """Why these scores are not quite those of the job's own table for the same model and cases."""
+    model = predictor.model
+    size = model.preparation.spacing_mm
+    grid = f"voxels of {size:g} mm" if size else "the prepared grid"
+    if predictor.flips == model.final_flips:
+        return f"scores are on the grid of the scans; the job's own table has those on {grid}"
+    by_flips = "over mirror images, as with --flips" if model.final_flips else "without mirror images"
+    return f"scores are on the grid of the scans; the job's own table has those on {grid}, {by_flips}"
 
 
 def _part(models: Sequence[Path], data: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -5,14 +5,17 @@ shows it. Each case is checked first. A case that cannot be predicted safely is 
 go on.
 
 For every case DIR gets CASE_prediction.nii.gz (on the grid of the case's T1, marked as a prediction),
-CASE_overlay.png (three planes through the tumour, prediction solid, truth dashed) and, with --probabilities,
-CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv and predictions.json. Both are written
-again after each case, so that a command that ends early leaves what it has done.
+CASE_prediction.seg.nrrd (the same for 3D Slicer, with names and colours), CASE_overlay.png (three planes through the
+tumour) and, with --probabilities, CASE_probability_WT.nii.gz and so on. For all cases together it gets volumes.csv,
+predictions.json and labels_itksnap.txt. The first two are written again after each case, so that a command that ends
+early leaves what it has done. A second run with the same model adds its cases; with another model it is refused.
 
---json prints predictions.json: model, sha256, convention, labels, cases, a list of {case, prediction, overlay,
-volumes_ml, seconds, warnings} (with --force also forced: why it would be refused) or, where a case was refused, {case,
+Several models are an ensemble: the mean of their probabilities. --personal SITE lays a site's own weights over a model.
+
+--json prints: model, sha256, convention, labels, cases, a list of {case, prediction, slicer, overlay, volumes_ml,
+seconds, look, warnings} (with --force also forced: why it would be refused) or, where a case was refused, {case,
 refused}, findings (as the problems of `fedbrats check --json`), and unreached: the number of cases that were not
-reached.
+reached. `look` says why a person should look at a case. predictions.json has the same, with the cases of earlier runs.
 
 Exit status: 0 every case was predicted, 1 some cases were refused, or predicted with --force although they are not safe
 to predict (standard error says why).
@@ -20,23 +23,23 @@ to predict (standard error says why).
 Research software, not a medical device: its output may not guide the care of a patient.
 
 example:
-  fedbrats predict results/fedavg ~/BraTS2021_Validation --out predictions
+  fedbrats predict latest ~/BraTS2021_Validation --out predictions
   fedbrats predict results/fedavg case_folder --out predictions --convention brats-2023 --flips --probabilities
+  fedbrats predict fold-0/model.pt fold-1/model.pt fold-2/model.pt case_folder --out predictions
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.check import add_names_argument, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
 from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
+from fedbrats.cli.models.predicted import read_earlier, remarks_on_volumes, require_same, write_lists
 from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.cli.pictures import require_matplotlib
 from fedbrats.cli.progress import say
@@ -50,7 +53,6 @@ from fedbrats.data.regions import (
     get_convention,
 )
 from fedbrats.errors import DataError
-from fedbrats.outside import show_in_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +62,6 @@ if TYPE_CHECKING:
     from fedbrats.data.check.problems import Problem
     from fedbrats.model.prediction import Prediction, Predictor
 
-INDEX_FILE, VOLUMES_FILE = "predictions.json", "volumes.csv"
 _OF_NO_CONCERN = ("missing-segmentation", "same-patient", "similar-names")
 
 
@@ -84,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
+    from fedbrats.report.export.viewers import write_label_table
+
     if args.overlays:
         require_matplotlib("a picture of every case (--no-overlays draws none)")
     examinations = examine_cases(args.cases, 1, args.names)
@@ -91,26 +94,36 @@ def run(args: argparse.Namespace) -> int:
     settled, problems = _judge(examinations)
     cases = [examination.case for examination in examinations]
     tell_findings("predict", [p for p in _concerning(problems, cases) if not p.case], args.cases)
-    convention = _choose_convention(args.convention, settled, [case.name for case in cases])
-    model = {"model": str(predictor.model.path), "sha256": predictor.model.sha256, "flips": args.flips}
+    earlier = read_earlier(args.out)
+    chosen = args.convention or (earlier or {}).get("convention")
+    convention = _choose_convention(chosen, settled, [case.name for case in cases])
+    model = {"model": predictor.name, "sha256": predictor.sha256, "flips": args.flips}
     entries: list[dict[str, Any]] = []
     document = {**model, "convention": convention.name, "labels": convention.written, "cases": entries}
     document[FINDINGS] = as_documents(_concerning(problems, cases))
+    require_same(earlier, document, args.out)
+    write_label_table(convention, args.out)
     for case in follow(cases, len(cases), "predicting"):
         own = [p for p in _concerning(problems, [case]) if p.case]
         entries.append(_predict(case, own, predictor, convention, settled, args))
-        if "refused" in entries[-1]:
-            say(f"predict: {case.name} is refused: {entries[-1]['refused']}")
-        for warning in entries[-1].get("warnings", ()):
-            say(f"predict: {case.name}: look at this one: {warning}")
         document["unreached"] = len(cases) - len(entries)
-        _write_lists(document, args.out)
+        write_lists(earlier, document, args.out)
+        if args.json:  # the table says it too
+            _say_remarks(entries[-1])
     if args.json:
         print_json(document)
     else:
         _print_entries(entries, args.out)
         print_line(f"labels in the masks: {convention.written} (convention {convention.name})")
     return 1 if any("refused" in entry or "forced" in entry for entry in entries) else 0
+
+
+def _say_remarks(entry: dict[str, Any]) -> None:
+    """Why a case was refused, or what a person should look at; once."""
+    if "refused" in entry:
+        say(f"predict: {entry['case']} is refused: {entry['refused']}")
+    for text in entry.get("look", ()):
+        say(f"predict: {entry['case']}: look at this one: {text}")
 
 
 def _choose_convention(chosen: str | None, settled: LabelConvention | None, names: Sequence[str]) -> LabelConvention:
@@ -120,14 +133,6 @@ def _choose_convention(chosen: str | None, settled: LabelConvention | None, name
     if chosen:
         return get_convention(chosen)
     return settled or convention_of_names(names) or BRATS_2018
-
-
-def _write_lists(document: dict[str, Any], out: Path) -> None:
-    """Write what is over all cases. After each: a process that the system kills for its memory writes nothing then."""
-    from fedbrats.atomic import write_json_atomic, write_text_atomic
-
-    write_json_atomic(out / INDEX_FILE, document)
-    write_text_atomic(out / VOLUMES_FILE, _volumes_table(document["cases"]))
 
 
 def _judge(examinations: Sequence[Any]) -> tuple[LabelConvention | None, list[Problem]]:
@@ -160,31 +165,35 @@ def _predict(
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Predict and write one case; its entry of the index."""
-    from fedbrats.data.check.problems import ERROR
+    from fedbrats.data.check.problems import ERROR, NOTE
     from fedbrats.model.maps import write_label_map, write_probability_maps
+    from fedbrats.report.export.viewers import write_slicer_segmentation
 
     errors = [problem.message for problem in problems if problem.severity == ERROR]
     if errors and not args.force:
         return {"case": case.name, "refused": "; ".join(errors)}
     began = time.perf_counter()
-    warnings = [problem.message for problem in problems]
+    look = [problem.message for problem in problems if problem.severity != NOTE]
+    warnings = [problem.message for problem in problems if problem.severity == NOTE]
     try:
         prediction = predictor.predict(case)
     except DataError as error:
         return {"case": case.name, "refused": str(error)}
     path = write_label_map(prediction, convention, args.out)
-    entry: dict[str, Any] = {"case": case.name, "prediction": str(path), **({"forced": errors} if errors else {})}
+    slicer = write_slicer_segmentation(prediction, convention, args.out)
+    entry: dict[str, Any] = {"case": case.name, "prediction": str(path), "slicer": str(slicer)}
+    entry |= {"forced": errors} if errors else {}
     if args.probabilities:
         write_probability_maps(prediction, args.out)
     if args.overlays:
         truth = _find_truth(prediction, truth_convention, warnings)
         entry["overlay"] = str(_write_overlay(prediction, truth, args.out))
     volumes = {name: round(volume, 3) for name, volume in prediction.volumes_ml.items()}
-    if not volumes["WT"]:
-        warnings.append("no tumour was found")
-    if prediction.dropped_ml:
-        warnings.append(f"{prediction.dropped_ml:.1f} mL away from the main tumour were found and left out")
-    return {**entry, "volumes_ml": volumes, "seconds": round(time.perf_counter() - began, 2), "warnings": warnings}
+    should_look, is_known = remarks_on_volumes(volumes, prediction.dropped_ml)
+    seconds = round(time.perf_counter() - began, 2)
+    # Each once: two files of a case may have the same thing wrong.
+    remarks = {"look": list(dict.fromkeys(should_look + look)), "warnings": list(dict.fromkeys(warnings + is_known))}
+    return {**entry, "volumes_ml": volumes, "seconds": seconds, **remarks}
 
 
 def _find_truth(
@@ -215,22 +224,18 @@ def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out:
     return path
 
 
-def _volumes_table(entries: Sequence[dict[str, Any]]) -> str:
-    """CSV, a row a case; a refused one has no volumes."""
-    text = StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("case", *(f"{region}_ml" for region in REGIONS)))
-    for entry in entries:
-        volumes = entry.get("volumes_ml", {})
-        table.writerow((show_in_table(entry["case"]), *(volumes.get(region, "") for region in REGIONS)))
-    return text.getvalue()
-
-
 def _print_entries(entries: Sequence[dict[str, Any]], out: Path) -> None:
+    """The cases that a person should look at first."""
     rows = []
-    for entry in entries:
+    for entry in sorted(entries, key=lambda each: ("refused" not in each, not each.get("look"))):
         volumes = entry.get("volumes_ml", {})
-        said = entry.get("refused") or "; ".join(entry["warnings"])
-        rows.append((entry["case"], *(volumes.get(region) for region in REGIONS), entry.get("seconds"), said))
+        rows.append((entry["case"], *(volumes.get(region) for region in REGIONS), entry.get("seconds"), _remark(entry)))
     print_table(("case", "WT mL", "TC mL", "ET mL", "seconds", "remarks"), rows)
     print_line(f"wrote {out}")
+
+
+def _remark(entry: dict[str, Any]) -> str:
+    if "refused" in entry:
+        return f"refused: {entry['refused']}"
+    look = [f"look at this one: {text}" for text in entry["look"]]
+    return "; ".join([*look, *entry["warnings"]])

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.findings import add_to_summary, as_documents, tell_recorded
+from fedbrats.cli.model_arguments import POC_WORKSPACE
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
@@ -40,8 +41,6 @@ from fedbrats.data.check.problems import FINDINGS
 if TYPE_CHECKING:
     from fedbrats.admin.run.poc import Poc
     from fedbrats.data.check.problems import Problem
-
-DEFAULT_WORKSPACE = Path("build/poc")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--mlflow", metavar="URI", help="send training curves to this MLflow server too")
         action.add_argument("--threads", type=int, help="CPU threads per site (default: cores divided by sites)")
     for action in (run, up, submit, status, restart, down):
-        action.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE, help=f"(default: {DEFAULT_WORKSPACE})")
+        action.add_argument("--workspace", type=Path, default=POC_WORKSPACE, help=f"(default: {POC_WORKSPACE})")
         action.add_argument("--json", action="store_true", help="end with one JSON document per job, each on one line")
 
 

@@ -17,11 +17,10 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from fedbrats.data.prepare.preparation import AXES
-from fedbrats.data.regions import REGIONS
+from fedbrats.data.regions import REGION_COLOURS, REGIONS
 from fedbrats.data.volumes import read_volume
 from fedbrats.model.prediction import Prediction
 
-REGION_COLOURS = {"WT": "#4fc3f7", "TC": "#ffb300", "ET": "#ff5ca8"}  # apart for colour-blind eyes, bright on grey
 ROWS = (("flair", "FLAIR", ("WT",)), ("t1ce", "T1ce", ("TC", "ET")))  # modality, its label, the regions drawn on it
 BACKGROUND, INK = "#0b0d10", "#e8eaed"
 MARGIN_MM = 8.0
