@@ -47,6 +47,25 @@ def test_what_a_job_would_have_prepared_beyond_the_sites_limits_is_refused(site,
     assert sentence in caplog.text
 
 
+@attack(
+    "take a hospital's memory by a window, a patch or a batch of any size",
+    who="a lead",
+    happens="refused by the hospital before a case is prepared",
+    says="inference_window of the job takes 68719476736 voxels at once, and this site prepares at most",
+)
+@pytest.mark.parametrize(
+    "training",
+    [{"inference_window": [4096] * 3}, {"patch_size": [4096] * 3}, {"patch_size": [64] * 3, "batch_size": 1024}],
+    ids=("window", "patch", "batch"),
+)
+def test_parts_larger_than_the_sites_cases_are_refused(tmp_path, phantom_sites, caplog, training):
+    site = Site(tmp_path, phantom_sites)
+    site.executor._training = training
+    assert site.answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "voxels at once, and this site prepares at most" in caplog.text
+    assert not list(tmp_path.rglob("entry.json"))
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [

@@ -33,10 +33,12 @@ from fedbrats.site_report import SiteReport
 
 if TYPE_CHECKING:
     from fedbrats.model.metrics import CaseScore, DetailedScore
+    from fedbrats.model.settings import TrainingSettings
     from fedbrats.model.training.trainer import Trainer, TrainOutcome
 
 logger = logging.getLogger(__name__)
 
+MOST_AT_ONCE = 4  # largest cases that a batch of patches, or a window, may take the memory of
 TOLD_DECIMALS = 3  # of a mean that a site tells where it has a smallest number of cases
 
 
@@ -211,6 +213,7 @@ def open_local_site(
     began = time.perf_counter()
     facts = read_site_facts(local_dir, name)
     settings = TrainingSettings.from_json(training)
+    _refuse_large_parts(name, facts, settings)
     cases = (prepare or prepare_site)(name, facts, CacheSettings.from_json(preparation))
     if not cases.training:
         raise DataError(
@@ -232,6 +235,21 @@ def open_local_site(
     return LocalSite(
         name, facts, cases.rejected, trainer, manifest, spacing_mm, seconds, run_dir / ROWS_FOLDER / CASES_FILE
     )
+
+
+def _refuse_large_parts(name: str, facts: SiteFacts, settings: TrainingSettings) -> None:
+    """Refuse patches and windows of more voxels than the site prepares of a case: memory is taken for each whole.
+
+    Raises: ConfigurationError.
+    """
+    for part, at_once in (("patch_size", settings.batch_size), ("inference_window", 1)):
+        sides = getattr(settings, part)
+        if sides and at_once * math.prod(sides) > MOST_AT_ONCE * facts.max_prepared_voxels:
+            times = f"{at_once} times " if at_once > 1 else ""
+            raise ConfigurationError(
+                f"site {name}: {part} of the job takes {times}{math.prod(sides)} voxels at once, and this site "
+                f"prepares at most {facts.max_prepared_voxels} (max_prepared_voxels in its site file)"
+            )
 
 
 def prepare_site(site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
