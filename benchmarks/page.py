@@ -56,6 +56,12 @@ near its best within a few per cent of the week. The hours to that point show th
 makes a sixth more rounds at the cost of the dropped hospitals. So it is not the default (`deadline_factor` waits for
 three times the slowest hospital's own time).
 """
+LAUNCH = """Launch is the time from `fedbrats poc submit` to the first task at the last site. End is the time from the
+last answer of a site to the command's return. `forked`: the processes of jobs are forked from one that has imported
+everything. `started anew`: as FLARE starts them. The other changes hold for both: what is imported, how a job is
+checked, and how often the server looks whether a job is done. Memory is that of the job's processes and, where they are
+forked, of the process that they are forked from.
+"""
 ONE_SERVER = """One server is enough while its transfers and its aggregation take less time than a round at the
 hospitals: up to some hundreds of hospitals with the models here. For more, FLARE has relays and hierarchical clients
 (tree provisioning in `nvflare.lighter`, not used here), streaming of large tensors, and offload to disk of arriving
@@ -173,9 +179,27 @@ def profiles(found: dict[str, Any]) -> Iterable[str]:
 
 
 def gpu(found: dict[str, Any]) -> Iterable[str]:
-    """Training by batch size."""
-    yield f"{found['chip']}.\n"
-    yield markdown_table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"]])
+    """Training by batch size, and the rest."""
+    yield f"{found['chip']}, {found['matrix_tflops']} TFLOP/s of a matrix product.\n"
+    yield markdown_table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"] or []])
+    yield markdown_table(("done another way, batch of two", "volumes/s"), (found["ways"] or {}).items())
+
+
+def launch(found: dict[str, Any]) -> Iterable[str]:
+    """A job that is forked, and one that is started anew."""
+    ways = found["ways"]
+    names = {"launch_s": "launch, s", "end_s": "end, s", "pss_mb": "memory (PSS), MB", "load": "load before"}
+    yield markdown_table(
+        ("job processes", *names.values()), [(way, *(each[key] for key in names)) for way, each in ways.items()]
+    )
+    yield LAUNCH
+
+
+def simulation(found: dict[str, Any]) -> Iterable[str]:
+    """Seconds and memory by the number of sites."""
+    keys = ("sites", "round_seconds", "whole_seconds", "peak_gib", "threads")
+    yield f"Load before: {found['load_before']}.\n"
+    yield markdown_table(keys, [tuple(entry[key] for key in keys) for entry in found["entries"]])
 
 
 def accountants(found: dict[str, Any]) -> Iterable[str]:
@@ -191,6 +215,8 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "time_to_dice": ("Time to Dice", "Seconds of training on the real cases until a validation Dice is reached.",
                      time_to_dice),
     "rounds": ("A federated round", "Where the seconds of a round go.", rounds),
+    "launch": ("Launch and end of a job", "An empty job with five sites in FLARE POC, in turns.", launch),
+    "simulation": ("Simulation of many sites", "FedAvg of `tiny`, one step a site and round.", simulation),
     "data": ("Data", "Cases are prepared once and read as patches.", data),
     "bytes": ("Bytes", "What a round moves, and what moving less costs.", moved),
     "aggregation": ("Aggregation", "What combining a round costs on the server.", aggregation),
