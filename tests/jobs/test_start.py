@@ -11,7 +11,7 @@ from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.jobs.build import build_job, read_variables
 from fedbrats.jobs.plan import check_built, check_settings
-from fedbrats.jobs.start import START_FILE, pack_start, read_start, unpack_start, write_start
+from fedbrats.jobs.start import START_FILE, pack_start, read_start, unpack_start, weights_sha256, write_start
 from fedbrats.model.network import SegmentationNetwork
 from tests.flare.server import Server
 
@@ -117,6 +117,10 @@ def test_train_begins_with_what_pretrain_wrote(tmp_path, phantom_sites, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert out.read_bytes() == again.read_bytes()
+    assert main([*words, "--start", str(out), "--out", str(again)]) == 0
+    goes_on = json.loads(capsys.readouterr().out)
+    assert goes_on["start_sha256"] == weights_sha256(read_start(str(out), TINY))
+    assert goes_on["sha256"] != said["sha256"]
     assert (said["steps"], said["phantoms"]) == ("64", "8")
     changes = ["network=tiny", "spacing_mm=8.0", "local_steps=1", "learning_rate=1e-9"]
     words = ["train", str(phantom_sites), "--start", str(out), "--rounds", "1", "--threads", "1", "--device", "cpu"]
