@@ -88,7 +88,7 @@ def _of_site(kit: Kit) -> dict[str, list[Path]]:
 def _by_job(paths: list[Path], busy: set[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in paths:
-        job = next(part for part in reversed(path.parts) if JOB_ID.fullmatch(part))
+        job = [part for part in path.parts if JOB_ID.fullmatch(part)][-1]
         if job not in busy:
             found.setdefault(job, []).append(path)
     return found

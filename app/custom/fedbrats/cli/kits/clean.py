@@ -1,8 +1,8 @@
 """List what ended jobs have left on this machine, and with --yes remove it.
 
 Of the server: the submitted job, its result, the state that resuming it needs, its run folder. Of a hospital: run
-folders and optimisers; personal weights stay. A job that is at work stays, so do the newest jobs and young ones. What a server
-removes can be neither fetched nor resumed any more: fetch it, or make a backup, before.
+folders and optimisers; personal weights stay. A job that is at work stays, and so do the newest jobs and young ones.
+What a server removes can be neither fetched nor resumed any more: fetch it, or make a backup, before.
 
 example:
   fedbrats clean fl.brain-consortium.example --jobs 20 --days 90
