@@ -18,6 +18,7 @@ from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.flare.protocol import REPORT_KEY
 from fedbrats.flare.site.cross_site import CrossSiteExecutor
 from fedbrats.flare.site.executor import SegmentationExecutor
+from fedbrats.misbehaviour.adaptive import ADAPTIVE_ATTACKS, Adversary
 from fedbrats.misbehaviour.cases import corrupt_cases
 from fedbrats.misbehaviour.kinds import ABSURD_CASES, check_misbehaviour, copied_site
 from fedbrats.misbehaviour.updates import ABSURD_COUNT, corrupt_update
@@ -36,6 +37,7 @@ class MisbehavingExecutor(SegmentationExecutor):
     def __init__(self, misbehaviour: Mapping[str, str], **options: Any):
         super().__init__(**options)
         self._misbehaviour = check_misbehaviour(misbehaviour)
+        self._adversary: Adversary | None = None
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Do the task and corrupt the answer where this site is told to."""
@@ -44,7 +46,12 @@ class MisbehavingExecutor(SegmentationExecutor):
             return super().execute(task_name, shareable, fl_ctx, abort_signal)
         self.log_warning(fl_ctx, f"this site misbehaves on purpose: {kind}")
         answer = super().execute(task_name, shareable, fl_ctx, abort_signal)
-        return corrupt_answer(answer, kind) if answer.get_return_code() == ReturnCode.OK else answer
+        if answer.get_return_code() != ReturnCode.OK:
+            return answer
+        if kind not in ADAPTIVE_ATTACKS:
+            return corrupt_answer(answer, kind)
+        self._adversary = self._adversary or Adversary(kind, fl_ctx.get_identity_name())
+        return attack(answer, from_shareable(shareable).data, self._adversary)
 
     def _prepare(self, site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:
         return prepare_badly(self._misbehaviour.get(site), site, facts, preparation)
@@ -76,6 +83,15 @@ def prepare_badly(kind: str | None, site: str, facts: SiteFacts, preparation: Ca
         return cases
     training, validation = (tuple(corrupt_cases(section, kind)) for section in (cases.training, cases.validation))
     return replace(cases, training=training, validation=validation)
+
+
+def attack(answer: Shareable, received: Mapping[str, Any], adversary: Adversary) -> Shareable:
+    """A training answer with the update that an adversary sends; any other as it is."""
+    dxo = from_shareable(answer)
+    if dxo.data_kind != DataKind.WEIGHT_DIFF:
+        return answer
+    dxo.data = adversary.corrupt(dxo.data, received, int(answer.get_header(AppConstants.CURRENT_ROUND)))
+    return dxo.update_shareable(answer)
 
 
 def corrupt_answer(answer: Shareable, kind: str) -> Shareable:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.misbehaviour.adaptive import ADAPTIVE_ATTACKS
 from fedbrats.misbehaviour.cases import CASE_CORRUPTIONS, SHUFFLED_LABELS
 from fedbrats.misbehaviour.updates import UPDATE_CORRUPTIONS
 
 ABSURD_CASES = "absurd-cases"  # the site declares a billion training cases
 COPY = "copy:"  # followed by the site whose data and seed are used
-KINDS = (*CASE_CORRUPTIONS, SHUFFLED_LABELS, *UPDATE_CORRUPTIONS, ABSURD_CASES)
+KINDS = (*CASE_CORRUPTIONS, SHUFFLED_LABELS, *UPDATE_CORRUPTIONS, *ADAPTIVE_ATTACKS, ABSURD_CASES)
 
 
 def check_misbehaviour(kinds: Mapping[str, str]) -> dict[str, str]:

@@ -225,6 +225,7 @@ def add_trouble_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="SITE=KIND",
         help="for experiments: let a site do harm (noise, zero, sign-flip, scaled, nan, absurd-cases, copy:SITE, "
+        "drift, alie, inner-product, free-rider, colluding, "
         "shuffled-labels, swapped-labels, missing-modality, exchanged-modalities, flipped-anatomy); repeatable",
     )
 
