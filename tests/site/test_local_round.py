@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from fedbrats.errors import UpdateError
 from fedbrats.federation.leave_one_out import leave_out
+from fedbrats.federation.said import SaidNumber
 from fedbrats.privacy.arrivals import ArrivedModelError
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER
-from fedbrats.site.hooks.choice import choose_hooks
+from fedbrats.site.hooks.choice import choose_hooks, told_by_name
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.local_round import LocalRound
 from fedbrats.site.local_site import open_local_site
@@ -153,3 +155,41 @@ def test_a_crafted_model_is_refused_before_it_is_trained_and_is_a_row_at_the_sit
     rows = [json.loads(line) for line in (tmp_path / "run" / ROWS_FOLDER / CASES_FILE).read_text().splitlines()]
     assert sum("refused" in row for row in rows) == 2
     assert local_round.answer(RoundTask(first, 1, 3)) is not None
+
+
+def test_a_hook_that_raises_is_told_by_its_name(open_site, tmp_path):
+    class Raising(SiteHook):
+        name = "raising"
+
+        def change_gradient(self, network):
+            return 1 / 0
+
+    site = open_site()
+    local_round = new_round(site, tmp_path, told_by_name(Raising(), "mine.Raising"))
+    with pytest.raises(UpdateError, match=r"the hook mine.Raising failed in change_gradient: ZeroDivisionError"):
+        local_round.answer(RoundTask(site.trainer.get_weights(), 0, 2))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"drift": float("nan")}, "drift is nan, expected a finite number"),
+        ({"drift": 11.0}, "drift is 11, expected 0 to 10"),
+        ({}, "does not say drift"),
+        ({"drift": 1.0, "more": 2.0}, "says 'more', which its method does not declare"),
+    ],
+)
+def test_a_site_does_not_say_what_its_method_has_not_declared(open_site, tmp_path, said, why):
+    class Saying(SiteHook):
+        name = "saying"
+        says = {"drift": SaidNumber("a drift", 0, 10, of="validation")}  # noqa: RUF012
+
+        def say(self):
+            return said
+
+    site = open_site()
+    task = RoundTask(site.trainer.get_weights(), 0, 2)
+    with pytest.raises(UpdateError, match=why):
+        new_round(site, tmp_path, Saying()).answer(task)
+    said = {"drift": 2.0}
+    assert new_round(open_site(), tmp_path / "again", Saying()).answer(task).said == {"validation": {"drift": 2.0}}

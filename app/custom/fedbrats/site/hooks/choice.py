@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ConfigurationError, FedbratsError, UpdateError
 from fedbrats.extensions.choice import read_choices
 from fedbrats.extensions.loading import build
 from fedbrats.model.settings import TrainingSettings
@@ -55,13 +56,33 @@ def choose_hooks(
             )
         chosen.append(private)
     chosen += choose_step_hooks(settings)
-    chosen += [build("hooks", each) for each in read_choices(hooks or {}, "hooks")]
+    chosen += [told_by_name(build("hooks", each), each.name) for each in read_choices(hooks or {}, "hooks")]
     names = [hook.name for hook in chosen]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigurationError(f"hooks: two of them are named {twice!r:.60}, and a name is that of a hook's state")
     if strange := next((name for name in names if not NAME.fullmatch(name)), None):
         raise ConfigurationError(f"hooks: {strange!r:.60} is no name of a hook: lower letters, digits and _ only")
     return tuple(chosen)
+
+
+def told_by_name(hook: SiteHook, path: str) -> SiteHook:
+    """The hook, whose errors become one sentence with its name: a round of the site fails, and its log says why."""
+
+    def guarded(place: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            try:
+                return method(*arguments, **more)
+            except FedbratsError:
+                raise
+            except Exception as error:  # somebody's own code: whatever it raises
+                raise UpdateError(f"the hook {path} failed in {place}: {error!r:.300}") from error
+
+        return call
+
+    for place, found in inspect.getmembers(hook, inspect.ismethod):
+        if not place.startswith("_"):
+            setattr(hook, place, guarded(place, found))
+    return hook
 
 
 def choose_step_hooks(settings: TrainingSettings) -> tuple[SiteHook, ...]:

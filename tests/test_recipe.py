@@ -1,0 +1,43 @@
+"""A recipe of FLARE writes the very files that `fedbrats job build` writes, and runs in FLARE's environments."""
+
+import pytest
+from nvflare.recipe import SimEnv
+
+from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.build import build_job
+from fedbrats.recipe import FedBratsRecipe
+
+SETTINGS = {"num_rounds": 3, "aggregator": "fedbrats.methods.scaffold.Scaffold", "aggregator.server_rate": 0.5}
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("job", "settings"), [("fedavg", {}), ("contribution", {"num_rounds": 2}), ("fedavg", SETTINGS)]
+)
+def test_a_recipe_exports_the_same_files(tmp_path, job, settings):
+    FedBratsRecipe(job, settings=settings, name="study").export(str(tmp_path / "recipe"))
+    built = build_job(job, tmp_path / "built", settings, called="study")
+    assert files_of(tmp_path / "recipe" / "study") == files_of(built)
+    assert built.name == "study"
+
+
+def test_what_cannot_be_run_is_refused_when_the_recipe_is_made(tmp_path, phantom_sites):
+    with pytest.raises(ConfigurationError, match="num_rounds is 0"):
+        FedBratsRecipe(settings={"num_rounds": 0})
+    with pytest.raises(ConfigurationError, match="a simulation needs cases"):
+        FedBratsRecipe().run(SimEnv(num_clients=2, workspace_root=str(tmp_path)))
+    with pytest.raises(ConfigurationError, match="SimEnv asks for others"):
+        FedBratsRecipe(data=phantom_sites).run(SimEnv(num_clients=3, workspace_root=str(tmp_path)))
+
+
+@pytest.mark.end_to_end
+@pytest.mark.long
+def test_a_recipe_runs_in_flares_simulator(tmp_path, phantom_sites):
+    settings = {"network": "tiny", "local_steps": 2, "patch_size": [16, 16, 16], "num_rounds": 1, "spacing_mm": 8.0}
+    recipe = FedBratsRecipe(data=phantom_sites, settings={**settings, "start": "none"})
+    run = recipe.run(SimEnv(num_clients=2, workspace_root=str(tmp_path)))
+    assert (tmp_path / "fedavg" / "summary.json").is_file()
+    assert run.get_job_id() == "fedavg"
