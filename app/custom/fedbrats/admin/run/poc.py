@@ -192,7 +192,7 @@ def start(poc: Poc, names: Sequence[str] = ()) -> None:
     known = (_read_state(poc.workspace) or {"processes": []})["processes"]
     processes: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in known}
     before = find_processes(poc.workspace)
-    warm = warming.start(poc.kits) if poc.forks else None
+    warm = warming.start(poc.kits) if poc.forks and warming.is_asked(poc.kits / SERVER) else None
     try:
         for name in names:
             processes[name] = {"name": name, **_start_participant(poc, name)}

@@ -12,14 +12,20 @@ from fedbrats.admin.run.processes import participant_environment
 from fedbrats.flare.launch.address import connect, warm_command
 
 LOG = "warm.log"  # beside the kits
-FORKING = False  # until the end-to-end tests have passed with it
 
 
 def can_fork(site_facts: Mapping[str, Any]) -> bool:
     """Whether the job processes of a POC with these entries in its site files can be forked."""
     from fedbrats.flare.launch.launcher import computes_on_gpu
 
-    return FORKING and sys.platform == "linux" and not computes_on_gpu(site_facts.get("device", "auto"))
+    return sys.platform == "linux" and not computes_on_gpu(site_facts.get("device", "auto"))
+
+
+def is_asked(kit: Path) -> bool:
+    """Whether a participant would have its jobs forked."""
+    from fedbrats.flare.launch.launcher import why_not_forked
+
+    return why_not_forked(kit) is None
 
 
 def start(kits: Path) -> subprocess.Popen[bytes] | None:
