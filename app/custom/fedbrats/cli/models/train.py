@@ -5,8 +5,12 @@ rows of metrics are the same. DATA is a sites folder, or one or more site folder
 
 --json prints summary.json of the results folder: the scores, and findings, what `fedbrats split` found of the cases.
 
+After each round DIR has best_model.pt, the model of the best round so far, and checkpoint.pt, from which --resume goes
+on to the same bits. Ctrl-C prints that command. checkpoint.pt is removed at the end.
+
 example:
   fedbrats train sites
+  fedbrats train --resume results/train-20260101-120000
   fedbrats train sites/cbica sites/tcia --rounds 25 --set learning_rate=0.001
 """
 
@@ -15,19 +19,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
-from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.arguments import run_path, whole_number
 from fedbrats.cli.cases.findings import as_documents, tell_recorded
 from fedbrats.cli.progress import print_documents, say
 from fedbrats.cli.studies.job import add_set_argument
 from fedbrats.data.check.problems import FINDINGS
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ArgumentError, ConfigurationError, DataError
 from fedbrats.privacy.settings import PrivacySettings
 from fedbrats.rows import (
     CASES_FILE,
@@ -35,16 +39,20 @@ from fedbrats.rows import (
     learning_curve,
     summarise_rows,
 )
-from fedbrats.run_folder import CENTRAL_MODEL, SUMMARY_FILE
+from fedbrats.run_folder import BEST_MODEL, CENTRAL_MODEL, SUMMARY_FILE
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fedbrats.data.check.problems import Problem
     from fedbrats.data.prepare.site_cases import SiteCases
     from fedbrats.jobs.plan import TrainingPlan
     from fedbrats.model.training.central import Rows
+    from fedbrats.model.training.checkpoint import Checkpoint
     from fedbrats.model.training.trainer import Trainer
 
+CHECKPOINT_FILE = "checkpoint.pt"
+_RESUMED = ("like", "rounds", "start", "settings", "cache", "device", "threads")  # arguments that a run keeps
 COMPLETED = "FINISHED:COMPLETED"
 # Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
 FEDERATED_ONLY = ("personal", "personal_rounds", "best_of", *PrivacySettings.model_fields)
@@ -52,7 +60,7 @@ FEDERATED_ONLY = ("personal", "personal_rounds", "best_of", *PrivacySettings.mod
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="a sites folder, or site folders")
+    parser.add_argument("data", nargs="*", type=Path, metavar="DATA", help="a sites folder, or site folders")
     parser.add_argument(
         "--like", default="fedavg", metavar="JOB", help="take the settings of this job (default: fedavg)"
     )
@@ -61,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", help="first weights, as of the variable start: phantoms, none or a model (default: that of the job)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
+    parser.add_argument("--resume", type=run_path, metavar="RUN", help="go on with a training that was stopped")
     parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
@@ -72,52 +81,167 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
-    from fedbrats.data.parallel import count_cores
-    from fedbrats.data.prepare.cache import common_spacing
-    from fedbrats.model.training.central import pooled_trainer, train_centrally
-    from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
-    from fedbrats.site.hooks.choice import choose_step_hooks
-
-    began, job_id = time.perf_counter(), f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    out = args.out or Path("results") / job_id
-    plan, start = _read_plan(args)
-    threads = args.threads or count_cores()
-    findings = tell_recorded("train", args.data)
-    sites = _prepare_sites(args.data, args.cache, plan, workers=threads)
-    trainer = pooled_trainer(plan.network, plan.training, sites, seed=plan.seed, device=args.device, threads=threads)
-    if start:
-        trainer.set_weights(start)
-    variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
-    rows: Rows = [{"kind": "job", "job_id": job_id, "version": __version__, "variables": variables}]
-
-    def keep(round_number: int, added: Rows) -> None:
-        rows.extend(added)
-        _write_rows(out / ROWS_FILE, rows)
-        _show_round(round_number, plan.rounds, rows)
-
-    final, by_case = train_centrally(trainer, sites, plan.rounds, keep, choose_step_hooks(plan.training))
-    seconds = round(time.perf_counter() - began, 2)
-    conditions = describe_conditions(rows, variables, _site_dirs(args.data))
-    rows = [{"kind": CONDITIONS, **conditions}, *rows, *final, {"kind": "end", "status": COMPLETED, "seconds": seconds}]
-    _write_rows(out / ROWS_FILE, rows)
-    _write_rows(out / CASES_FILE, by_case)
-    spacing_mm = common_spacing(case for site in sites for case in site.training)
-    _write_model(out / CENTRAL_MODEL, trainer, replace(plan, preparation=plan.preparation.at(spacing_mm)))
-    document = {
-        "job": "train",
-        "like": args.like,
-        "job_id": job_id,
-        "status": COMPLETED,
-        **summarise_rows(rows),
-        "seconds": seconds,
-        "results": str(out),
-        "variables": variables,
-        CONDITIONS: conditions,
-        FINDINGS: as_documents(findings),
-    }
-    write_json_atomic(out / SUMMARY_FILE, document)
+    course = _resume(args) if args.resume else _begin(args)
+    try:
+        document = course.train()
+    except (KeyboardInterrupt, SystemExit):
+        say(course.say_what_was_kept())
+        raise
     print_documents([document], as_json=args.json)
     return 0
+
+
+def _begin(args: argparse.Namespace) -> _Course:
+    if not args.data:
+        raise ArgumentError("train: name the sites to train on, or a run that was stopped with --resume")
+    job_id = f"train-{time.strftime('%Y%m%d-%H%M%S')}"
+    return _Course(args, args.out or Path("results") / job_id, job_id)
+
+
+def _resume(args: argparse.Namespace) -> _Course:
+    """The course of a run that was stopped, with the arguments that it had. Raises: ArgumentError, DataError."""
+    from fedbrats.model.training.checkpoint import load_checkpoint
+
+    if args.data or args.settings or args.out or args.rounds is not None or args.start is not None:
+        raise ArgumentError("train: --resume takes DATA and all settings from the run; leave them out")
+    checkpoint = load_checkpoint(args.resume / CHECKPOINT_FILE)
+    about = checkpoint.about
+    for name in _RESUMED:
+        value = about["arguments"][name]
+        setattr(args, name, Path(value) if name == "cache" else value)
+    args.data = [Path(folder) for folder in about["arguments"]["data"]]
+    say(f"train: {args.resume} goes on after round {checkpoint.rounds_done}")
+    return _Course(args, args.resume, about["job_id"], about["rows"], about["seconds"], about["best"], checkpoint)
+
+
+@dataclass
+class _Course:
+    """One training, from its arguments to its results; it may have begun earlier.
+
+    Attributes:
+        rows: of the rounds that are done.
+        seconds: that went by before.
+        best: the best round so far and its Dice.
+        checkpoint: from which it goes on.
+    """
+
+    args: argparse.Namespace
+    out: Path
+    job_id: str
+    rows: Rows = field(default_factory=list)
+    seconds: float = 0.0
+    best: list[float] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+    rounds_done: int = 0
+
+    def train(self) -> dict[str, Any]:
+        """Train what is left, and write the results. Raises: DataError, ConfigurationError, UpdateError."""
+        from fedbrats.data.parallel import count_cores
+        from fedbrats.data.prepare.cache import common_spacing
+        from fedbrats.model.training.central import pooled_trainer, train_centrally
+        from fedbrats.site.hooks.choice import choose_step_hooks
+
+        args, self._began = self.args, time.perf_counter()
+        plan, start = _read_plan(args)
+        args.threads = args.threads or count_cores()
+        findings = tell_recorded("train", args.data)
+        sites = _prepare_sites(args.data, args.cache, plan, workers=args.threads)
+        network, options = plan.network, {"seed": plan.seed, "device": args.device, "threads": args.threads}
+        self._trainer = trainer = pooled_trainer(network, plan.training, sites, **options)
+        if start:
+            trainer.set_weights(start)
+        spacing_mm = common_spacing(case for site in sites for case in site.training)
+        self._plan = replace(plan, preparation=plan.preparation.at(spacing_mm))
+        self._cases = sorted(
+            f"{site.name}/{case.name}" for site in sites for case in (*site.training, *site.validation)
+        )
+        variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
+        self._take_up()
+        self.rows = self.rows or [
+            {"kind": "job", "job_id": self.job_id, "version": __version__, "variables": variables}
+        ]
+        hooks = choose_step_hooks(plan.training)
+        final, by_case = train_centrally(trainer, sites, plan.rounds, self._keep, hooks, self.rounds_done)
+        return self._finish(final, by_case, variables, findings)
+
+    def _take_up(self) -> None:
+        if self.checkpoint is None:
+            return
+        if self._cases != self.checkpoint.about["cases"]:
+            raise DataError(f"the cases are not those that {self.out} began with; bring them back, or train anew")
+        self.checkpoint.apply(self._trainer)
+        self.rounds_done = self.checkpoint.rounds_done
+
+    def _keep(self, round_number: int, added: Rows) -> None:
+        """Write what a round gave: rows, the best model so far, and the state to go on from."""
+        from fedbrats.model.training.checkpoint import write_checkpoint
+
+        self.rows.extend(added)
+        self.rounds_done = round_number + 1
+        _write_rows(self.out / ROWS_FILE, self.rows)
+        dice = learning_curve(self.rows, stage="trained").get(round_number)
+        if dice is not None and (not self.best or dice > self.best[1]):
+            self.best = [round_number + 1, dice]
+            _write_model(self.out / BEST_MODEL, self._trainer, self._plan)
+        about = {
+            "job_id": self.job_id,
+            "arguments": {name: _plain(getattr(self.args, name)) for name in (*_RESUMED, "data")},
+            "cases": self._cases,
+            "rows": self.rows,
+            "seconds": self.seconds + time.perf_counter() - self._began,
+            "best": self.best,
+        }
+        write_checkpoint(self.out / CHECKPOINT_FILE, self._trainer, self.rounds_done, about)
+        left = (time.perf_counter() - self._began) / (self.rounds_done - self._first_round)
+        _show_round(round_number, self._plan.rounds, self.rows, left * (self._plan.rounds - self.rounds_done))
+
+    @property
+    def _first_round(self) -> int:
+        return self.checkpoint.rounds_done if self.checkpoint else 0
+
+    def _finish(self, final: Rows, by_case: Rows, variables: dict[str, Any], findings: list[Problem]) -> dict[str, Any]:
+        """Write the results of a training that is done; returns its summary."""
+        from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
+
+        seconds = round(self.seconds + time.perf_counter() - self._began, 2)
+        conditions = describe_conditions(self.rows, variables, _site_dirs(self.args.data))
+        end = {"kind": "end", "status": COMPLETED, "seconds": seconds}
+        rows = [{"kind": CONDITIONS, **conditions}, *self.rows, *final, end]
+        _write_rows(self.out / ROWS_FILE, rows)
+        _write_rows(self.out / CASES_FILE, by_case)
+        _write_model(self.out / CENTRAL_MODEL, self._trainer, self._plan)
+        document = {
+            "job": "train",
+            "like": self.args.like,
+            "job_id": self.job_id,
+            "status": COMPLETED,
+            **summarise_rows(rows),
+            "seconds": seconds,
+            "results": str(self.out),
+            "variables": variables,
+            CONDITIONS: conditions,
+            FINDINGS: as_documents(findings),
+        }
+        write_json_atomic(self.out / SUMMARY_FILE, document)
+        (self.out / CHECKPOINT_FILE).unlink(missing_ok=True)
+        return document
+
+    def say_what_was_kept(self) -> str:
+        """For a person who has stopped it: what there is, and the command that goes on."""
+        if not self.rounds_done:
+            return "train: stopped before the end of a round; nothing was kept"
+        best = ""
+        if self.best:
+            best = f"the best model so far, of round {self.best[0]:.0f} with Dice {self.best[1]:.3f}, is "
+            best += f"{self.out / BEST_MODEL}; "
+        return f"train: stopped after round {self.rounds_done}; {best}go on with: fedbrats train --resume {self.out}"
+
+
+def _plain(value: Any) -> Any:
+    """An argument as JSON; folders as they are found from anywhere."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return str(value.resolve()) if isinstance(value, Path) else value
 
 
 def _read_plan(args: argparse.Namespace) -> tuple[TrainingPlan, dict[str, np.ndarray] | None]:
@@ -183,11 +307,27 @@ def _require_own_names(site_dirs: Sequence[Path]) -> None:
         )
 
 
-def _show_round(round_number: int, rounds: int, rows: Rows) -> None:
+def _show_round(round_number: int, rounds: int, rows: Rows, seconds_left: float) -> None:
     dice = learning_curve(rows, stage="trained").get(round_number)
+    cases = sum(row["cases"] for row in rows if _is_mean_of(row, round_number))
     loss = [row["loss"] for row in rows if row["kind"] == "site"][-1]
-    said = "" if dice is None else f", Dice {dice:.3f}"
-    say(f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}")
+    said = "" if dice is None else f", Dice {dice:.3f} of this round's model on {cases} validation cases"
+    left = f", about {duration(seconds_left)} left" if round_number + 1 < rounds else ""
+    say(f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}{left}")
+
+
+def _is_mean_of(row: Mapping[str, Any], round_number: int) -> bool:
+    return (row["kind"], row.get("stage"), row.get("region"), row.get("round")) == (
+        *("metrics", "trained", "mean"),
+        round_number,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

@@ -51,13 +51,14 @@ def train_centrally(
     rounds: int,
     on_round: Callable[[int, Rows], None],
     hooks: Sequence[StepHook] = (),
+    first_round: int = 0,
 ) -> tuple[Rows, Rows]:
-    """Train `rounds` rounds; `on_round` is told each round's number and rows.
+    """Train `rounds` rounds, those before `first_round` being done; `on_round` is told each round's number and rows.
 
     Returns the rows of the final evaluation, by site, and its scores by case, each with the `site` that the case is of.
     """
     scores = _by_site(trainer.evaluation.score, sites)
-    for round_number in range(rounds):
+    for round_number in range(first_round, rounds):
         began = time.perf_counter()
         received = scores
         outcome = trainer.train_round(round_number, rounds, hooks=hooks)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,12 +81,22 @@ class Optimisation:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
 
-    def save(self, path: Path) -> None:
-        """Atomically write what a restart needs besides the weights."""
+    def state(self) -> dict[str, Any]:
+        """What a restart needs besides the weights, for `torch.save`."""
         state = {"optimiser": self._optimiser.state_dict()}
         if self._scaled:
             state["scaler"] = self._scaler.state_dict()
-        write_bytes_atomic(path, lambda stream: torch.save(state, stream))
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave. Raises: ValueError, LookupError or TypeError where it is of another network."""
+        self._optimiser.load_state_dict(state["optimiser"])
+        if self._scaled and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
+
+    def save(self, path: Path) -> None:
+        """Atomically write what a restart needs besides the weights."""
+        write_bytes_atomic(path, lambda stream: torch.save(self.state(), stream))
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
