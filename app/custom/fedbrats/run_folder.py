@@ -16,6 +16,7 @@ from pathlib import Path
 from fedbrats.errors import ArgumentError, ConfigurationError
 
 SUMMARY_FILE = "summary.json"
+AUDIT_FILE = "audit.json"  # of `fedbrats audit`
 FINAL_MODEL, BEST_MODEL = "global_model.pt", "best_model.pt"  # of a federated job
 CENTRAL_MODEL = "model.pt"  # of `fedbrats train`
 BUNDLE_MODEL = "models/model.pt"  # of a MONAI bundle, which stands for its model as a results folder does

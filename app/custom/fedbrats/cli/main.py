@@ -24,6 +24,7 @@ COMMANDS = {
     "phantom": ("cases", "make synthetic sites with phantom brains, in the layout of BraTS"),
     "train": ("models", "train without a federation: on the data of all sites together, or of one site"),
     "evaluate": ("models", "score a model on cases that have segmentations, by site"),
+    "audit": ("models", "ask a model who was in its training data: membership of patients, with controls"),
     "predict": ("models", "predict the tumour regions of cases, on each scan's own grid"),
     "personalise": ("models", "fit a trained model to one hospital: train its personal part only"),
     "pretrain": ("models", "train first weights on synthetic cases only: a start that needs no patient"),

@@ -18,13 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.model_arguments import add_weights_arguments, load_whole
 from fedbrats.cli.output import print_json, print_line
 from fedbrats.errors import ConfigurationError
 from fedbrats.rows import ROWS_FILE, Row, read_rows
-from fedbrats.run_folder import SUMMARY_FILE
+from fedbrats.run_folder import AUDIT_FILE, SUMMARY_FILE
+
+if TYPE_CHECKING:
+    from fedbrats.model.saved import SavedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, write, say where."""
     from fedbrats.report.export.bundle import write_bundle
+    from fedbrats.report.export.model_card import AUDIT
     from fedbrats.report.export.onnx import write_onnx
     from fedbrats.report.numbers.measured import find_measured
 
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_whole(args)
     document: dict[str, Any] = {"bundle": None, "onnx": None, "sha256": None}
     if args.bundle:
-        summary = _summary_beside(model.path)
+        summary = {**_read_beside(model.path, SUMMARY_FILE), AUDIT: _audit_beside(model)}
         measured = find_measured(model, _rows_beside(model.path))
         document |= {"sha256": write_bundle(model, args.bundle, summary, measured), "bundle": str(args.bundle)}
     if args.onnx:
@@ -69,12 +73,18 @@ def _is_replaceable(folder: Path) -> bool:
     return folder.is_dir() and (not any(folder.iterdir()) or (folder / "configs" / "metadata.json").exists())
 
 
-def _summary_beside(model: Path) -> dict[str, Any]:
-    """The summary of the job that trained a model; nothing where it stands alone."""
+def _read_beside(model: Path, name: str) -> dict[str, Any]:
+    """A document of the job that trained a model; nothing where it stands alone."""
     try:
-        return json.loads((model.parent / SUMMARY_FILE).read_text(encoding="utf-8"))
+        return json.loads((model.parent / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def _audit_beside(model: SavedModel) -> dict[str, Any]:
+    """What `fedbrats audit` found of these weights; nothing where it was asked of others."""
+    audit = _read_beside(model.path, AUDIT_FILE)
+    return audit if audit.get("sha256") == model.sha256 else {}
 
 
 def _rows_beside(model: Path) -> list[Row]:

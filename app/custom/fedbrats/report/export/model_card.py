@@ -12,6 +12,8 @@ from fedbrats.privacy.accounting import PrivateSteps, epsilon
 from fedbrats.report.numbers.measured import Measured
 from fedbrats.rows import REGIONS_AND_MEAN
 
+AUDIT = "audit"  # in a summary: what `fedbrats audit` found of the weights
+
 
 def write_model_card(model: SavedModel, summary: Mapping[str, Any], measured: Measured, checksum: str) -> str:
     """Markdown from a model, the summary of its job and what that measured with these weights.
@@ -78,7 +80,24 @@ def _training(model: SavedModel, summary: Mapping[str, Any]) -> str:
 
 
 def _privacy(summary: Mapping[str, Any]) -> str:
-    """What the training can tell of one patient, by the job's variables."""
+    """What the weights can tell of one patient: by the job's variables, and by an audit of them."""
+    return f"{_guarantee(summary)} {_audited(summary.get(AUDIT) or {})}"
+
+
+def _audited(audit: Mapping[str, Any]) -> str:
+    if not audit:
+        return "Not audited."
+    found, controls = audit["membership"], audit["controls"].values()
+    if not all(control["as_expected"] for control in controls):
+        return "Audited, but the controls did not come out, so that the audit says nothing."
+    return (
+        f"An audit told training patients from others with an AUC of {found['auc']:.3f} (95 % interval "
+        f"{found['low']:.3f} to {found['high']:.3f}, {found['members']} and {found['others']} patients). It is one "
+        f"attack, and no proof."
+    )
+
+
+def _guarantee(summary: Mapping[str, Any]) -> str:
     values = summary.get("variables") or {}
     if values.get("dp_noise") is None:
         return "Trained without differential privacy: nothing limits what the weights remember of one patient."

@@ -26,7 +26,7 @@ from fedbrats.rows import (
     counted_rows,
     read_rows,
 )
-from fedbrats.run_folder import MODEL_FILES, SUMMARY_FILE
+from fedbrats.run_folder import AUDIT_FILE, MODEL_FILES, SUMMARY_FILE
 
 ALL_SITES = "all sites"  # of an older `fedbrats train`, whose cases do not say their sites
 
@@ -39,7 +39,8 @@ class Results:
 
     method: the job, or what else was done, such as `train like fedavg`. name: of the run, unique in a report.
     cases: the rows of single cases of the final evaluation, by site; under ALL_SITES where they do not say it.
-    evaluation: the document of `fedbrats evaluate`, if it was written there. checksums: SHA-256 of the models.
+    evaluation: the document of `fedbrats evaluate`, if it was written there; audit: that of `fedbrats audit`.
+    checksums: SHA-256 of the models.
     """
 
     method: str
@@ -50,6 +51,7 @@ class Results:
     cases: dict[str, list[Row]]
     evaluation: dict[str, Any] | None
     checksums: dict[str, str]
+    audit: dict[str, Any] | None = None
     by_seed: tuple[Results, ...] = ()  # where runs with several seeds count as one method: each of them
 
     @property
@@ -217,6 +219,7 @@ def _read_folder(folder: Path) -> Results:
         rows = read_rows(path)
         summary = _read_document(folder / SUMMARY_FILE) or {}
         evaluation = _read_document(folder / EVALUATION_FILE)
+        audit = _read_document(folder / AUDIT_FILE)
         cases = _read_cases(folder)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"the results in {folder} cannot be read: {error}; fetch them again") from None
@@ -227,7 +230,7 @@ def _read_folder(folder: Path) -> Results:
         method = f"{method} like {like}"
     if bad := summary.get("misbehaviour"):
         method = f"{method} with {', '.join(f'{site}={kind}' for site, kind in sorted(bad.items()))}"
-    return Results(method, method, folder, summary, rows, cases, evaluation, checksums)
+    return Results(method, method, folder, summary, rows, cases, evaluation, checksums, audit=audit)
 
 
 def _read_document(path: Path) -> Any:

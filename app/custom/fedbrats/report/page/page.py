@@ -13,6 +13,7 @@ from fedbrats.report.page import pictures
 from fedbrats.report.page.blocks import Block, Paragraph, Pictures, Section, Table, charts, heat, render
 from fedbrats.report.page.findings import findings
 from fedbrats.report.page.gallery import GalleryItem
+from fedbrats.report.page.privacy import privacy
 from fedbrats.report.page.provenance import provenance
 from fedbrats.report.page.results_table import results_section
 from fedbrats.rows import describe_model, summarise_evaluation
@@ -38,6 +39,7 @@ def write_page(
         Section("Cross-site evaluation", _cross_site(runs)),
         Section("Cases", charts(pictures.draw_distribution(method, "mean") for method in methods)),
         Section("Findings", findings(runs)),
+        Section("Privacy", privacy(runs)),
         Section("Pictures", _pictures(gallery, undrawn)),
         Section("Weights and factors", _weights(runs)),
         Section("Rounds", _rounds(runs)),

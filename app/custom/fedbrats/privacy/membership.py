@@ -1,0 +1,93 @@
+"""Membership inference: whether a model tells who was in its training data.
+
+A score of a patient is how much smaller the loss is under the model than under reference models that did not train on
+that patient (after RMIA, Zarifzadeh et al. 2024, arXiv:2312.03262): a patient that every model finds easy says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+RESAMPLES = 2000
+LEVEL = 0.95
+FALSE_POSITIVES = (0.01, 0.1)
+LEAST = 3  # members, and others, below which no number is given
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How well members are told from others.
+
+    Attributes:
+        auc: how often a member has a higher score than another patient; 0.5 tells nothing. low, high: its 95 %
+            bootstrap interval over patients.
+        hits: by share of others that are taken for members: (share of members that are found, low, high), the interval
+            of Clopper and Pearson.
+    """
+
+    members: int
+    others: int
+    auc: float
+    low: float
+    high: float
+    hits: dict[str, tuple[float, float, float]]
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether 0.5 is within the interval."""
+        return self.low <= 0.5 <= self.high
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def scores_of(losses: Mapping[str, float], references: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The score of each patient: higher for one that the model knows better than the references do.
+
+    Args:
+        losses: of the model, by patient.
+        references: losses of models that did not train on the patient; one that did leaves the patient out.
+    """
+    scores = {}
+    for patient, loss in losses.items():
+        others = [reference[patient] for reference in references if patient in reference]
+        scores[patient] = float(np.mean(others)) - loss if others else -loss
+    return scores
+
+
+def measure(members: Sequence[float], others: Sequence[float], seed: int = 0) -> Membership | None:
+    """Tell members from others by their scores; None where there are too few of either."""
+    if min(len(members), len(others)) < LEAST:
+        return None
+    inside, outside = np.asarray(members, np.float64), np.asarray(others, np.float64)
+    wins = np.sign(inside[:, None] - outside[None, :]) / 2 + 0.5
+    rng = np.random.default_rng(seed)
+    n, m = len(inside), len(outside)
+    rows = rng.multinomial(n, [1 / n] * n, RESAMPLES)  # how often each patient is drawn
+    columns = rng.multinomial(m, [1 / m] * m, RESAMPLES)
+    drawn = ((rows @ wins) * columns).sum(axis=1) / (n * m)
+    low, high = np.percentile(drawn, (50 * (1 - LEVEL), 50 * (1 + LEVEL)))
+    hits = {f"{share:g}": _hits_at(inside, outside, share) for share in FALSE_POSITIVES}
+    return Membership(len(inside), len(outside), float(wins.mean()), float(low), float(high), hits)
+
+
+def halves(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Two halves of the names by chance, for the control of members against members."""
+    order = [sorted(names)[at] for at in np.random.default_rng(seed).permutation(len(names))]
+    return order[: len(order) // 2], order[len(order) // 2 :]
+
+
+def _hits_at(inside: NDArray[np.float64], outside: NDArray[np.float64], share: float) -> tuple[float, float, float]:
+    """Members above the score that at most this share of the others reaches."""
+    allowed = int(share * len(outside))
+    limit = np.sort(outside)[::-1][allowed]
+    found = int((inside > limit).sum())
+    interval = binomtest(found, len(inside)).proportion_ci(LEVEL, method="exact")
+    return found / len(inside), float(interval.low), float(interval.high)

@@ -1,0 +1,53 @@
+"""Telling members from others: the number, its interval, and what is found at few false alarms."""
+
+import numpy as np
+import pytest
+
+from fedbrats.privacy.membership import halves, measure, scores_of
+
+RNG = np.random.default_rng(0)
+
+
+def test_members_that_all_score_higher_are_all_found():
+    found = measure([3.0, 4.0, 5.0, 6.0], [0.0, 1.0, 2.0, 2.5])
+    assert (found.auc, found.low, found.high) == (1.0, 1.0, 1.0)
+    assert found.hits["0.1"][0] == 1.0
+    assert found.hits["0.1"][1] == pytest.approx(0.025 ** (1 / 4))  # Clopper and Pearson: four of four
+    assert not found.tells_nothing
+
+
+def test_ties_are_chance():
+    assert measure([1.0] * 5, [1.0] * 5).auc == 0.5
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    covered = [measure(RNG.normal(0, 1, 30), RNG.normal(0, 1, 30), seed).tells_nothing for seed in range(60)]
+    assert 0.85 <= np.mean(covered) <= 1.0
+    shifted = [measure(RNG.normal(2, 1, 30), RNG.normal(0, 1, 30), seed) for seed in range(20)]
+    assert not any(each.tells_nothing for each in shifted)
+    assert np.mean([each.auc for each in shifted]) == pytest.approx(0.921, abs=0.02)  # of two Gaussians 2 apart
+
+
+def test_few_false_alarms_find_few():
+    found = measure(np.arange(100.0) + 50, np.arange(100.0))
+    assert found.hits["0.01"][0] == pytest.approx(0.51)
+    assert found.hits["0.1"][0] == pytest.approx(0.60)
+
+
+def test_too_few_patients_give_no_number():
+    assert measure([1.0, 2.0], [0.0] * 9) is None
+
+
+def test_a_reference_takes_out_what_is_easy_for_every_model():
+    losses = {"easy": 0.1, "hard": 0.9}
+    assert scores_of(losses, []) == {"easy": -0.1, "hard": -0.9}
+    related = scores_of(losses, [{"easy": 0.1, "hard": 0.9}, {"hard": 1.1}])
+    assert related["easy"] == pytest.approx(0.0)
+    assert related["hard"] == pytest.approx(0.1)
+
+
+def test_halves_are_disjoint_and_by_chance():
+    names = [f"patient-{number}" for number in range(9)]
+    one, other = halves(names, 0)
+    assert sorted(one + other) == sorted(names)
+    assert (one, other) == halves(list(reversed(names)), 0) != halves(names, 1)
