@@ -10,6 +10,7 @@ example:
   fedbrats provision add-user reader@sixth.example --org sixth --role member
   fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
   fedbrats provision renew --root                  # new keys for all: every kit must be replaced
+  fedbrats provision pack hospital-6 --to handover --wheel dist/fedbrats-0.1.0-py3-none-any.whl
   fedbrats provision authority ca                  # for a hospital that made its own key
   fedbrats provision show
 """
@@ -29,16 +30,17 @@ DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew, authority and show."""
+    """Declare build, add-site, add-user, renew, pack, authority and show."""
     from fedbrats.admin.provision.judge import ROLES
     from fedbrats.site.site_file import LEAST_CASES
 
-    choices = "build|add-site|add-user|renew|authority|show"
+    choices = "build|add-site|add-user|renew|pack|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
+    pack = actions.add_parser("pack", help="write one encrypted archive of a kit for its receiver")
     authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     site.add_argument("name")
@@ -58,8 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--org", required=True, help="organisation, as in project.yml")
     renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
     renew.add_argument("--root", action="store_true", help="renew the root too, and with it every certificate")
+    pack.add_argument("name", help="of a participant")
+    pack.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder of the archive and its note")
+    pack.add_argument("--wheel", type=Path, help="the package, which goes into the archive")
+    pack.add_argument("--recipient", metavar="KEY", help="the receiver's public key for age, in place of a passphrase")
     authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
-    for action in (build, site, user, renew, authority, show):
+    for action in (build, site, user, renew, pack, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
         action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
         action.add_argument("--json", action="store_true", help="print one JSON document")
@@ -70,12 +76,31 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.judge import check_project
 
+    if args.action == "pack":
+        return _pack(args)
     if args.action not in ("authority", "show"):
         check_project(args.project)
     entry = _entry(args)
     with consortium.participant_added(args.project, entry) if entry else nullcontext():
         kits = _build(args)
     _show(kits, as_json=args.json)
+    return 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.pack import pack_kit
+
+    kits = consortium.newest_kits(consortium.read_project(args.project), args.out)
+    packed = pack_kit(kits / args.name, args.to, args.wheel, args.recipient)
+    if args.json:
+        words = {"archive": str(packed.archive), "note": str(packed.note), "sha256": packed.sha256}
+        print_json({**words, "passphrase": packed.passphrase})
+        return 0
+    print_line(f"{packed.archive}, and {packed.note} for its receiver; read these out by telephone:")
+    print_line(f"SHA-256     {packed.sha256}")
+    if packed.passphrase:
+        print_line(f"passphrase  {packed.passphrase}    (it is stored nowhere)")
     return 0
 
 
