@@ -46,7 +46,7 @@ ORDER = {
             "deployment",
         ),
     ),
-    "results": ("overview", "results", "performance", "tuning"),
+    "results": ("overview", "results", "attacks", "performance", "tuning"),
     "api": (),
     "about": ("contributing", "security", "changelog"),
 }
