@@ -44,6 +44,7 @@ pages: $(INSTALLED)  ## make the generated parts of the documents: commands, var
 	$(BIN)/python -m tests.pages.rows
 	$(BIN)/python -m tests.pages.findings
 	$(BIN)/python -m tests.pages.layouts
+	$(BIN)/python -m tests.pages.refused
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python experiments/real_tables.py
 

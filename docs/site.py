@@ -31,10 +31,21 @@ ELSEWHERE = {
 }
 # The order in which a reader needs the pages of a folder; a page that is not named here comes after them.
 ORDER = {
-    "guide": ("tutorial", "own-data", "viewers", "one-workstation", "own-method", "production", "runbook", "privacy"),
+    "guide": (
+        "tutorial",
+        "own-data",
+        "refused",
+        "viewers",
+        "one-workstation",
+        "own-method",
+        "production",
+        "runbook",
+        "privacy",
+    ),
     "reference": (
         *(
             "commands",
+            "glossary",
             "layouts",
             "findings",
             "configuration",

@@ -55,7 +55,7 @@ def test_every_case_gets_a_mask_a_picture_and_volumes(trained_results, folder, t
         probability = np.asanyarray(nibabel.load(out / f"{case.name}_probability_WT.nii.gz").dataobj)
         np.testing.assert_array_equal(probability >= 0.5, regions[0] > 0)
         picture = imread(entry["overlay"])
-        assert picture.shape[1] > 600
+        assert picture.shape[1] >= 1600
         assert picture[..., :3].std() > 0.05
 
 

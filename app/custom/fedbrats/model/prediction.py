@@ -92,6 +92,12 @@ class Predictor:
         """The file of the model, or the files of several."""
         return ", ".join(str(model.path) for model in (self.model, *self.others))
 
+    @property
+    def title(self) -> str:
+        """The folder of the model, or how many models there are, for a picture."""
+        count = 1 + len(self.others)
+        return f"{count} models together" if self.others else self.model.path.resolve().parent.name
+
     def predict(self, case: Case) -> Prediction:
         """Predict one case; its segmentation, if any, is not looked at.
 

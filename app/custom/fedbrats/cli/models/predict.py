@@ -187,7 +187,7 @@ def _predict(
         write_probability_maps(prediction, args.out)
     if args.overlays:
         truth = _find_truth(prediction, truth_convention, warnings)
-        entry["overlay"] = str(_write_overlay(prediction, truth, args.out))
+        entry["overlay"] = str(_write_overlay(prediction, truth, args.out, predictor.title))
     volumes = {name: round(volume, 3) for name, volume in prediction.volumes_ml.items()}
     should_look, is_known = remarks_on_volumes(volumes, prediction.dropped_ml)
     seconds = round(time.perf_counter() - began, 2)
@@ -214,12 +214,12 @@ def _find_truth(
         return None
 
 
-def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out: Path) -> Path:
+def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out: Path, model: str) -> Path:
     from fedbrats.atomic import write_bytes_atomic
     from fedbrats.report.page.overlays import draw_overlay
 
     path = out / f"{prediction.case.name}_overlay.png"
-    picture = draw_overlay(prediction, truth)
+    picture = draw_overlay(prediction, truth, model)
     write_bytes_atomic(path, lambda stream: stream.write(picture))
     return path
 

@@ -14,7 +14,7 @@ from fedbrats.data.split.sites import RECORD_NAME
 from fedbrats.model.prediction import Predictor, read_truth
 from fedbrats.model.saved import SavedModel
 from fedbrats.report.numbers.results import ALL_SITES, Results
-from fedbrats.report.page.overlays import draw_overlay
+from fedbrats.report.page.overlays import DPI_OF_PAGE, draw_overlay
 
 PHANTOM = "phantom"
 Key = tuple[str, str]  # site and case: two sites may call their cases alike
@@ -67,7 +67,7 @@ def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[Ga
             "on FLAIR and T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: "
             f"{volumes}."
         )
-        png = draw_overlay(prediction, read_truth(case, convention))
+        png = draw_overlay(prediction, read_truth(case, convention), dpi=DPI_OF_PAGE)
         how = "Predicted with mirror images" if predictor.flips else "Predicted"
         items.append(GalleryItem(title, png, alt, f"{name} of {site_name}. {how}: {volumes}."))
     return items

@@ -7,6 +7,8 @@ radiological order: the patient's right is on the left.
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +21,18 @@ from numpy.typing import NDArray
 from fedbrats.data.prepare.preparation import AXES
 from fedbrats.data.regions import REGION_COLOURS, REGIONS
 from fedbrats.data.volumes import read_volume
+from fedbrats.model.metrics import score_case
 from fedbrats.model.prediction import Prediction
+from fedbrats.outside import show
 
-ROWS = (("flair", "FLAIR", ("WT",)), ("t1ce", "T1ce", ("TC", "ET")))  # modality, its label, the regions drawn on it
+# Modality, its label, the regions drawn on it; with a truth each region has a row, so that two colours are enough.
+ROWS = (("flair", "FLAIR", ("WT",)), ("t1ce", "T1ce", ("TC", "ET")))
+ROWS_WITH_TRUTH = (("flair", "WT on FLAIR", ("WT",)), ("t1ce", "TC on T1ce", ("TC",)), ("t1ce", "ET on T1ce", ("ET",)))
+PREDICTED, TRUE = "#ffb300", "#4fc3f7"  # amber and light blue: apart for every kind of colour blindness
 BACKGROUND, INK = "#0b0d10", "#e8eaed"
 MARGIN_MM = 8.0
-WIDTH_INCHES, DPI = 7.2, 110
+WIDTH_INCHES = 7.2
+DPI_OF_FILE, DPI_OF_PAGE = 230, 110  # a picture to judge by, 1656 pixels wide; one in a page with others
 _PERCENTILES = (1.0, 99.5)  # of the brain, from black to white
 
 
@@ -46,39 +54,47 @@ class Plane:
 PLANES = (Plane("axial", 2, "R", "L"), Plane("coronal", 1, "R", "L"), Plane("sagittal", 0, "A", "P"))
 
 
-def draw_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None = None) -> bytes:
-    """A PNG of `prediction`, with `truth`, uint8 (3, X, Y, Z) on the same grid, dashed. Raises: DataError."""
+def draw_overlay(
+    prediction: Prediction, truth: NDArray[np.uint8] | None = None, model: str = "", dpi: int = DPI_OF_FILE
+) -> bytes:
+    """A PNG of `prediction`, with `truth`, uint8 (3, X, Y, Z) on the same grid, in another colour and dashed.
+
+    model: what predicted, for the picture's title. Raises: DataError.
+    """
     affine = prediction.scan.affine
     mask = _to_lps(prediction.mask, affine)
     expected = None if truth is None else _to_lps(truth, affine)
-    images = {name: _to_lps(read_volume(prediction.case.images[name]).voxels[None], affine)[0] for name, _, _ in ROWS}
+    rows = ROWS if expected is None else ROWS_WITH_TRUTH
+    images = {name: _to_lps(read_volume(prediction.case.images[name]).voxels[None], affine)[0] for name, _, _ in rows}
     spacing = _lps_spacing(affine)
     box = _box_of_brain(np.stack(list(images.values())), spacing)
     mask = mask[(slice(None), *box)]
     expected = None if expected is None else expected[(slice(None), *box)]
     centre = _centre_of_tumour(mask if expected is None or not expected.any() else expected)
     extents = [side * edge for side, edge in zip(mask.shape[1:], spacing, strict=True)]
-    figure, axes = _new_figure(extents)
-    for row, (name, label, regions) in enumerate(ROWS):
+    figure, axes = _new_figure(extents, len(rows))
+    for row, (name, label, regions) in enumerate(rows):
         image = images[name][box]
         low, high = np.percentile(image[image != 0], _PERCENTILES) if image.any() else (0, 1)
         for column, plane in enumerate(PLANES):
             axis: Axes = axes[row][column]
             index = centre[plane.axis]
             _show(axis, plane.cut(image, index), (float(low), float(high)), *_edges(plane, spacing), max(extents[1:]))
-            for region in regions:
-                channel = REGIONS.index(region)
-                _draw_contour(axis, plane.cut(mask[channel], index), REGION_COLOURS[region], "solid")
-                if expected is not None:
-                    _draw_contour(axis, plane.cut(expected[channel], index), REGION_COLOURS[region], "dashed")
+            for channel in map(REGIONS.index, regions):
+                if expected is None:
+                    _draw_contour(axis, plane.cut(mask[channel], index), REGION_COLOURS[REGIONS[channel]], "solid")
+                else:
+                    _draw_contour(axis, plane.cut(expected[channel], index), TRUE, "dashed")
+                    _draw_contour(axis, plane.cut(mask[channel], index), PREDICTED, "solid")
             _letter(axis, plane)
             if not column:
                 axis.set_ylabel(label, color=INK, fontsize=9)
             if not row:
                 axis.set_title(plane.name, color=INK, fontsize=9)
-    _add_legend(figure, prediction, with_truth=expected is not None)
+    _add_title(figure, prediction, model)
+    _add_legend(figure, prediction, truth)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=dpi, facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()
 
 
@@ -132,13 +148,13 @@ def _show(
     axis.set_ylim(rows - 0.5 + margin, -0.5 - margin)
 
 
-def _new_figure(extents: list[float]) -> tuple[Figure, NDArray[np.object_]]:
-    """Six pictures, as wide and high in proportion as what they show (extents are along L, P and S)."""
+def _new_figure(extents: list[float], rows: int) -> tuple[Figure, NDArray[np.object_]]:
+    """Rows of three pictures, as wide and high in proportion as what they show (extents are along L, P and S)."""
     widths = [extents[0], extents[0], extents[1]]
     height = max(extents[1], extents[2])
     inches = WIDTH_INCHES / sum(widths)
-    figure = Figure(figsize=(WIDTH_INCHES, 2 * height * inches + 0.5), facecolor=BACKGROUND, layout="constrained")
-    axes = figure.subplots(2, 3, gridspec_kw={"width_ratios": widths})
+    figure = Figure(figsize=(WIDTH_INCHES, rows * height * inches + 0.9), facecolor=BACKGROUND, layout="constrained")
+    axes = figure.subplots(rows, 3, gridspec_kw={"width_ratios": widths})
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], facecolor="black")
         axis.spines[:].set_visible(False)
@@ -159,13 +175,39 @@ def _letter(axis: Axes, plane: Plane) -> None:
         axis.text(x, 0.5, letter, transform=axis.transAxes, color=INK, fontsize=7, ha=side, va="center")
 
 
-def _add_legend(figure: Figure, prediction: Prediction, with_truth: bool) -> None:
+def _add_title(figure: Figure, prediction: Prediction, model: str) -> None:
+    text = prediction.case.name + (f", predicted by {model}" if model else "")
+    figure.suptitle(show(text, 110), color=INK, fontsize=9)
+
+
+def _add_legend(figure: Figure, prediction: Prediction, truth: NDArray[np.uint8] | None) -> None:
+    """What the colours are, with the volumes of both and the Dice where there is a truth."""
     volumes = prediction.volumes_ml
-    lines = [
-        Line2D([], [], color=colour, label=f"{name} {volumes[name]:.1f} mL") for name, colour in REGION_COLOURS.items()
-    ]
-    if with_truth:
-        lines.append(Line2D([], [], color=INK, linestyle="dashed", label="dashed: the truth"))
+    if truth is None:
+        lines = [
+            Line2D([], [], color=colour, label=f"{name} {volumes[name]:.1f} mL")
+            for name, colour in REGION_COLOURS.items()
+        ]
+    else:
+        voxel_ml = math.prod(prediction.spacing_mm) / 1000
+        true = {name: np.count_nonzero(region) * voxel_ml for name, region in zip(REGIONS, truth, strict=True)}
+        dice = score_case(prediction.case.name, "", prediction.mask, truth).dice
+        lines = [
+            Line2D([], [], color=PREDICTED, label=f"prediction: {_listed(volumes, '.1f')} mL"),
+            Line2D([], [], color=TRUE, linestyle="dashed", label=f"truth: {_listed(true, '.1f')} mL"),
+            Line2D([], [], color="none", label=f"Dice: {_listed(dice, '.2f')}"),
+        ]
+    columns = len(lines) if truth is None else 1
     figure.legend(
-        handles=lines, loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=8, handlelength=1.6
+        handles=lines,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=8,
+        handlelength=1.8,
     )
+
+
+def _listed(values: Mapping[str, float], form: str) -> str:
+    return ", ".join(f"{name} {values[name]:{form}}" for name in REGIONS)
