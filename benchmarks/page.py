@@ -210,6 +210,13 @@ def accountants(found: dict[str, Any]) -> Iterable[str]:
     yield markdown_table(columns, rows)
 
 
+def pads(found: dict[str, Any]) -> Iterable[str]:
+    """Seconds and bytes by sites and numbers."""
+    columns = ("sites", "numbers", "site_s", "server_s", "bytes_over_open")
+    rows = [(*(row[name] for name in columns[:4]), f"{row['bytes_over_open']:.3f}") for row in found["rows"]]
+    yield markdown_table(columns, rows)
+
+
 Tables = Callable[[dict[str, Any]], Iterable[str]]
 SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "time_to_dice": ("Time to Dice", "Seconds of training on the real cases until a validation Dice is reached.",
@@ -226,6 +233,8 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "profiles": ("Profiles", "Where the time goes, and what the floor is on this machine.", profiles),
     "accountants": ("What differential privacy costs", "Epsilon by Opacus' PRV accountant, which fedbrats uses, by an "
                     "independent one (PLD), and by the quick bound (RDP).", accountants),
+    "pads": ("Secure aggregation with pads", "A simulation of the protocol, which no job uses: seconds of one site and "
+             "of the server in a round, and bytes of a site over those of open float32.", pads),
     "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
     "soak": ("Long runs", "300 rounds of five sites.", soak),
     "gpu": ("GPU", "Volumes a second of training at 128^3; the command is ready for who has one.", gpu),
