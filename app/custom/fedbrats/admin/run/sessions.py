@@ -24,7 +24,8 @@ def admin_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     person = open_kit(kit)
-    with quiet():
+    # FLARE 2.9.0 prints a traceback for a login that the server refuses, and raises the same.
+    with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         session = new_secure_session(person.name, str(kit), timeout=timeout_s)
     try:
         yield session
@@ -39,6 +40,7 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
 
     Raises: FedbratsError where the kit is no person's, the server does not answer, or it refuses.
     """
+    from nvflare.apis.fl_exception import FLCommunicationError
     from nvflare.fuel.flare_api.api_spec import AuthenticationError, AuthorizationError, JobNotFound, NoConnection
 
     person = open_kit(kit)
@@ -49,6 +51,12 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
             yield session
     except AuthorizationError as error:
         raise FedbratsError(f"the server refused this to {person.name} ({person.role}): {error}") from error
+    except FLCommunicationError as error:
+        said = f"{error} {error.__context__} {error.__cause__}"
+        why = "it shuts out this name (`fedbrats revoke`)" if "is disabled" in said else f"it refuses the kit: {error}"
+        raise FedbratsError(
+            f"{person.name} could not log in at {person.server}: {why}; ask the project admin"
+        ) from error
     except (AuthenticationError, NoConnection) as error:
         raise FedbratsError(
             f"{person.name} could not log in at {person.server}: {error}; `fedbrats doctor {kit}` says what is wrong"

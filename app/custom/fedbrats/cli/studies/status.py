@@ -35,9 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(found))
         return 0
-    print_line(
-        f"server: {found.server['status']} since {found.server['started']}, FLARE {found.server['flare'] or '?'}"
-    )
+    flare = found.server["flare"]
+    print_line(f"server: up since {found.server['started']}{f', FLARE {flare}' if flare else ''}")
     rows = [(each["name"], each["state"], _ago(each["seen_s"]), each["flare"]) for each in found.participants]
     print_table(("site", "state", "last seen", "FLARE"), rows)
     columns = ("job_name", "job_id", "submitter", "submit_time", "status", "round")
