@@ -15,6 +15,10 @@ class Averaging(Settings):
     """An update longer than this many times the round's median length is shortened to it; 0 shortens none."""
     weight_power: float = Field(1.0, ge=0, le=1)
     """Sites weigh by their cases to this power: 1 by cases, 0.5 by the square root of them, 0 all alike."""
+    averaged_rounds: int = Field(1, ge=1, le=10**6)
+    """The final model is the mean of the models after so many last shared rounds."""
+    pull_back: float = Field(0.0, ge=0, le=1)
+    """How far the final model is pulled back towards the first weights of the job: 0 not at all, 1 all the way."""
 
     def refuse_power(self, rule: str) -> None:
         """Raises: ConfigurationError where `weight_power` is set for a rule that does not weigh sites by cases."""

@@ -17,8 +17,8 @@ from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
 from fedbrats.flare.job_folder import check_deployed_job
 from fedbrats.flare.server.answers import limit_answers
+from fedbrats.flare.server.final_model import FinalModelRounds
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
-from fedbrats.flare.server.quorum.rounds import QuorumRounds
 from fedbrats.flare.server.quorum.sites import named_sites
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.flare.server.rows_file import rows_path
@@ -33,7 +33,7 @@ from fedbrats.jobs.start import NONE
 from fedbrats.site.site_file import read_state_dir
 
 
-class QuorumScatterAndGather(QuorumRounds):
+class QuorumScatterAndGather(FinalModelRounds):
     """Scatter and gather as FLARE's, except in what becomes of a round that goes wrong.
 
     - A round ends when every site has answered, or at a deadline that follows from the sites' measured speeds; before
@@ -51,7 +51,7 @@ class QuorumScatterAndGather(QuorumRounds):
         resume: ids of the jobs to go on from, newest first.
         start: `none`, or `given` where the job holds the first weights; start_sha256: of their file.
         network_id, model_selector_id: components whose state belongs to the server's.
-        scatter_and_gather: ScatterAndGather's own arguments.
+        scatter_and_gather: FinalModelRounds's, and ScatterAndGather's own arguments.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class QuorumScatterAndGather(QuorumRounds):
         self._resume = check_job_ids(resume)
         self._start, self._start_sha256 = start, start_sha256
         self._network_id, self._model_selector_id = network_id, model_selector_id
-        self._history = ModelHistory(rollback_drop)
+        self._history = ModelHistory(rollback_drop, self._last_rounds)
         self._submitter, self._state_dir = Submitter(), Path()
 
     def start_controller(self, fl_ctx: FLContext) -> None:

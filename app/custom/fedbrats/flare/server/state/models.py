@@ -10,7 +10,9 @@ from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
+from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.rollback import Judgement, Verdict, judge
+from fedbrats.flare.server.state.last_rounds import LastRounds
 from fedbrats.flare.server.state.stored import Model
 
 
@@ -20,6 +22,7 @@ class ModelHistory:
     Args:
         rollback_drop: how much mean Dice the median site may lose before the baseline takes the model's place; None
             never rolls back.
+        last_rounds: makes the final model.
 
     Attributes:
         best: the model that FLARE's selector has named, with its `score`, `round` and `meta`.
@@ -27,8 +30,9 @@ class ModelHistory:
         rolls_back: whether the present round's model is to be given up for the baseline.
     """
 
-    def __init__(self, rollback_drop: float | None):
+    def __init__(self, rollback_drop: float | None, last_rounds: LastRounds | None = None):
         self._rollback_drop = rollback_drop
+        self.last_rounds = last_rounds or LastRounds(Averaging(), 0)
         self.best: Model | None = None
         self.baseline: Model | None = None
         self.rolls_back = False
@@ -54,11 +58,13 @@ class ModelHistory:
 
     def as_stored(self) -> dict[str, Model]:
         """The models that there are, under the names that the server's state has for them."""
-        return {kind: model for kind, model in (("best", self.best), ("good", self.baseline)) if model}
+        models = {kind: model for kind, model in (("best", self.best), ("good", self.baseline)) if model}
+        return models | {kind: Model(weights) for kind, weights in self.last_rounds.as_stored().items()}
 
     def take(self, models: Mapping[str, Model]) -> None:
         """Go on with the models of a stored state."""
         self.best, self.baseline = models.get("best"), models.get("good")
+        self.last_rounds.take({kind: model.weights for kind, model in models.items()})
 
 
 def restore_best(model: Model, selector: Any, persistor: Any, fl_ctx: FLContext) -> None:
