@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.controller_spec import Task
+from nvflare.apis.dxo import DXO, DataKind, from_shareable
 
 from fedbrats.errors import UpdateError
-from fedbrats.flare.protocol import SAID_KEY
+from fedbrats.flare.protocol import SAID_KEY, TOLD_KEY
 from fedbrats.flare.said import judge_said, keep_said, read_said
+from fedbrats.flare.server.quorum.tasks import add_told
 
 UPDATE = {"body.w": np.ones(3, np.float32), "body.b": np.ones(1, np.float32)}
 MANY = {"training": 20, "validation": 20}
@@ -63,3 +65,11 @@ def test_nothing_else_leaves_a_site(said):
 def test_a_server_reads_whatever_it_gets():
     for said in (None, 7, [], {"training": 7}, {"training": {1: 2.0}}):
         assert read_said(answer(said)) == {}
+
+
+def test_what_sites_are_told_does_not_become_a_part_of_the_model():
+    about = {"round": 3}
+    task = Task("train", data=DXO(DataKind.WEIGHTS, data=dict(UPDATE), meta=about).to_shareable())
+    add_told(task, {"control": UPDATE})
+    assert from_shareable(task.data).meta == {"round": 3, TOLD_KEY: {"control": UPDATE}}
+    assert about == {"round": 3}

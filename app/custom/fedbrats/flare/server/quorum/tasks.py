@@ -17,7 +17,7 @@ def add_told(task: Task, told: Mapping[str, Any]) -> None:
     """Put what the job's method tells every site beside the model in a task."""
     if told:
         model = from_shareable(task.data)
-        model.set_meta_prop(TOLD_KEY, dict(told))
+        model.meta = {**(model.meta or {}), TOLD_KEY: dict(told)}  # a new table: the old one is the model's own
         model.update_shareable(task.data)
 
 
