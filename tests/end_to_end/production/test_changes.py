@@ -59,7 +59,6 @@ def test_a_hospital_that_comes_later_joins_with_its_kit_the_wheel_and_the_constr
         job_id, status = json.loads(done.stdout).values()
         assert status == "FINISHED:COMPLETED"
         assert "fedavg: FINISHED:COMPLETED" in done.stderr
-        assert "sites answered" in done.stderr, "it said a line a round"
         shown = json.loads(fedbrats("status", "--kit", consortium.kit(LEAD), "--json", cwd=tmp_path).stdout)
         assert {each["name"]: each["state"] for each in shown["participants"]}[LATE] == "connected"
         assert [each["submitter"] for each in shown["jobs"] if each["job_id"] == job_id] == [LEAD]
