@@ -68,7 +68,7 @@ SENT = {
     "a long round": ("round", lambda f, u: f.answer("bad", "3" * 10**6, u)),
     "too many cases": ("too_many_cases", lambda f, u: f.answer("bad", ROUND, u, cases=11)),
 }
-BY_OTHER_TESTS = {"duplicate", "unregistered"}
+BY_OTHER_TESTS = {"duplicate", "unregistered", "said"}
 
 
 @pytest.fixture
