@@ -21,7 +21,7 @@ class Standing:
     def take(self, rows: Iterable[Row]) -> None:
         """Take what was just written."""
         for row in rows:
-            if row["kind"] == "round":
+            if row["kind"] == "round" and row["round"] is not None:
                 self._last, self._rounds_done = row, row["round"] + 1
                 self._recent = [each for each in self._recent if each["round"] >= row["round"]]
             elif row["kind"] == "resume":
