@@ -224,8 +224,8 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "rounds": ("A federated round", "Where the seconds of a round go.", rounds),
     "launch": ("Launch and end of a job", "An empty job with five sites in FLARE POC, in turns.", launch),
     "simulation": ("Simulation of many sites", "FedAvg of `tiny`, one step a site and round.", simulation),
-    "empty_round": ("An empty round", "Five sites with the guard of every cell and mutual TLS inside, measured while "
-                    "the two cores were busy with other work: see the load.", rounds),
+    "empty_round": ("An empty round", "Five sites, with the guard of every cell and mutual TLS inside; half of the "
+                    "rounds lie between the quartiles.", rounds),
     "guard": ("The guard of FLARE's cells", "What judging every message costs, in processor time; TLS is not in it.",
               rounds),
     "data": ("Data", "Cases are prepared once and read as patches.", data),
