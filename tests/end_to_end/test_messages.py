@@ -47,7 +47,9 @@ class Census(FLComponent):
     def _count(self):
         while not self._stopped.wait(0.5):
             for name, cell in list(CoreCell.ALL_CELLS.items()):
-                (FOLDER / f"{name}.txt").write_text("\\n".join(list(cell.req_reg.reg)))
+                unfinished = FOLDER / f"{name}.unfinished"  # nobody may read half of it
+                unfinished.write_text("\\n".join(list(cell.req_reg.reg)))
+                unfinished.replace(FOLDER / f"{name}.txt")
 """
 
 
