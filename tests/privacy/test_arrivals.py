@@ -30,7 +30,7 @@ def arrivals():
         (model(**{"net.b": np.zeros(5, int)}), "net.b holds no floating-point numbers"),
         (model(**{"net.b": np.array([1, 2, np.nan, 4, 5])}), "net.b holds NaN"),
         (model(**{"net.b": None}), "net.b holds no floating-point numbers"),
-        (model(50.0), r"10 times the largest move of this job so far is"),
+        (model(50.0), r"by the largest move of this job so far, 0\.412, it may be 4\.12 away"),
         (model(**{"net.b": np.full(5, 1e300)}), "away from that of round 1"),
     ],
 )
@@ -45,10 +45,26 @@ def test_the_bound_is_learned_from_the_job(arrivals):
     arrivals.judge_model(model(5.0), 3, 8)  # it may move as far again
     fresh = Arrivals(SHAPES)
     fresh.judge_model(model(7.0), 0, 8)  # the start may be anywhere
-    fresh.learn_own(model(7.1))
+    fresh.learn_own(model(0.1))
     with pytest.raises(ArrivedModelError):
-        fresh.judge_model(model(14.0), 1, 8)
+        fresh.judge_model(model(14.5), 1, 8)
     fresh.judge_model(model(7.5), 1, 8)
+
+
+def test_a_site_whose_own_update_is_tiny_follows_the_others():
+    arrivals = Arrivals(SHAPES)
+    arrivals.judge_model(model(1.0), 0, 8)
+    arrivals.learn_own(model(1e-6))
+    arrivals.judge_model(model(1.9), 1, 8)
+
+
+def test_earlier_models_and_their_means_are_never_too_far():
+    """As after a rollback, or `pull_back` and `averaged_rounds` before personal rounds."""
+    for back in range(40):
+        arrivals = Arrivals(SHAPES)
+        for number in range(40):
+            arrivals.judge_model(model(0.01 * number - 0.2), number, 50)
+        arrivals.judge_model(model(0.01 * back - 0.2), 40, 50)
 
 
 def test_a_site_that_was_away_lets_in_what_has_moved_on(arrivals):
@@ -69,11 +85,22 @@ def test_evaluations_are_as_many_as_rounds(arrivals):
         arrivals.judge_evaluation(model(3.0))
 
 
-def test_a_restart_forgets_nothing(arrivals):
+def test_a_restart_forgets_no_model(arrivals):
     again = Arrivals(SHAPES)
     again.restore({name: np.array(value) for name, value in arrivals.state().items()})
     for each in (arrivals, again):
         with pytest.raises(ArrivedModelError, match="away from that of round 1"):
             each.judge_model(model(50.0), 2, 8)
-    again.restore(None)
-    again.judge_model(model(50.0), 2, 8)
+    again.judge_model(model(0.2), 2, 12)  # a job that goes on from this one may have other rounds
+
+
+def test_a_round_that_is_asked_for_again_makes_a_site_forget_nothing(arrivals):
+    for _ in range(8):
+        arrivals.judge_evaluation(model(3.0))
+    arrivals.restore(None)  # as before round 0
+    with pytest.raises(ArrivedModelError, match="away from that of round 1"):
+        arrivals.judge_model(model(50.0), 0, 8)
+    with pytest.raises(ArrivedModelError, match="the job had 8 rounds"):
+        arrivals.judge_model(model(0.2), 0, 80)
+    with pytest.raises(ArrivedModelError, match="asked for 8 evaluations"):
+        arrivals.judge_evaluation(model(3.0))

@@ -8,7 +8,7 @@ one before.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -28,7 +28,12 @@ class ArrivedModelError(UpdateError):
 class Arrivals:
     """What one job has sent to a site so far; judges what comes next.
 
-    A move is the distance of a model to the one before it, or the length of the site's own update, whichever is longer.
+    A move is the distance of a model to the one before it, or the length of the site's own update. A model is let in
+
+    - within ten times the largest move, or within the length of the last model, for each round since: the site's own
+      update may be tiny beside those of others, which have more cases;
+    - within the sum of all moves: an earlier model, and a mean of earlier ones, is never further away, so that a server
+      may go back, average or pull back.
 
     Args:
         shapes: of every weight of the network, by name.
@@ -38,7 +43,7 @@ class Arrivals:
         self._shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self._last: dict[str, np.ndarray] | None = None
         self._round = -1
-        self._largest = 0.0
+        self._largest = self._travelled = 0.0  # the largest move, and the sum of those from model to model
         self._evaluations = 0
         self._rounds: int | None = None
 
@@ -52,13 +57,15 @@ class Arrivals:
             )
         if self._last is not None:
             move, since = distance(weights, self._last), max(1, abs(round_number - self._round))
-            bound = LARGEST_JUMP * self._largest * since
+            bound = max(max(LARGEST_JUMP * self._largest, length(self._last)) * since, self._travelled)
             if self._largest > 0 and not move <= bound:
                 raise ArrivedModelError(
                     f"the model of round {round_number} is refused: it is {move:.3g} away from that of round "
-                    f"{self._round}, and {LARGEST_JUMP:g} times the largest move of this job so far is {bound:.3g}"
+                    f"{self._round}, and by the largest move of this job so far, {self._largest:.3g}, it may be "
+                    f"{bound:.3g} away"
                 )
             self._largest = max(self._largest, move)
+            self._travelled += move
         self._last = {name: np.array(value, dtype=np.float32) for name, value in weights.items()}
         self._round, self._rounds = round_number, total_rounds
 
@@ -73,24 +80,24 @@ class Arrivals:
             raise ArrivedModelError(f"a model to evaluate is refused: this job has asked for {most} evaluations before")
         self._evaluations += 1
 
-    def learn_own(self, trained: Weights) -> None:
-        """What the site made of the last model: its own move says how far a model may move in a round."""
-        length = distance(trained, self._last) if self._last is not None else math.inf
-        if math.isfinite(length):
-            self._largest = max(self._largest, length)
+    def learn_own(self, update: Weights) -> None:
+        """The site's own move says how far a model may move in a round."""
+        own = length(update)
+        if math.isfinite(own):
+            self._largest = max(self._largest, own)
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a restart needs, as arrays."""
-        known = np.array([self._round, self._largest, self._evaluations, -1 if self._rounds is None else self._rounds])
-        return {ABOUT: known, **(self._last or {})}
+        """What a restart needs, as arrays: the last model and the moves."""
+        return {ABOUT: np.array([self._round, self._largest, self._travelled]), **(self._last or {})}
 
     def restore(self, state: Weights | None) -> None:
-        """Be as when `state` was taken; None for a job that begins."""
-        self._last, self._round, self._largest, self._evaluations, self._rounds = None, -1, 0.0, 0, None
-        if state:
-            numbers = [float(each) for each in state[ABOUT]]
-            self._round, self._largest, self._evaluations = int(numbers[0]), numbers[1], int(numbers[2])
-            self._rounds = None if numbers[3] < 0 else int(numbers[3])
+        """Take up the `state` of a process before this one; nothing where a model has arrived in this one.
+
+        So a server does not make a site forget by asking for an earlier round again.
+        """
+        if state and self._last is None:
+            about = [float(each) for each in state[ABOUT]]
+            self._round, self._largest, self._travelled = int(about[0]), about[1], about[2]
             self._last = {name: value for name, value in state.items() if name != ABOUT} or None
 
     def _judge_form(self, weights: Weights) -> None:
@@ -113,10 +120,19 @@ class Arrivals:
 
 def distance(one: Weights, other: Weights) -> float:
     """The Euclidean distance over all names; infinite where float64 cannot hold it."""
+    return _root(_square(one[name].astype(np.float64) - other[name]) for name in sorted(one))
+
+
+def length(weights: Weights) -> float:
+    """The Euclidean norm over all names, as of `distance`."""
+    return _root(_square(weights[name].astype(np.float64)) for name in sorted(weights))
+
+
+def _root(squares: Iterable[float]) -> float:
     with np.errstate(over="ignore"):
-        return math.sqrt(sum(_squares(one[name], other[name]) for name in sorted(one)))
+        return math.sqrt(sum(squares))
 
 
-def _squares(one: np.ndarray, other: np.ndarray) -> float:
-    flat = (one.astype(np.float64) - other).ravel()
+def _square(array: np.ndarray) -> float:
+    flat = array.ravel()
     return float(np.dot(flat, flat))

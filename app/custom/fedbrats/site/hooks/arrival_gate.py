@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fedbrats.privacy.arrivals import Arrivals, ArrivedModelError
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.task import RoundTask, Weights
@@ -30,10 +32,11 @@ class ArrivalGate(SiteHook):
             raise
         return weights
 
-    def end_round(self, trained: Weights) -> None:
-        """Learn how long an honest move is."""
+    def change_update(self, update: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Learn how long an honest move is; the first of the hooks sees all of it."""
         if self._arrivals:
-            self._arrivals.learn_own(trained)
+            self._arrivals.learn_own(update)
+        return update
 
     def evaluated_model(self, site: LocalSite, weights: Weights) -> Weights:
         """Let a model in that is evaluated. Raises: ArrivedModelError."""
@@ -45,7 +48,7 @@ class ArrivalGate(SiteHook):
         return weights
 
     def state(self) -> Weights | None:
-        """The last model, and the numbers beside it."""
+        """The last model, and how far models have moved."""
         return self._arrivals.state() if self._arrivals else None
 
     def restore(self, state: Weights | None) -> None:
