@@ -1,7 +1,9 @@
 """A participant is restored from its backup on an empty disk, or the backup is refused with a sentence."""
 
+import errno
 import io
 import json
+import os
 import shutil
 import stat
 import tarfile
@@ -36,6 +38,7 @@ def lived(server_kit):
     (server_kit / "venv").mkdir()
     (server_kit / "venv" / "large").write_bytes(b"0" * 1000)
     (server_kit / "a link").symlink_to("/etc/passwd")
+    (server_kit / "a linked folder").symlink_to("/etc")
     for name, content in FILES.items():
         path = server_kit.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +50,7 @@ def test_a_server_on_an_empty_disk_knows_whom_it_revoked_and_what_it_did(lived, 
     archive = tmp_path / "backup.tar"
     contents = write_backup(open_kit(lived), archive)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
-    assert contents.skipped == [str(lived / "a link")]
+    assert sorted(contents.skipped) == [str(lived / "a link"), str(lived / "a linked folder")]
     register = read_registered_cases(lived / "local")
     shutil.rmtree(lived)
     shutil.rmtree(tmp_path / "storage")
@@ -98,6 +101,27 @@ def test_nothing_that_is_there_is_overwritten(lived, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_cannot_be_read_is_no_backup(lived, tmp_path, monkeypatch):
+    scan, closed = os.scandir, str(tmp_path / "storage" / "state")
+
+    def scandir(path):
+        if str(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", closed)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(PermissionError):
+        write_backup(open_kit(lived), tmp_path / "backup.tar")
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_the_storage_cannot_be_inside_the_kit_that_is_made(lived, tmp_path):
+    write_backup(open_kit(lived), tmp_path / "backup.tar")
+    with pytest.raises(FedbratsError, match="inside another folder"):
+        restore(tmp_path / "backup.tar", tmp_path / "new", tmp_path / "new" / "storage")
+    assert not (tmp_path / "new").exists()
+
+
 def cut(archive):
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
 
@@ -111,15 +135,18 @@ def of_somebody_else(archive):
     archive.write_text("nothing of ours")
 
 
-def escaping(archive):
-    manifest = read_manifest(archive)
-    name = "kit/../../escaped"
-    said = json.dumps({**manifest, "files": {name: [1, ""]}}).encode()
-    with tarfile.open(archive, "w") as tar:
-        for each, content in ((name, b"x"), ("manifest.json", said)):
-            entry = tarfile.TarInfo(each)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+def with_entries(name, **changes):
+    """Another archive: one file, and a manifest with some changes."""
+
+    def harm(archive):
+        said = json.dumps({**read_manifest(archive), "files": {name: [1, ""]}, **changes}).encode()
+        with tarfile.open(archive, "w") as tar:
+            for each, content in ((name, b"x"), ("manifest.json", said)):
+                entry = tarfile.TarInfo(each)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+
+    return harm
 
 
 @pytest.mark.parametrize(
@@ -128,7 +155,11 @@ def escaping(archive):
         (cut, "its end is missing"),
         (flip, "damaged: .*workspace"),
         (of_somebody_else, "no backup"),
-        (escaping, "no backup has"),
+        (with_entries("kit/../../escaped"), "no backup has"),
+        (with_entries("."), "no backup has"),
+        (with_entries("kit/a", places={"jobs": "/tmp", "../../escaped": "/tmp"}), "no backup that"),
+        (with_entries("kit/a", places=[]), "no backup that"),
+        (with_entries("kit/a", made=None), "no backup that"),
     ],
 )
 def test_a_bad_archive_is_refused_and_leaves_nothing(lived, tmp_path, harm, sentence):

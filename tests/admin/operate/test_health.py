@@ -12,6 +12,7 @@ import yaml
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.health import CRITICAL, GOOD, MEANINGS, look_at, prometheus_text
+from fedbrats.admin.operate.places import move_server
 from fedbrats.cli.main import main
 from fedbrats.shipped import shipped_dir
 from tests.end_to_end.consortium import LEAD
@@ -75,6 +76,14 @@ def test_a_server_tells_of_its_jobs_rounds_and_refusals(server_kit, running):
     assert found["fedbrats_revoked",] == 1
     assert found["fedbrats_sites_expected",] == 5
     assert [value for (name, *_), value in found.items() if name == "fedbrats_refusals"] == [1]
+
+
+def test_jobs_inside_the_kit_count_too(server_kit):
+    move_server(server_kit / "local", server_kit / "storage", with_state=True)
+    path = server_kit / "storage" / "jobs" / "a" / "meta"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"status": "RUNNING"}')
+    assert numbers(server_kit)["fedbrats_jobs", "RUNNING"] == 1
 
 
 def test_the_textfile_is_what_prometheus_reads(server_kit, tmp_path, capsys):

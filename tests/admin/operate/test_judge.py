@@ -8,6 +8,11 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.shipped import shipped_dir
 
 GOOD = (shipped_dir() / "provisioning" / "project.yml").read_text()
+STATIC_ARGUMENTS = """args:
+      config_folder: config
+      scheme: grpc
+      require_signed_jobs: true
+"""
 
 
 @pytest.fixture
@@ -50,12 +55,21 @@ def test_the_projects_that_are_shipped_are_good(project):
         ("require_signed_jobs: true", "require_signed_jobs: false", "needs require_signed_jobs: true"),
         ("  - path: fedbrats.admin.provision.builders.StartupSigner\n", "", "StartupSigner is missing"),
         ("description: federated", "description: [federated", "this is no YAML"),
+        ("type: server", "type: [server]", "is of type ['server']"),
+        ("builders:", "builders: 5\nothers:", "StaticFileBuilder is missing"),
+        (STATIC_ARGUMENTS, "args: [1]\n", "needs require_signed_jobs: true"),
     ],
 )
 def test_what_is_wrong_has_a_sentence_and_a_line(project, old, new, sentence):
     with pytest.raises(ConfigurationError, match=r"project.yml, line \d+: ") as caught:
         check_project(project((old, new)))
     assert sentence in str(caught.value)
+
+
+def test_a_file_that_is_no_text_has_a_sentence(tmp_path):
+    (tmp_path / "project.yml").write_bytes(b"name: \xff")
+    with pytest.raises(ConfigurationError, match="is no text in UTF-8"):
+        check_project(tmp_path / "project.yml")
 
 
 def test_all_of_it_is_said_at_once_with_its_line_and_no_key_is_made(project, tmp_path, capsys):

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from fedbrats.admin.kits import open_kit
-from fedbrats.admin.operate.stopping import running_jobs
-from fedbrats.admin.run.processes import participant_environment
+from fedbrats.admin.operate.stopping import running_jobs, stop_kit
+from fedbrats.admin.run.processes import find_processes, participant_environment
 from fedbrats.shipped import shipped_dir
 
 SYSTEMD = shipped_dir() / "provisioning" / "systemd"
@@ -144,6 +146,19 @@ def test_a_server_that_is_stopped_says_which_jobs_to_resume(server_kit):
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"status": status}))
     assert running_jobs(open_kit(server_kit)) == ("a",)
+    for path in (server_kit / "local").glob("resources.json*"):
+        path.write_text("{")
+    assert running_jobs(open_kit(server_kit)) == ()  # it can be stopped all the same
+
+
+def test_a_program_that_only_names_a_file_of_a_kit_is_no_process_of_it(tmp_path):
+    kit = tmp_path / "nvflare" / "hospital-north"
+    words = [sys.executable, "-c", "input()", str(kit / "log.txt")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as editor:
+        assert psutil.Process(editor.pid).cmdline()[-1] == words[-1]
+        assert find_processes(kit) == []
+        assert stop_kit(SimpleNamespace(folder=kit, name="hospital-north", kind="client")).processes == 0
+        assert editor.poll() is None
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd")

@@ -23,7 +23,7 @@ SLEEP = "import time; time.sleep(60)"
 
 def play(kit, *words):
     """A process whose command line looks like that of a participant, or of a job of its."""
-    process = subprocess.Popen([sys.executable, "-c", SLEEP, "nvflare", "-m", str(kit), *words])
+    process = subprocess.Popen([sys.executable, "-c", SLEEP, "nvflare.private", "-m", str(kit), *words])
     return {"pid": process.pid, "started": identify(process.pid)}
 
 

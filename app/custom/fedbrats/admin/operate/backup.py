@@ -24,15 +24,15 @@ from typing import Any, BinaryIO
 
 import fedbrats
 from fedbrats.admin.kits import Kit, open_kit
-from fedbrats.admin.operate.places import JOBS, STATE, move_server, places_of
+from fedbrats.admin.operate.places import JOBS, PLACES, STATE, move_server, places_of
+from fedbrats.admin.run.processes import PROCESS_FILES
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_bytes_atomic
 from fedbrats.errors import FedbratsError
 
 KIT = "kit"
 MANIFEST = "manifest.json"
 FORMAT = 1
-# Of a kit: what belongs to a process that runs, or can be made again.
-LEFT_OUT_FILES = ("pid.fl", "daemon_pid.fl", "shutdown.fl", "restart.fl")
+# Of a kit: what can be made again.
 LEFT_OUT_FOLDERS = ("venv", ".venv", "cache", "__pycache__")
 CHUNK = 2**20
 WHOLE = 64 * 2**20  # a file up to this size is read at once: one that is being written has the length that was read
@@ -87,6 +87,10 @@ def restore(archive: Path, folder: Path, storage: Path | None = None) -> tuple[K
     for target in targets.values():
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise FedbratsError(f"{target} holds something; a backup is restored into new or empty folders only")
+        if target.is_mount():
+            raise FedbratsError(f"{target} is a mount point, which nothing can be moved onto; name a folder inside it")
+        if any(other.absolute() in target.absolute().parents for other in targets.values()):
+            raise FedbratsError(f"{target} is inside another folder of the restore; name one beside it")
     with ExitStack() as stack:
         beside = {name: _folder_beside(stack, target) for name, target in targets.items()}
         _extract(archive, manifest, beside)
@@ -111,21 +115,44 @@ def read_manifest(archive: Path) -> dict[str, Any]:
             manifest = json.loads(stream.read()) if stream else None
     except (tarfile.TarError, ValueError) as error:
         raise FedbratsError(f"{archive} is no backup, or its end is missing: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if manifest is None or not _is_manifest(manifest):
         raise FedbratsError(
             f"{archive} is no backup that fedbrats {fedbrats.__version__} can read, or its end is missing"
         )
     return manifest
 
 
+def _is_manifest(document: Any) -> bool:
+    """Whether a document has what a restore reads of a manifest, and names no place that no kit has."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return False
+    places, files = document.get("places"), document.get("files")
+    return (
+        all(isinstance(document.get(name), str) for name in ("name", "kind", "made"))
+        and isinstance(places, dict)
+        and all(name in PLACES and isinstance(path, str) for name, path in places.items())
+        and isinstance(files, dict)
+        and all(isinstance(about, list) for about in files.values())
+    )
+
+
 def _files_below(folder: Path, contents: Contents, left_out: tuple[str, ...]) -> Iterator[Path]:
-    """Regular files below a folder in the order of their names; a folder that is not there has none."""
-    for parent, folders, names in os.walk(folder):
+    """Regular files below a folder in the order of their names; a folder that is not there has none.
+
+    Raises: OSError for a folder that cannot be read.
+    """
+
+    def stop(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # the server may have removed it meanwhile
+            raise error
+
+    for parent, folders, names in os.walk(folder, onerror=stop):
         at_top = Path(parent) == folder
         folders[:] = sorted(name for name in folders if not (at_top and name in left_out))
+        contents.skipped += [str(path) for name in folders if (path := Path(parent, name)).is_symlink()]
         for name in sorted(names):
             path = Path(parent, name)
-            if at_top and name in LEFT_OUT_FILES:
+            if at_top and name in PROCESS_FILES:
                 continue
             if path.is_symlink() or not path.is_file():
                 if path.is_symlink() or path.exists():
@@ -220,7 +247,7 @@ def _extract(archive: Path, manifest: Mapping[str, Any], folders: Mapping[str, P
         for entry in tar:
             if entry.name == MANIFEST:
                 continue
-            place, *parts = PurePosixPath(entry.name).parts
+            place, *parts = PurePosixPath(entry.name).parts or ("",)
             if not entry.isfile() or not parts or ".." in parts or entry.name not in missing:
                 raise FedbratsError(f"{archive} has an entry that no backup has: {entry.name!r:.200}")
             if place not in folders:  # the server keeps it inside its kit now
@@ -236,7 +263,7 @@ def _extract(archive: Path, manifest: Mapping[str, Any], folders: Mapping[str, P
                     target.write(content)
                 target.flush()
                 os.fsync(target.fileno())
-            if [entry.size, total.hexdigest()] != list(missing.pop(entry.name)):
+            if [entry.size, total.hexdigest()] != missing.pop(entry.name):
                 raise FedbratsError(f"{archive} is damaged: {entry.name!r:.200} is not what was written")
     if missing:
         raise FedbratsError(f"{archive} is damaged: it lacks {len(missing)} files, {sorted(missing)[0]!r:.200} first")

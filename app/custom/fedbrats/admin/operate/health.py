@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 
 from fedbrats.admin.kits import Kit
-from fedbrats.admin.operate.places import JOBS, places_of
+from fedbrats.admin.operate.places import places_of
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.process.start import LOCK_FILE, is_running
+from fedbrats.flare.process.storage import storage_of
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from fedbrats.standing import Standing
 
@@ -106,7 +107,7 @@ def _metrics(kit: Kit) -> Iterator[Metric]:
 def _server_metrics(kit: Kit) -> Iterator[Metric]:
     revoked = _read(kit.folder / "disabled_clients.json").get("disabled_clients") or ()
     yield Metric("fedbrats_revoked", float(len(revoked)))
-    jobs = [_read(path) for path in places_of(kit).get(JOBS, Path("/nonexistent")).glob("*/meta")]
+    jobs = [_read(path) for path in storage_of(kit.local_dir)[0].glob("*/meta")]
     for status, count in sorted(Counter(str(job.get("status")) for job in jobs).items()):
         yield Metric("fedbrats_jobs", float(count), (("status", status),))
     ended = [job for job in jobs if str(job.get("status")).startswith(FINISHED)]

@@ -12,6 +12,7 @@ from fedbrats.site.site_file import SITE_FILE, STATE_DIR, read_site_facts, read_
 
 JOBS, SNAPSHOTS, STATE, PERSONAL = "jobs", "snapshots", "state", "personal"
 SUBMIT_RECORDS = ("job_submit_records", "job_submit_record_index")  # FLARE's, beside its folder of jobs
+PLACES = (JOBS, SNAPSHOTS, STATE, PERSONAL, *SUBMIT_RECORDS)  # all names that `places_of` gives
 
 
 def places_of(kit: Kit) -> dict[str, Path]:

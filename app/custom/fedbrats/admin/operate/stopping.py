@@ -13,13 +13,12 @@ from pathlib import Path
 import psutil
 
 from fedbrats.admin.kits import Kit
-from fedbrats.admin.run.processes import DAEMON, find_processes, stop
-from fedbrats.errors import FedbratsError
+from fedbrats.admin.run.processes import DAEMON, PROCESS_FILES, find_processes, stop
+from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.flare.process.storage import storage_of
 
 LEAVE_S = 8.0  # a site tells the server that it leaves (fedbrats.flare.process.start)
 OWN_PROCESS = ("server_train", "client_train")
-LEFT_FILES = ("pid.fl", "daemon_pid.fl", "shutdown.fl", "restart.fl")
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,17 @@ def stop_kit(kit: Kit) -> Stopped:
         ) from None
     if left := find_processes(kit.folder):
         raise FedbratsError(f"{len(left)} processes of {kit.name} do not end, {left[0].pid} first")
-    for name in LEFT_FILES:
+    for name in PROCESS_FILES:
         (kit.folder / name).unlink(missing_ok=True)
     return Stopped(len(found), jobs, time.monotonic() - began)
 
 
 def running_jobs(kit: Kit) -> tuple[str, ...]:
     """The ids of the jobs that run at a server, by what it keeps of them; empty where nothing can be read."""
-    jobs, _ = storage_of(kit.local_dir)
+    try:
+        jobs, _ = storage_of(kit.local_dir)
+    except ConfigurationError:  # a kit with a broken file can be stopped too
+        return ()
     return tuple(sorted(path.parent.name for path in jobs.glob("*/meta") if _status(path) == "RUNNING"))
 
 

@@ -38,6 +38,8 @@ def judge_project(path: Path) -> Iterator[Said]:
         root, project = yaml.compose(text), yaml.safe_load(text)
     except OSError as error:
         raise ConfigurationError(f"cannot read the project {path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         yield (mark.line + 1 if mark else 1, f"this is no YAML: {getattr(error, 'problem', None) or error}")
@@ -49,7 +51,8 @@ def judge_project(path: Path) -> Iterator[Said]:
         (line, entry if isinstance(entry, dict) else {})
         for line, entry in zip(lines["participants"], project["participants"], strict=True)
     ]
-    builders = [entry for entry in project.get("builders") or () if isinstance(entry, dict)]
+    listed = project.get("builders")
+    builders = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     yield from _participants(entries)
     yield from _company(entries, lines["participants:"][0])
     yield from _register(entries)
@@ -99,7 +102,7 @@ def _ports(line: int, entry: Mapping[str, Any]) -> Iterator[Said]:
 
 def _company(entries: list[tuple[int, dict[str, Any]]], line: int) -> Iterator[Said]:
     """Who has to be there."""
-    kinds = Counter(entry.get("type") for _, entry in entries)
+    kinds = Counter(str(entry.get("type")) for _, entry in entries)
     if kinds["server"] != 1:
         yield line, f"there are {kinds['server']} participants of type server, expected one"
     if not kinds["client"]:
@@ -121,7 +124,9 @@ def _register(entries: list[tuple[int, dict[str, Any]]]) -> Iterator[Said]:
 
 def _builders(builders: list[dict[str, Any]], line: int) -> Iterator[Said]:
     paths = [str(entry.get("path")) for entry in builders]
-    arguments = {str(entry.get("path")): entry.get("args") or {} for entry in builders}
+    arguments = {
+        str(entry.get("path")): args if isinstance(args := entry.get("args"), dict) else {} for entry in builders
+    }
     for needed in (STATIC, OURS, SIGNER):
         if needed not in paths:
             yield line, f"the builder {needed} is missing; take the builders of provisioning/project.yml"

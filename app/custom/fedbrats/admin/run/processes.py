@@ -17,8 +17,10 @@ from fedbrats.admin.provision.start_script import ENVIRONMENT
 from fedbrats.flare.launch.address import WARM_MODULE
 
 STOP_S = 60.0
+FLARE_MODULE = "nvflare."  # a path may have the word too, so an editor or `fedbrats stop` itself may name it
 SERVER_PORTS = range(20000, 32000)
 DAEMON = "sub_start.sh"  # start.sh leaves this loop behind, which starts its participant again
+PROCESS_FILES = ("pid.fl", "daemon_pid.fl", "shutdown.fl", "restart.fl")  # in a kit: notes of its loop
 
 
 def participant_environment() -> dict[str, str]:
@@ -66,7 +68,7 @@ def find_processes(*folders: Path) -> list[psutil.Process]:
             continue
         if any(word.endswith(DAEMON) for word in words):
             daemons.append(process)
-        elif "nvflare" in " ".join(words) or WARM_MODULE in words:
+        elif any(word.startswith(FLARE_MODULE) for word in words) or WARM_MODULE in words:
             others.append(process)
     return daemons + others
 
