@@ -5,7 +5,9 @@ import json
 import pytest
 
 from fedbrats.admin.run.runs import COMPLETED, finish_results
+from fedbrats.admin.run.simulator import simulate_job
 from fedbrats.errors import FedbratsError
+from fedbrats.jobs.build import build_job
 from fedbrats.rows import ROWS_FILE, metric_rows, read_rows
 from fedbrats.run_folder import SUMMARY_FILE
 
@@ -48,6 +50,16 @@ def test_a_job_whose_server_nobody_asks_is_done_or_has_crashed_by_its_rows(finis
     with pytest.raises(FedbratsError, match="ended as FINISHED:EXECUTION_EXCEPTION"):
         finish([*FINAL, ABORTED], None)
     assert json.loads((tmp_path / SUMMARY_FILE).read_text())["status"] == "FINISHED:EXECUTION_EXCEPTION"
+
+
+def test_a_simulation_that_does_not_begin_is_not_taken_for_an_earlier_one(tmp_path, phantom_sites, monkeypatch):
+    results = tmp_path / "results"
+    (results / "server").mkdir(parents=True)
+    (results / "server" / ROWS_FILE).write_text("".join(json.dumps(row) + "\n" for row in [*FINAL, END]))
+    monkeypatch.setattr("fedbrats.admin.run.simulator.ONE_PROCESS", "fedbrats.no_such_module")
+    with pytest.raises(FedbratsError, match="ended as FINISHED:EXECUTION_EXCEPTION after 0 rounds"):
+        simulate_job(build_job("fedavg", tmp_path / "job"), phantom_sites, results, cache_dir=tmp_path / "cache")
+    assert json.loads((results / SUMMARY_FILE).read_text())["status"] == "FINISHED:EXECUTION_EXCEPTION"
 
 
 def test_a_result_says_its_data_its_budget_and_what_was_done_to_it(tmp_path):

@@ -100,9 +100,13 @@ def test_a_forked_process_begins_like_one_of_its_own(warm, tmp_path):
 
 
 def test_a_launcher_is_told_how_a_process_ended(warm, tmp_path):
+    until(lambda: connect(warm[0]))
+    files = len(os.listdir("/proc/self/fd"))
     handle, _ = fork(warm[0], tmp_path, "leave")
     handle.wait()
     assert handle.poll() == JobReturnCode.EXECUTION_ERROR
+    del handle
+    assert len(os.listdir("/proc/self/fd")) == files  # a participant starts jobs for months
 
 
 def test_a_process_can_be_found_and_killed_by_its_command_line(warm, tmp_path):

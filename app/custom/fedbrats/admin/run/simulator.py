@@ -110,8 +110,8 @@ def _bring_home(workspace: Path, personal_dir: Path, names: Sequence[str], resul
             if path and path.exists():
                 (results_dir / "sites" / name).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, results_dir / "sites" / name / path.name)
+    shutil.rmtree(results_dir / SERVER, ignore_errors=True)  # of an earlier run: its rows would be taken for this one's
     if (workspace / SERVER).exists():
-        shutil.rmtree(results_dir / SERVER, ignore_errors=True)
         shutil.move(str(workspace / SERVER), str(results_dir / SERVER))
     shutil.rmtree(workspace)
     shutil.rmtree(personal_dir, ignore_errors=True)

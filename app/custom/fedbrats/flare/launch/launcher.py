@@ -138,6 +138,9 @@ class ForkHandle(JobHandleSpec):
                 self._status = self._read_status()
             if self._status is None:
                 return JobReturnCode.UNKNOWN
+            if self._process >= 0:
+                os.close(self._process)
+                self._process = -1
         return JOB_RETURN_CODE_MAPPING.get(self._status, JobReturnCode.EXECUTION_ERROR)
 
     def wait(self) -> None:
