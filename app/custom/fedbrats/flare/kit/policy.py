@@ -7,28 +7,20 @@ choice.
 
 from typing import Any
 
+from fedbrats.extensions.kinds import AGGREGATORS, HOOKS
+
 # What a job's configuration for the server may build, and what that for a site may: each kit has its own side's list.
 SERVER_CLASSES = (
+    *AGGREGATORS,
     "fedbrats.flare.packing.Compress",
     "fedbrats.flare.packing.Decompress",
     "fedbrats.flare.server.evaluation.CrossSiteEvaluation",
     "fedbrats.flare.server.evaluation.FinalEvaluation",
-    "fedbrats.flare.server.fedce.FedCE",
     "fedbrats.flare.server.gated_aggregator.GatedAggregator",
     "fedbrats.flare.server.job_models.JobModels",
     "fedbrats.flare.server.recorder.Recorder",
     "fedbrats.flare.server.tracking.Curves",
     "fedbrats.flare.server.workflow.QuorumScatterAndGather",
-    "fedbrats.methods.contribution.ContributionFactor",
-    "fedbrats.methods.fedavg.WeightedFedAvg",
-    "fedbrats.methods.feddyn.FedDyn",
-    "fedbrats.methods.geometric_median.GeometricMedian",
-    "fedbrats.methods.multi_krum.MultiKrum",
-    "fedbrats.methods.robust_means.CoordinateMedian",
-    "fedbrats.methods.robust_means.TrimmedMean",
-    "fedbrats.methods.scaffold.Scaffold",
-    "fedbrats.methods.server_optimisers.FedAdam",
-    "fedbrats.methods.server_optimisers.FedYogi",
     "fedbrats.model.network.SegmentationNetwork",
     "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
     "nvflare.app_common.widgets.intime_model_selector.IntimeModelSelector",
@@ -39,16 +31,12 @@ SERVER_CLASSES = (
     "torch.optim.SGD",  # FedOpt's server optimiser
 )
 SITE_CLASSES = (
+    *HOOKS,  # which the executor builds and no component of FLARE's
     "fedbrats.flare.packing.Compress",
     "fedbrats.flare.packing.Decompress",
     "fedbrats.flare.site.cross_site.CrossSiteExecutor",
     "fedbrats.flare.site.executor.SegmentationExecutor",
     "fedbrats.flare.site.filters.KeepShared",
-    # Hooks, which the executor builds and no component of FLARE's.
-    "fedbrats.methods.ditto.Ditto",
-    "fedbrats.methods.feddyn.FedDynSite",
-    "fedbrats.methods.fedrep.HeadThenBody",
-    "fedbrats.methods.scaffold.ScaffoldSite",
 )
 ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simulator, which has one policy
 
