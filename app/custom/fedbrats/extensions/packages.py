@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from fedbrats.extensions.choice import is_class_path
 from fedbrats.extensions.kinds import KINDS
 from fedbrats.settings import show
 
+CODE = tuple(importlib.machinery.all_suffixes())  # such as .py, .so and .pyc
 LINE = re.compile(r"(?P<module>[A-Za-z_]\w*)==(?P<version>[^\s]+) sha256:(?P<sha256>[0-9a-f]{64})", re.ASCII)
 
 
@@ -112,8 +114,11 @@ def find_entry(variable: str, name: str) -> str | None:
 
 
 def hash_code(place: Path) -> str:
-    """SHA-256 of a module or of every Python file in a package's folder, with their names."""
-    files = [place] if place.is_file() else sorted(place.rglob("*.py"))
+    """SHA-256 of a module, or of every file in a package's folder that Python can import, with their names.
+
+    Compiled modules count. What Python keeps in `__pycache__` of the sources does not: it differs between machines.
+    """
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if _is_code(path, place))
     digest = hashlib.sha256()
     for path in files:
         name = path.name if place.is_file() else path.relative_to(place).as_posix()
@@ -121,6 +126,10 @@ def hash_code(place: Path) -> str:
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _is_code(path: Path, folder: Path) -> bool:
+    return path.name.endswith(CODE) and "__pycache__" not in path.relative_to(folder).parts and path.is_file()
 
 
 def _place_of(module: str) -> Path:
