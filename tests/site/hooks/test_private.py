@@ -114,6 +114,14 @@ def test_a_site_with_a_budget_takes_no_part_in_open_training(open_site):
         choose_private(open_site(), PrivacySettings(dp_epsilon=8.0), "job")
 
 
+@pytest.mark.parametrize("beside", [{"best_of": True}, {"measure_minus_model": True}, {"hooks": {"mine.Hook": {}}}])
+def test_nothing_trains_or_tells_beside_private_steps(open_site, beside):
+    """Also in a job that was not built by fedbrats: best_of would train its rounds without noise."""
+    site = open_site()
+    with pytest.raises(ConfigurationError, match=f"has no {next(iter(beside))}"):
+        choose_hooks(site.trainer.settings, personal_rounds=3, private=choose_private(site, SETTINGS, "job"), **beside)
+
+
 def test_a_site_without_opacus_refuses_in_one_sentence(open_site, monkeypatch):
     site = open_site()
     monkeypatch.setitem(__import__("sys").modules, "opacus.accountants", None)

@@ -41,8 +41,14 @@ def choose_hooks(
         private: the steps of a job with differential privacy.
         hooks: classes of a method, with their arguments; they act after the others.
 
-    Raises: ConfigurationError for a class that may not run here, or two that would keep their state in one file.
+    Raises: ConfigurationError for a class that may not run here, two that would keep their state in one file, or what
+        trains or tells beside private steps.
     """
+    if private and (hooks or best_of or measure_minus_model):
+        beside = "hooks" if hooks else "best_of" if best_of else "measure_minus_model"
+        raise ConfigurationError(
+            f"a job with differential privacy has no {beside}: nobody has counted what it tells of patients"
+        )
     layers = PersonalLayers(personal, personal_rounds)
     chosen: list[SiteHook] = [ArrivalGate(), layers]
     if best_of:
@@ -50,10 +56,6 @@ def choose_hooks(
     if measure_minus_model:
         chosen.append(MinusScore())
     if private:
-        if hooks:
-            raise ConfigurationError(
-                "a job with differential privacy has no hooks: nobody has counted what theirs tell of patients"
-            )
         chosen.append(private)
     chosen += choose_step_hooks(settings)
     chosen += [told_by_name(build("hooks", each), each.name) for each in read_choices(hooks or {}, "hooks")]
