@@ -1,5 +1,7 @@
 """Secure aggregation with pads: the server learns the weighted sum of a round, and no single update.
 
+No job uses it yet: the updates of a job reach the server as they are.
+
 After Bonawitz et al. 2017 (doi 10.1145/3133956.3133982), for a few hospitals that have certificates: pads are agreed on
 once a job, and no secret is shared out. An exchange has these steps, all through the server:
 
