@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.cli.models.predicted import remarks_on_volumes
+from fedbrats.cli.models.predicted import remarks_on_volumes, write_lists
 from fedbrats.data.cases.case import find_cases
 from fedbrats.data.regions import BRATS_2018
+from fedbrats.errors import DataError
 
 
 def predict(*words: object, status: int = 0) -> None:
@@ -42,6 +43,19 @@ def test_a_second_run_adds_its_cases_and_loses_none(
         assert [row["case"] for row in csv.DictReader(stream)] == [cases[0].name, cases[1].name]
 
 
+def test_two_runs_at_once_lose_no_case_of_each_other(tmp_path: Path) -> None:
+    same = {"sha256": "a", "flips": False, "convention": "brats-2018", "findings": []}
+    one, other = ({**same, "cases": []} for _ in range(2))
+    for number in range(3):
+        for name, document in (("one", one), ("other", other)):
+            document["cases"].append({"case": f"{name}-{number}"})
+            write_lists(document, tmp_path)
+    index = json.loads((tmp_path / "predictions.json").read_text())
+    assert [entry["case"] for entry in index["cases"]] == [f"{name}-{k}" for name in ("one", "other") for k in range(3)]
+    with pytest.raises(DataError, match="holds predictions with sha256 'a'"):
+        write_lists({**one, "sha256": "b"}, tmp_path)
+
+
 def test_another_model_or_an_index_that_cannot_be_read_is_refused(
     trained_results: Path, cases: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,9 +65,11 @@ def test_another_model_or_an_index_that_cannot_be_read_is_refused(
     predict(trained_results, cases[1], "--out", out, "--flips", status=1)
     assert "holds predictions with flips False, and these would be with True" in capsys.readouterr().err
     assert (out / "predictions.json").read_text() == before
-    (out / "predictions.json").write_text("{")
-    predict(trained_results, cases[1], "--out", out, status=1)
-    assert "cannot be read, and what it says of earlier cases would be lost" in capsys.readouterr().err
+    for damaged in ("{", '{"cases": [], "findings": [3]}', '{"cases": 5}'):
+        (out / "predictions.json").write_text(damaged)
+        predict(trained_results, cases[1], "--out", out, status=1)
+        assert "cannot be read, and what it says of earlier cases would be lost" in capsys.readouterr().err
+        assert (out / "predictions.json").read_text() == damaged
 
 
 def test_several_models_are_the_mean_of_their_probabilities(

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         own = [p for p in _concerning(problems, [case]) if p.case]
         entries.append(_predict(case, own, predictor, convention, settled, args))
         document["unreached"] = len(cases) - len(entries)
-        write_lists(earlier, document, args.out)
+        write_lists(document, args.out)
         if args.json:  # the table says it too
             _say_remarks(entries[-1])
     if args.json:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,11 @@ def read_earlier(out: Path) -> dict[str, Any] | None:
     path = out / INDEX_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(document["cases"], list) and all(isinstance(entry["case"], str) for entry in document["cases"]):
+        if all(isinstance(entry["case"], str) for entry in (*document["cases"], *document.get(FINDINGS, []))):
             return document
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise DataError(f"{path} cannot be read, and what it says of earlier cases would be lost; give another --out")
 
@@ -45,18 +48,35 @@ def require_same(earlier: Mapping[str, Any] | None, document: Mapping[str, Any],
             )
 
 
-def write_lists(earlier: Mapping[str, Any] | None, document: Mapping[str, Any], out: Path) -> None:
+def write_lists(document: Mapping[str, Any], out: Path) -> None:
     """Write both, with the rows of earlier cases that were not predicted anew, in order of their names.
 
-    After each case: a process that the system kills for its memory writes nothing at its end.
+    After each case: a process that the system kills for its memory writes nothing at its end. The earlier rows are read
+    each time, because another process may predict other cases into the same folder.
+
+    Raises: DataError as `read_earlier` and `require_same`.
     """
-    entries = {entry["case"]: entry for entry in (earlier or {}).get("cases", [])}
-    entries |= {entry["case"]: entry for entry in document["cases"]}
-    own = {finding["case"] for finding in document[FINDINGS]} | {entry["case"] for entry in document["cases"]}
-    kept = [each for each in (earlier or {}).get(FINDINGS, []) if each.get("case") not in own]
-    cases = [entries[name] for name in sorted(entries)]
-    write_json_atomic(out / INDEX_FILE, {**document, "cases": cases, FINDINGS: [*document[FINDINGS], *kept]})
-    write_text_atomic(out / VOLUMES_FILE, volumes_table(cases))
+    with _alone(out):
+        earlier = read_earlier(out) or {}
+        require_same(earlier, document, out)
+        entries = {entry["case"]: entry for entry in (*earlier.get("cases", []), *document["cases"])}
+        own = {each["case"] for each in (*document[FINDINGS], *document["cases"])}
+        kept = [each for each in earlier.get(FINDINGS, []) if each["case"] not in own]
+        cases = [entries[name] for name in sorted(entries)]
+        write_json_atomic(out / INDEX_FILE, {**document, "cases": cases, FINDINGS: [*document[FINDINGS], *kept]})
+        write_text_atomic(out / VOLUMES_FILE, volumes_table(cases))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes the lists of this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def volumes_table(entries: Sequence[dict[str, Any]]) -> str:
