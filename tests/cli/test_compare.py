@@ -9,6 +9,7 @@ import pytest
 
 from fedbrats.admin.run.sweep import plan_runs, read_sweep
 from fedbrats.cli.main import main
+from fedbrats.cli.studies.compare import _latex
 from fedbrats.errors import ConfigurationError
 from fedbrats.report.numbers.method_table import new_hospitals, own_patients
 from fedbrats.report.numbers.records import run_id
@@ -185,3 +186,29 @@ def test_a_sweep_for_real_is_resumed_and_compared(tmp_path, sweep_file, capsys):
     assert [json.loads(line)["method"] for line in lines] == ["centralised", "fedavg"]
     assert main(["compare", str(tmp_path / "r"), "--against", "fedavg", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["own_patients"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({"split": None}, [], "line 1 has no split"),
+        ({"patients": []}, [], "line 1 has no patients with a site and a Dice"),
+        ({"patients": [3]}, [], "is no file of lines that `fedbrats sweep` writes"),
+        ({}, ["--splits", "unequal"], "no run has the split unequal; there are: equal"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(changes, words, said, tmp_path, capsys):
+    line = {name: value for name, value in {**record("fedavg", 0, 0, 0.0), **changes}.items() if value is not None}
+    lines = write_lines(tmp_path / "runs.jsonl", [line])
+    assert main(["compare", str(lines), *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_method_that_is_not_there_gives_no_difference_and_says_so(tmp_path, capsys):
+    lines = write_lines(tmp_path / "runs.jsonl", [record("fedavg", 0, 0, 0.0), record("fedper", 0, 0, 0.1)])
+    assert main(["compare", str(lines), "--against", "nobody"]) == 0
+    assert "no differences: nobody is not among the methods" in capsys.readouterr().out
+
+
+def test_latex_shows_every_sign_of_a_name():
+    assert _latex(["a", "b"], [["x_{1}\\", "< 5 %"]]).splitlines()[4] == (r"x\_\{1\}\textbackslash{} & $<$ 5 \% \\")

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedbrats.cli.arguments import run_path
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.errors import ConfigurationError
 
@@ -55,12 +56,16 @@ NEW = {
     "interval": "95 %",
 }
 NOT_IN_A_TERMINAL = ("WT", "TC", "ET")  # too wide
+_LATEX_SIGNS = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "<": "$<$", ">": "$>$"}
+)
 Rows = Sequence[Mapping[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="files of lines, or results folders")
+    parser.add_argument("runs", nargs="+", type=run_path, metavar="RUNS", help="files of lines, or results folders")
     parser.add_argument(
         "--against", default="local_only", metavar="METHOD", help="differences are to this method (local_only)"
     )
@@ -76,11 +81,14 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.report.numbers.method_table import new_hospitals, own_patients, unlike_conditions
 
     records = [record for path in args.runs for record in _read(path)]
-    if args.splits:
-        records = [record for record in records if record["split"] in args.splits]
+    if unknown := set(args.splits or ()) - (known := {record["split"] for record in records}):
+        raise ConfigurationError(f"no run has the split {min(unknown)}; there are: {', '.join(sorted(known))}")
+    records = [record for record in records if not args.splits or record["split"] in args.splits]
     if not records:
         raise ConfigurationError("there is no run to compare; give a file of lines of `fedbrats sweep`")
     own, new, notes = own_patients(records, args.against), new_hospitals(records), unlike_conditions(records)
+    if len(own) > 1 and not any(row["against"] for row in own):
+        notes.append(f"no differences: {args.against} is not among the methods, or was scored on other patients")
     if args.json:
         print_json({"own_patients": own, "new_hospitals": new, "notes": notes})
         return 0
@@ -153,9 +161,7 @@ def _csv(rows: Rows) -> str:
 def _latex(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     def cell(value: Any) -> str:
         text = "--" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-        for sign in "\\&%$#_{}":
-            text = text.replace(sign, "\\textbackslash{}" if sign == "\\" else f"\\{sign}")
-        return text.replace("<", "$<$")
+        return text.translate(_LATEX_SIGNS)
 
     lines = [" & ".join(cell(value) for value in row) + " \\\\" for row in [columns, *rows]]
     begin = f"\\begin{{tabular}}{{{'l' * 2}{'r' * (len(columns) - 2)}}}\n\\toprule\n"

@@ -66,9 +66,11 @@ def make_record(about: Mapping[str, Any], folder: Path, sites_dir: Path, elsewhe
 def record_of_folder(folder: Path) -> Record:
     """The line of a results folder that no sweep made; its patients are numbered among themselves, by name.
 
-    Raises: DataError for a folder without results.
+    Raises: DataError for a folder without results, or without scores by case.
     """
     (results,) = read_results([folder])
+    if not any(results.cases.values()):
+        raise DataError(f"{folder} has no scores by case (of a federation elsewhere they stay at the sites)")
     names = {name: number for number, name in enumerate(sorted({name for _, name in results.mean_dice}))}
     said = results.summary.get(CONDITIONS) or {}
     split = said.get("split") or {}
@@ -117,9 +119,14 @@ def read_records(path: Path) -> list[Record]:
     """The lines of a file. Raises: DataError where it is none of `fedbrats sweep`."""
     try:
         records = [dict(row) for row in read_rows(path)]
-        if any("method" not in record or "patients" not in record for record in records):
-            raise ValueError("a line has no method or no patients")
-    except (OSError, ValueError) as error:
+        for number, record in enumerate(records, start=1):
+            if lacking := [name for name in ("method", "split", "fold", "seconds", "patients") if name not in record]:
+                raise ValueError(f"line {number} has no {lacking[0]}")
+            if not record["patients"] or not all(
+                {"site", "patient", "dice"} <= score.keys() for score in record["patients"]
+            ):
+                raise ValueError(f"line {number} has no patients with a site and a Dice")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no file of lines that `fedbrats sweep` writes: {error}") from None
     return records
 
