@@ -8,6 +8,7 @@ import pytest
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.jobs.settings import check_job
+from fedbrats.site.hooks import best_of
 from fedbrats.site.hooks.best_of import CANDIDATES, choose, halve, make_candidates
 from fedbrats.site.hooks.choice import choose_hooks
 from fedbrats.site.local_round import LocalRound
@@ -117,4 +118,23 @@ def test_a_site_keeps_one_of_the_candidates_also_after_restarts(open_site, tmp_p
 def test_a_hospital_of_two_cases_keeps_the_common_model(open_site, tmp_path):
     received, kept, _, site = play(open_site, tmp_path / "two", "site-2", restarted=False)
     assert len(site.trainer.training) == 2
+    assert all(np.array_equal(kept[name], received[name]) for name in kept)
+
+
+def test_what_is_chosen_is_what_the_site_keeps(open_site, tmp_path, monkeypatch):
+    monkeypatch.setattr(best_of, "choose", lambda scores: ("head", 1.0))
+    received, kept, _, site = play(open_site, tmp_path / "head", "site-1", restarted=False)
+    head = tuple(site.trainer.network.personal_names("head"))
+    differs = {name for name in kept if not np.array_equal(kept[name], received[name])}
+    assert differs
+    assert all(name.startswith(head) for name in differs)
+
+
+def test_a_site_that_was_away_in_the_first_personal_round_can_still_keep_the_common_model(open_site, tmp_path):
+    site = open_site("site-2")  # two cases: the common model
+    received = site.trainer.get_weights()
+    hooks, local_round = new_round(site, tmp_path / "late")
+    for number in range(ROUNDS - PERSONAL_ROUNDS + 1, ROUNDS):
+        local_round.answer(RoundTask(received, number, ROUNDS))
+    kept = hooks[1].state()
     assert all(np.array_equal(kept[name], received[name]) for name in kept)

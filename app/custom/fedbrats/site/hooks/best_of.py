@@ -62,7 +62,9 @@ class BestOf(SiteHook):
         if number < 0:
             return weights
         if number == 0:
-            self._common, self._scores = dict(weights), {}
+            self._scores = {}
+        if number == 0 or self._common is None:  # a site that was away has not fitted it either
+            self._common = dict(weights)
         if number in self._first_rounds():
             site.trainer.optimisation.reset()
             return self._common or weights
