@@ -225,3 +225,24 @@ def test_what_was_not_taken_is_named_with_the_reason(
     assert said["MR001_t1_seg.nii.gz: a segmentation of one image, and not of the case"] == "MR001"
     assert any("in 3 folders: MR003 (DICOM files" in text and "MR005 (empty)" in text for text in said)
     assert document["folders_without_case"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([], "has two files for t1, "), (["--names", "t1=T1w"], "")], ids=["two", "one is named"]
+)
+def test_two_columns_for_one_modality_are_no_guess(
+    words: list[str], said: str, phantom_sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = scattered(tmp_path, 1, find_cases(phantom_sites / "site-1")[0])
+    row = ("X1", "scans/raw.nii.gz", *(files[role] for role in ROLES))
+    (tmp_path / "cases.csv").write_text("case,t1,T1w,t1ce,t2,flair,seg\n" + ",".join(row) + "\n")
+    assert main(["check", str(tmp_path / "cases.csv"), *words, "--workers", "1"]) == bool(said)
+    assert said in capsys.readouterr().err
+
+
+def test_two_channels_of_one_modality_are_no_guess(phantom_sites: Path, tmp_path: Path, capsys) -> None:
+    decathlon(tmp_path, 1, find_cases(phantom_sites / "site-1")[0])
+    channels = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w", "4": "T1"}
+    (tmp_path / "dataset.json").write_text(json.dumps({"modality": channels}))
+    assert main(["check", str(tmp_path), "--workers", "1"]) == 1
+    assert "has t1 in channels 0001 and 0004" in capsys.readouterr().err

@@ -54,13 +54,18 @@ def page() -> str:
     """The page as it must be."""
     parts = [HEAD]
     for layout in LAYOUTS[:-1]:  # the last is names of your own, explained below
-        parts.append(f"## {layout.name[0].upper()}{layout.name[1:]}\n")
+        parts.append(f"## {_as_heading(layout.name)}\n")
         if layout.note:
             parts.append(f"{layout.note[0].upper()}{layout.note[1:]}.\n")
         parts.append("```text\n" + "\n".join(layout.example) + "\n```\n")
     rows = [(f"`{role}`", ", ".join(f"`{word}`" for word in WORDS[role])) for role in ROLES]
     parts += [WORDS_HEAD, markdown_table(("role", "words"), rows) + "\n"]
     return "\n".join([*parts, OWN])
+
+
+def _as_heading(name: str) -> str:
+    """With a capital, but for a name such as nnU-Net."""
+    return name[0].upper() + name[1:] if name.split()[0].islower() else name
 
 
 if __name__ == "__main__":

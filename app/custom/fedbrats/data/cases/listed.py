@@ -49,7 +49,13 @@ def _read_json(path: Path) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
 
 def _read_row(path: Path, number: int, row: Mapping[str, Any], about: dict[str, Any], own: OwnNames) -> Listed:
     lowered = {str(key).strip().lower(): value for key, value in row.items() if value not in (None, "")}
-    files = dict(_files_of(path, number, row, about, own))
+    files: dict[str, Path] = {}
+    for role, file in _files_of(path, number, row, about, own):
+        if files.setdefault(role, file) != file:
+            raise DataError(
+                f"{path}, case {number} has two files for {role}, {files[role].name} and {file.name}; say which column "
+                f"it is with --names {role}=COLUMN"
+            )
     label = next((lowered[key] for key in LABEL_COLUMNS if key in lowered), None)
     if isinstance(label, str):
         files.setdefault(SEGMENTATION, path.parent / label)

@@ -78,9 +78,10 @@ class OwnNames:
         return sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
 
     def role_of(self, text: str) -> str | None:
-        """The role that a whole name is, by its own words first."""
+        """The role that a whole name is: by its own words, and by WORDS for a role that has none."""
         own = {plain(word): role for word, role in self._by_length}
-        return own.get(plain(text)) or role_of(text)
+        usual = role_of(text)
+        return own.get(plain(text)) or (usual if usual not in self.words else None)
 
     def split_name(self, stem: str) -> tuple[str, str] | None:
         """The case, which may be empty, and the role of a name that has one of the own words, wherever it stands."""
@@ -117,6 +118,8 @@ def read_names(text: str) -> OwnNames:
         if role not in ROLES:
             raise ConfigurationError(f"--names {role}={word}: {role!r} is none of {', '.join(ROLES)}")
         if earlier := next((r for r, known in words.items() if plain(word) in map(plain, known)), None):
+            if earlier == role:
+                continue
             raise ConfigurationError(
                 f"--names gives {word!r} to {earlier} and to {role}; a name stands for one of them"
             )

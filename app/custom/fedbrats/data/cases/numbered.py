@@ -59,6 +59,11 @@ def read_channels(document: dict[str, Any], path: Path, own: OwnNames) -> dict[i
     pairs = {int(n): str(text) for n, text in named.items() if str(n).isdecimal()} if isinstance(named, dict) else {}
     channels = {n: own.role_of(text) for n, text in pairs.items()} | own.numbers
     roles = {n: role for n, role in sorted(channels.items()) if role in MODALITIES}
+    for role in roles.values():
+        if len(same := [f"{n:04d}" for n, other in roles.items() if other == role]) > 1:
+            raise DataError(
+                f"{path} has {role} in channels {' and '.join(same)}; say which with --names {role}={same[0]}"
+            )
     if missing := [m for m in MODALITIES if m not in roles.values()]:
         said = ", ".join(f"{n} = {text}" for n, text in pairs.items()) or "no channel_names"
         raise DataError(

@@ -42,12 +42,12 @@ LAYOUTS = (
     Layout(
         "nnU-Net raw",
         ("imagesTr/CASE_0000.nii.gz", "imagesTr/CASE_0001.nii.gz", "labelsTr/CASE.nii.gz", "dataset.json"),
-        "channel_names of dataset.json say which number is which modality",
+        "the channel_names of dataset.json say which number is which modality",
     ),
     Layout(
         "Medical Segmentation Decathlon",
         ("imagesTr/CASE.nii.gz (four channels)", "labelsTr/CASE.nii.gz", "dataset.json"),
-        "modality of dataset.json says which channel is which; `fedbrats split` writes them as files of their own",
+        "the modality of dataset.json says which channel is which; `fedbrats split` writes them as files of their own",
     ),
     Layout(
         "a table, cases.csv",
