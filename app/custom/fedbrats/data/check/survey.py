@@ -34,8 +34,7 @@ def judge_cases(
         if settled.doubt:
             problems.append(make_problem("", None, "assumed-convention", settled.doubt))
     problems += _find_repetitions(examinations)
-    problems += _find_look_alikes(examinations)
-    problems += _find_other_spellings(examinations)
+    problems += _find_similar_names(examinations)
     problems += [*left_over, *_tell_of_joined([examination.case for examination in examinations])]
     return settled, sorted(problems, key=lambda problem: problem.case)
 
@@ -61,28 +60,26 @@ def _find_repetitions(examinations: Sequence[Examination]) -> Iterator[Problem]:
         yield make_problem(case.name, None, "same-images", f"holds an image that {first.name} holds too")
 
 
-def _find_look_alikes(examinations: Sequence[Examination]) -> Iterator[Problem]:
-    """One problem for the whole data set: its names are all of one making."""
-    cases = [examination.case for examination in examinations]
-    alone = [case.name for case in cases if case.patient == case.name]  # a table or a pattern may have told
-    if groups := find_look_alikes(alone):
-        first = " and ".join(groups[0][:2])
-        text = (
-            f"{first} differ only in their last part{and_more(len(groups), 'group')}; if that is one patient twice, "
-            f"say so to `fedbrats split` with --patient"
-        )
-        yield make_problem("", None, "similar-names", text)
-
-
-def _find_other_spellings(examinations: Sequence[Examination]) -> Iterator[Problem]:
-    """One problem for the whole data set, also where a table has told the patients: it may spell one in two ways."""
-    if groups := find_other_spellings(e.case.patient for e in examinations):
-        first = " and ".join(groups[0][:2])
-        text = (
-            f"patients {first} differ only in spelling{and_more(len(groups), 'group')}; if that is one patient, give "
-            f"it one name, or say so to `fedbrats split` with --patient"
-        )
-        yield make_problem("", None, "similar-names", text)
+def _find_similar_names(examinations: Sequence[Examination]) -> Iterator[Problem]:
+    """One problem a kind of likeness for the whole data set: its names are all of one making."""
+    # A table or a pattern may have told the patients. It may spell one in two ways, and need not say of sessions.
+    alone = [e.case.name for e in examinations if e.case.patient == e.case.name]
+    kinds = (
+        (
+            find_look_alikes(alone),
+            "{} differ only in their last part{}; if that is one patient twice, say so to `fedbrats split` with "
+            "--patient",
+        ),
+        (
+            find_other_spellings(e.case.patient for e in examinations),
+            "patients {} differ only in spelling{}; if that is one patient, give it one name, or say so to `fedbrats "
+            "split` with --patient",
+        ),
+    )
+    for groups, text in kinds:
+        if groups:
+            said = text.format(" and ".join(groups[0][:2]), and_more(len(groups), "group"))
+            yield make_problem("", None, "similar-names", said)
 
 
 def _tell_of_joined(cases: Sequence[Case]) -> Iterator[Problem]:
