@@ -22,7 +22,7 @@ Exit status: 0 every case was scored, 1 some cases were not, or were scored with
 score (standard error says why).
 
 example:
-  fedbrats evaluate results/fedavg sites --section test --out results/fedavg
+  fedbrats evaluate results/fedavg-20260101-120000 sites --section test --out results/fedavg-20260101-120000
   fedbrats evaluate results/fedper sites/north --personal north --json
 """
 
