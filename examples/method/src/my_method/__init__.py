@@ -26,11 +26,11 @@ class MyMethod(Aggregator):
 
     def combine(self, contributions: Sequence[Contribution], round_number: int) -> Combined:
         """The mean update, weighted by cases, and a share of the last step."""
-        shares = shares_of_cases(contributions)
+        shares = shares_of_cases(contributions, self.weight_power)
         mean = weighted_mean([each.update for each in contributions], list(shares.values()))
         step = {name: value + self._momentum * self._last.get(name, 0) for name, value in mean.items()}
         self._last = {name: value.astype(mean[name].dtype) for name, value in step.items()}
-        return Combined(self._last, weighted_rows(contributions, shares))
+        return Combined(self._last, weighted_rows(contributions, shares, self.weight_power))
 
     def state(self) -> Mapping[str, Any]:
         """The last step: without it, a job that is resumed would go on as if it stood still."""
