@@ -38,6 +38,9 @@ def test_what_cannot_be_run_is_refused_when_the_recipe_is_made(tmp_path, phantom
 def test_a_recipe_runs_in_flares_simulator(tmp_path, phantom_sites):
     settings = {"network": "tiny", "local_steps": 2, "patch_size": [16, 16, 16], "num_rounds": 1, "spacing_mm": 8.0}
     recipe = FedBratsRecipe(data=phantom_sites, settings={**settings, "start": "none"})
+    (tmp_path / "fedavg").mkdir()
+    (tmp_path / "fedavg" / "notes.txt").write_text("somebody's own")
     run = recipe.run(SimEnv(num_clients=2, workspace_root=str(tmp_path)))
     assert (tmp_path / "fedavg" / "summary.json").is_file()
+    assert (tmp_path / "fedavg" / "notes.txt").read_text() == "somebody's own"
     assert run.get_job_id() == "fedavg"

@@ -11,7 +11,6 @@ The job is built as `fedbrats job build` builds it, file by file.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,6 +62,8 @@ class BuiltJob(FedJob):
     ) -> int:
         """Run the job with the sites of the data folder; results are written into the workspace.
 
+        What else is in that folder stays: SimEnv makes its path of two names, and it may be anybody's.
+
         Raises: ConfigurationError where there is no data folder, or other sites than its own are asked for.
         """
         from fedbrats.admin.run.simulator import simulate_job
@@ -73,7 +74,6 @@ class BuiltJob(FedJob):
         names = [site.name for site in find_sites(self._data)]
         if (clients and sorted(clients) != sorted(names)) or (n_clients and n_clients != len(names)):
             raise ConfigurationError(f"{self._data} has the sites {', '.join(names)}; SimEnv asks for others")
-        shutil.rmtree(workspace, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="fedbrats-recipe-") as folder:
             self.export_job(folder)
             cache = Path(workspace).parent / "cache"
