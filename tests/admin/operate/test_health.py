@@ -86,6 +86,26 @@ def test_jobs_inside_the_kit_count_too(server_kit):
     assert numbers(server_kit)["fedbrats_jobs", "RUNNING"] == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c/fedbrats/rows.jsonl", '[]\n{"kind": "round"}\n'),
+        ("c/fedbrats/rows.jsonl", '{"kind": "round", "round": 0, "seconds": "x", "silent": 5}\n'),
+        ("c/fedbrats/rows.jsonl", "cut\n{}\n"),
+        ("../storage/jobs/c/meta", '{"status": "FINISHED:COMPLETED", "submit_time": "x"}'),
+        ("local/consortium.json", '{"sites": 5}'),
+        ("disabled_clients.json", '{"disabled_clients": 5}'),
+    ],
+)
+def test_a_damaged_file_does_not_hide_the_rest(server_kit, name, content):
+    path = server_kit / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    health = look_at(open_kit(server_kit))
+    assert health.said == ("it does not run",)
+    assert "fedbrats_certificate_days" in [metric.name for metric in health.metrics]
+
+
 def test_the_textfile_is_what_prometheus_reads(server_kit, tmp_path, capsys):
     target = tmp_path / "fedbrats.prom"
     assert main(["health", str(server_kit), "--textfile", str(target), "--json"]) == CRITICAL

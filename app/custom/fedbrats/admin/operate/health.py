@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 
 from fedbrats.admin.kits import Kit
-from fedbrats.admin.operate.places import places_of
+from fedbrats.admin.operate.places import FINISHED, places_of
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.process.start import LOCK_FILE, is_running
 from fedbrats.flare.process.storage import storage_of
@@ -24,7 +25,6 @@ from fedbrats.standing import Standing
 GOOD, WARNING, CRITICAL = 0, 1, 2
 DAY_S, GB = 86400.0, 1e9
 SOON_DAYS, LEAST_GB, LAST_GB = 30.0, 10.0, 1.0
-FINISHED = "FINISHED"
 COMPLETED = "FINISHED:COMPLETED"
 
 
@@ -99,31 +99,29 @@ def _metrics(kit: Kit) -> Iterator[Metric]:
     for name, folder in {"kit": kit.folder, **places_of(kit)}.items():
         there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), Path("/"))
         yield Metric("fedbrats_disk_free_bytes", float(shutil.disk_usage(there).free), (("folder", name),))
-    if sites := _read(kit.local_dir / "consortium.json").get("sites"):
+    if sites := _list_in(kit.local_dir / "consortium.json", "sites"):
         yield Metric("fedbrats_sites_expected", float(len(sites)))
     yield from _server_metrics(kit) if kit.kind == "server" else _site_metrics(kit)
 
 
 def _server_metrics(kit: Kit) -> Iterator[Metric]:
-    revoked = _read(kit.folder / "disabled_clients.json").get("disabled_clients") or ()
+    revoked = _list_in(kit.folder / "disabled_clients.json", "disabled_clients")
     yield Metric("fedbrats_revoked", float(len(revoked)))
     jobs = [_read(path) for path in storage_of(kit.local_dir)[0].glob("*/meta")]
     for status, count in sorted(Counter(str(job.get("status")) for job in jobs).items()):
         yield Metric("fedbrats_jobs", float(count), (("status", status),))
     ended = [job for job in jobs if str(job.get("status")).startswith(FINISHED)]
     if ended:
-        last = max(ended, key=lambda job: float(job.get("submit_time") or 0))
+        last = max(ended, key=lambda job: at if isinstance(at := job.get("submit_time"), int | float) else 0.0)
         yield Metric("fedbrats_last_job_completed", float(last.get("status") == COMPLETED))
     for path in sorted(kit.folder.glob(f"*/{ROWS_FOLDER}/{ROWS_FILE}")):
-        yield from _job_metrics(path)
+        with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # they are not what a run writes
+            yield from list(_job_metrics(path))
 
 
 def _job_metrics(rows: Path) -> Iterator[Metric]:
     standing = Standing()
-    try:
-        standing.take(read_rows(rows))
-    except (OSError, FedbratsError):
-        return
+    standing.take(read_rows(rows))
     found, job = standing.document(), (("job", rows.parents[1].name),)
     yield Metric("fedbrats_round", float(found["rounds_done"]), job)
     if found["round_s"] is not None:
@@ -178,6 +176,12 @@ def _connections(kit: Kit) -> int:
         return 0
     ends = [each.laddr if kit.kind == "server" else each.raddr for each in found if each.status == "ESTABLISHED"]
     return sum(1 for end in ends if end and end.port == port)
+
+
+def _list_in(path: Path, name: str) -> list[Any]:
+    """An entry of a JSON file that is a list; empty where there is none."""
+    found = _read(path).get(name)
+    return found if isinstance(found, list) else []
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fedbrats.site.site_file import SITE_FILE, STATE_DIR, read_site_facts, read_
 
 JOBS, SNAPSHOTS, STATE, PERSONAL = "jobs", "snapshots", "state", "personal"
 SUBMIT_RECORDS = ("job_submit_records", "job_submit_record_index")  # FLARE's, beside its folder of jobs
+FINISHED = "FINISHED"  # how FLARE's statuses of ended jobs begin
 PLACES = (JOBS, SNAPSHOTS, STATE, PERSONAL, *SUBMIT_RECORDS)  # all names that `places_of` gives
 
 
@@ -33,6 +34,14 @@ def places_of(kit: Kit) -> dict[str, Path]:
         found = {}
     inside = kit.folder.resolve()
     return {name: path for name, path in found.items() if not path.resolve().is_relative_to(inside)}
+
+
+def status_of(job: Path) -> str:
+    """FLARE's status of a job by its folder at a server; empty where it cannot be read."""
+    try:
+        return str(json.loads((job / "meta").read_text(encoding="utf-8")).get("status"))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def move_storage(resources: Path, storage: Path) -> None:

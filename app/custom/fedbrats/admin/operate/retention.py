@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.places import FINISHED, status_of
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.flare.process.storage import storage_of
 from fedbrats.site.site_file import read_site_facts, read_state_dir
 
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-AT_WORK = ("SUBMITTED", "APPROVED", "DISPATCHED", "RUNNING")
 DAY_S = 86400.0
 
 
@@ -69,10 +68,13 @@ def _leftovers(kit: Kit) -> Iterator[Leftover]:
 
 
 def _of_server(kit: Kit) -> dict[str, list[Path]]:
-    """Of every ended job: what was submitted and came of it, the state to resume it from, its run folder."""
+    """Of every ended job: what was submitted and came of it, the state to resume it from, its run folder.
+
+    A job whose status cannot be read, or is of no known kind, may be at work: nothing of it goes.
+    """
     jobs, _ = storage_of(kit.local_dir)
     folders = (jobs, read_state_dir(kit.local_dir), kit.folder)
-    busy = {path.parent.name for path in jobs.glob("*/meta") if _status(path) in AT_WORK}
+    busy = {job.name for job in _jobs_in(jobs) if not status_of(job).startswith(FINISHED)}
     return _by_job([path for folder in folders for path in _jobs_in(folder)], busy)
 
 
@@ -103,11 +105,3 @@ def _files_below(path: Path) -> Iterator[Path]:
         yield path
     for parent, _, names in os.walk(path):
         yield from (file for name in names if (file := Path(parent, name)).is_file() and not file.is_symlink())
-
-
-def _status(meta: Path) -> str:
-    """A job's status; one that cannot be read counts as at work, so that nothing of it goes."""
-    try:
-        return str(json.loads(meta.read_text(encoding="utf-8")).get("status"))
-    except (OSError, ValueError, AttributeError):
-        return AT_WORK[0]

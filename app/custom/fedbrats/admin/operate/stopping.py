@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from fedbrats.admin.kits import Kit
+from fedbrats.admin.operate.places import status_of
 from fedbrats.admin.run.processes import DAEMON, PROCESS_FILES, find_processes, stop
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.flare.process.storage import storage_of
@@ -66,14 +65,7 @@ def running_jobs(kit: Kit) -> tuple[str, ...]:
         jobs, _ = storage_of(kit.local_dir)
     except ConfigurationError:  # a kit with a broken file can be stopped too
         return ()
-    return tuple(sorted(path.parent.name for path in jobs.glob("*/meta") if _status(path) == "RUNNING"))
-
-
-def _status(meta: Path) -> str:
-    try:
-        return str(json.loads(meta.read_text(encoding="utf-8")).get("status"))
-    except (OSError, ValueError, AttributeError):
-        return ""
+    return tuple(sorted(job.name for job in jobs.glob("*") if status_of(job) == "RUNNING"))
 
 
 def _is_own(process: psutil.Process) -> bool:
