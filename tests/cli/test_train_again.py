@@ -84,13 +84,27 @@ def test_stopped_in_every_tenth_of_its_way_it_ends_with_the_same_bits(
 
 
 def test_what_cannot_go_on_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--resume", str(tmp_path), "--rounds", "3"]) == 2
-    assert "--resume takes DATA and all settings from the run" in capsys.readouterr().err
+    for more in (
+        ["--rounds", "3"],
+        ["--device", "cpu"],
+        ["--threads", "1"],
+        ["--cache", "cache"],
+        ["--like", "fedper"],
+    ):
+        assert main(["train", "--resume", str(tmp_path), *more]) == 2
+        assert "--resume takes DATA and all settings from the run" in capsys.readouterr().err
     assert main(["train"]) == 2
     assert "name the sites to train on" in capsys.readouterr().err
     (tmp_path / "checkpoint.pt").write_bytes(b"half")
     assert main(["train", "--resume", str(tmp_path)]) == 1
     assert "checkpoint.pt cannot be read" in capsys.readouterr().err
+    assert main(["train", "anything", "--out", str(tmp_path)]) == 1
+    assert "holds a training that was stopped; go on with `fedbrats train --resume" in capsys.readouterr().err
+    assert (tmp_path / "checkpoint.pt").read_bytes() == b"half"
+    other = {"rounds_done": 1, "about": json.dumps({"arguments": {}}), "model": {}, "optimiser": {}}
+    torch.save(other, tmp_path / "checkpoint.pt")
+    assert main(["train", "--resume", str(tmp_path)]) == 1
+    assert "is not one of `fedbrats train`, or of another version" in capsys.readouterr().err
 
 
 def test_refused_arguments_leave_no_results_folder(phantom_sites: Path, tmp_path: Path) -> None:

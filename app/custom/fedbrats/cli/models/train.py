@@ -6,7 +6,8 @@ rows of metrics are the same. DATA is a sites folder, or one or more site folder
 --json prints summary.json of the results folder: the scores, and findings, what `fedbrats split` found of the cases.
 
 After each round DIR has best_model.pt, the model of the best round so far, and checkpoint.pt, from which --resume goes
-on to the same bits. Ctrl-C prints that command. checkpoint.pt is removed at the end.
+on to the same bits. Ctrl-C prints that command. checkpoint.pt is removed at the end; a DIR that has one is not
+overwritten.
 
 example:
   fedbrats train sites
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from fedbrats.model.training.trainer import Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
+# Arguments that --resume takes from the run, with what they are where nobody gives them.
+_DEFAULTS: dict[str, Any] = {"like": "fedavg", "cache": Path("build/cache"), "device": "auto"}
 _RESUMED = ("like", "rounds", "start", "settings", "cache", "device", "threads")  # arguments that a run keeps
 COMPLETED = "FINISHED:COMPLETED"
 # Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
@@ -62,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("data", nargs="*", type=Path, metavar="DATA", help="a sites folder, or site folders")
     parser.add_argument(
-        "--like", default="fedavg", metavar="JOB", help="take the settings of this job (default: fedavg)"
+        "--like", default=_DEFAULTS["like"], metavar="JOB", help="take the settings of this job (default: fedavg)"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds (default: that of the job)")
     parser.add_argument(
@@ -70,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/train-<time>)")
     parser.add_argument("--resume", type=run_path, metavar="RUN", help="go on with a training that was stopped")
-    parser.add_argument("--cache", type=Path, default=Path("build/cache"), help="folder of prepared cases")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--cache", type=Path, default=_DEFAULTS["cache"], help="folder of prepared cases")
+    parser.add_argument("--device", default=_DEFAULTS["device"], help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
         "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
     )
@@ -95,23 +98,37 @@ def _begin(args: argparse.Namespace) -> _Course:
     if not args.data:
         raise ArgumentError("train: name the sites to train on, or a run that was stopped with --resume")
     job_id = f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    return _Course(args, args.out or Path("results") / job_id, job_id)
+    out = args.out or Path("results") / job_id
+    if (out / CHECKPOINT_FILE).exists():
+        raise ConfigurationError(
+            f"{out} holds a training that was stopped; go on with `fedbrats train --resume {out}`, or give another "
+            f"--out"
+        )
+    return _Course(args, out, job_id)
 
 
 def _resume(args: argparse.Namespace) -> _Course:
     """The course of a run that was stopped, with the arguments that it had. Raises: ArgumentError, DataError."""
     from fedbrats.model.training.checkpoint import load_checkpoint
 
-    if args.data or args.settings or args.out or args.rounds is not None or args.start is not None:
+    given = [getattr(args, name) for name in ("out", "rounds", "start", "threads")]
+    given += [getattr(args, name) for name, usual in _DEFAULTS.items() if getattr(args, name) != usual]
+    if args.data or args.settings or any(value is not None for value in given):
         raise ArgumentError("train: --resume takes DATA and all settings from the run; leave them out")
     checkpoint = load_checkpoint(args.resume / CHECKPOINT_FILE)
     about = checkpoint.about
-    for name in _RESUMED:
-        value = about["arguments"][name]
-        setattr(args, name, Path(value) if name == "cache" else value)
-    args.data = [Path(folder) for folder in about["arguments"]["data"]]
+    try:
+        for name in _RESUMED:
+            value = about["arguments"][name]
+            setattr(args, name, Path(value) if name == "cache" else value)
+        args.data = [Path(folder) for folder in about["arguments"]["data"]]
+        before = (about["job_id"], about["rows"], about["seconds"], about["best"])
+    except (LookupError, TypeError):
+        raise DataError(
+            f"{args.resume / CHECKPOINT_FILE} is not one of `fedbrats train`, or of another version"
+        ) from None
     say(f"train: {args.resume} goes on after round {checkpoint.rounds_done}")
-    return _Course(args, args.resume, about["job_id"], about["rows"], about["seconds"], about["best"], checkpoint)
+    return _Course(args, args.resume, *before, checkpoint)
 
 
 @dataclass
