@@ -9,20 +9,17 @@ FedRep change what sites do and are not in it.
 
 from __future__ import annotations
 
-import argparse
-import platform
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
+from simulation.command import run_command
 from simulation.quadratics import LAYERS, SIZE, Setting, as_layers, as_vector, excess, found
 
-from fedbrats.atomic import write_json_atomic
 from fedbrats.federation import gates
 from fedbrats.federation.aggregator import Aggregator
 from fedbrats.federation.gates import Contribution, Expectation
@@ -99,25 +96,13 @@ def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def main() -> int:
-    """Measure every pair and write what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10, help="federations a row")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "adaptive.json")
-    args = parser.parse_args()
-    pairs = [(method, attack, args.seeds) for method in METHODS for attack in ATTACKS]
+def measure_all(seeds: int) -> dict[str, Any]:
+    """Every pair of a rule and an attack."""
+    pairs = [(method, attack, seeds) for method in METHODS for attack in ATTACKS]
     with ProcessPoolExecutor() as pool:
         rows = list(pool.map(measure, *zip(*pairs, strict=True)))
-    document = {
-        "command": f"python experiments/adaptive.py --seeds {args.seeds}",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "setting": vars(SETTING),
-        "rows": rows,
-    }
-    write_json_atomic(args.out, document)
-    print(as_markdown(rows))
-    return 0
+    return {"setting": vars(SETTING), "rows": rows}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("adaptive", str(__doc__), measure_all, lambda document: as_markdown(document["rows"])))

@@ -7,17 +7,15 @@ Writes the rows as JSON and prints the tables of docs/reference/contribution.md.
 
 from __future__ import annotations
 
-import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
+from simulation.command import run_command
 from simulation.cost import measure
 from simulation.federate import Course, run
 from simulation.leave_one_out import rank_correlation
@@ -25,8 +23,6 @@ from simulation.methods import METHODS
 from simulation.quadratics import Setting
 from simulation.tables import as_markdown
 from simulation.trouble import TROUBLES
-
-from fedbrats.atomic import write_json_atomic
 
 SETTINGS = {
     "5 sites, clear": Setting(sites=5, noise=0.05),
@@ -104,29 +100,20 @@ def shift(setting: str, length: float, seeds: int) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Run every setting with every trouble-maker and write what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10, help="federations a row")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulated.json")
-    args = parser.parse_args()
-    tasks = [(setting, trouble, args.seeds) for setting in SETTINGS for trouble in TROUBLES]
+def measure_all(seeds: int) -> dict[str, Any]:
+    """Every setting with every trouble-maker, and what else the page says."""
+    tasks = [(setting, trouble, seeds) for setting in SETTINGS for trouble in TROUBLES]
     with ProcessPoolExecutor() as pool:
         rows = [row for rows in pool.map(compare, *zip(*tasks, strict=True)) for row in rows]
-    document = {
-        "command": f"python experiments/simulated.py --seeds {args.seeds}",
-        "seeds": list(range(args.seeds)),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+    return {
+        "seeds": list(range(seeds)),
         "settings": {name: vars(setting) for name, setting in SETTINGS.items()},
         "rows": rows,
-        "leave_one_out": [correlate(s, method, args.seeds) for s in SETTINGS for method in WEIGHING_METHODS],
-        "shift": [shift(s, length, args.seeds) for s in SETTINGS for length in SHIFTS],
+        "leave_one_out": [correlate(s, method, seeds) for s in SETTINGS for method in WEIGHING_METHODS],
+        "shift": [shift(s, length, seeds) for s in SETTINGS for length in SHIFTS],
         "cost": [measure(sites, numbers, sketched) for sites, numbers in COSTS for sketched in (False, True)],
     }
-    write_json_atomic(args.out, document)
-    print(as_markdown(document))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("simulated", str(__doc__), measure_all, as_markdown))
