@@ -16,6 +16,7 @@ from fedbrats.errors import UpdateError
 from fedbrats.outside import show
 
 LARGEST_JUMP = 10.0  # times the largest move so far, for each round since the last model
+ROUNDING = 1 + 1e-6  # a way of many moves in one direction is as long as their sum, but for rounding
 LEAST_EVALUATIONS = 4  # the final and the best model, each asked for twice
 ABOUT = "about"  # among the names of weights, the numbers beside them
 Weights = Mapping[str, np.ndarray]
@@ -57,7 +58,7 @@ class Arrivals:
             )
         if self._last is not None:
             move, since = distance(weights, self._last), max(1, abs(round_number - self._round))
-            bound = max(max(LARGEST_JUMP * self._largest, length(self._last)) * since, self._travelled)
+            bound = max(max(LARGEST_JUMP * self._largest, length(self._last)) * since, ROUNDING * self._travelled)
             if self._largest > 0 and not move <= bound:
                 raise ArrivedModelError(
                     f"the model of round {round_number} is refused: it is {move:.3g} away from that of round "
