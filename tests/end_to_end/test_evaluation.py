@@ -77,8 +77,8 @@ def evaluated(folder, trained):
 def test_the_live_report_follows_the_job_to_its_end(trained):
     pages = trained[1]
     live = [page for page in pages if 'http-equiv="refresh"' in page]
-    assert live
-    assert any("Learning curves" in page and "Still running" in page for page in live)
+    assert live  # which rounds they show depends on when the two rounds ended; tests of the page have that
+    assert all("Still running: fedavg" in page for page in live)
     (final,) = pages - set(live)
     assert "Best mean Dice: fedavg" in final
 

@@ -266,6 +266,8 @@ def test_a_running_job_is_followed_and_a_finished_one_is_not(federated, tmp_path
     page = write_page(running, "t", is_live=True)
     assert 'http-equiv="refresh"' in page
     assert "No run has reached its final evaluation yet" in page
+    assert "Still running: " in page
+    assert "Learning curves" in page
     assert 'http-equiv="refresh"' not in write_page(read_results(federated), "t")
 
 
