@@ -33,7 +33,7 @@ def audited(tmp_path_factory):
 
 
 def audit(folder, *words):
-    return main(["audit", str(folder / "run"), "--sites", str(folder / "sites"), "--cache", str(folder / "cache"),
+    return main(["audit", str(folder / "run"), "--data", str(folder / "sites"), "--cache", str(folder / "cache"),
                  "--threads", "1", "--json", *words])  # fmt: skip
 
 
@@ -67,5 +67,5 @@ def test_a_control_that_does_not_come_out_is_an_error(audited, capsys, monkeypat
 def test_what_cannot_be_is_refused_in_one_sentence(audited, capsys, tmp_path):
     assert audit(audited, "--reference", "nowhere") == 1
     assert "nowhere" in capsys.readouterr().err
-    assert main(["audit", str(audited / "run"), "--sites", str(tmp_path)]) == 1
+    assert main(["audit", str(audited / "run"), "--data", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err

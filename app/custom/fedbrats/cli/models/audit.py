@@ -1,6 +1,6 @@
 """Ask a trained model who was in its training data: membership of patients, with controls that must come out.
 
-MODEL is a results folder or a model file; DATA holds the sites that it was trained on, as `fedbrats split` made them.
+MODEL is a results folder or a model file; SITES holds the sites that it was trained on, as `fedbrats split` made them.
 Patients of training are members, those of validation are not. The score of a patient is how much smaller the loss is
 than under the references: models that did not train on that patient, such as those of other folds or the start. A
 reference's own sites folder says on whom it trained; without one it is taken to know none of the patients. Without
@@ -19,8 +19,8 @@ controls, references and seconds.
 Exit status: 0 the controls came out, 1 they did not, so that the audit says nothing.
 
 example:
-  fedbrats audit results/fedavg --sites sites --reference start.safetensors
-  fedbrats audit results/fold-0 --sites sites/fold-0 --reference results/fold-1=sites/fold-1 --json
+  fedbrats audit results/fedavg --data sites --reference start.safetensors
+  fedbrats audit results/fold-0 --data sites/fold-0 --reference results/fold-1=sites/fold-1 --json
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ Losses = dict[str, float]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("model", type=run_path, metavar="MODEL", help="a results folder, or a model file in one")
-    parser.add_argument("--sites", type=Path, required=True, metavar="DATA", help="the sites that it was trained on")
+    parser.add_argument("--data", type=Path, required=True, metavar="SITES", help="the sites that it was trained on")
     parser.add_argument(
         "--reference",
         action="append",
         default=[],
-        metavar="MODEL[=DATA]",
+        metavar="MODEL[=SITES]",
         help="a model that did not train on some of the patients, and the sites that it trained on; repeatable",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where audit.json goes (default: the results folder)")
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or count_cores()
     torch.set_num_threads(threads)
     model = load_model(args.model)
-    sites = _read_sites(args.sites, args.cache, model.preparation, threads)
+    sites = _read_sites(args.data, args.cache, model.preparation, threads)
     audit = _Audit(model, sites, args)
     own = audit.losses(model.network, "the model")
     references = [_reference(audit, text, threads) for text in args.reference]
