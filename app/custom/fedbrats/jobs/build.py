@@ -168,7 +168,7 @@ def _lay_out(job: JobSource, building: Path) -> Path:
         shutil.copyfile(path, target)
     own = job.folder / VARIABLES
     if own.exists():
-        set_variables(app / "config", _read_json(own), source=f"jobs/{job.name}/{VARIABLES}", allow_new=True)
+        set_variables(app / "config", _read_json(own), source=str(own), allow_new=True)
     return app
 
 
