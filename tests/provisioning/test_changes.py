@@ -1,13 +1,16 @@
 """A consortium changes: a hospital comes, a person comes, certificates and the root are renewed."""
 
+import errno
+import os
 import subprocess
 
 import pytest
 import yaml
 
 from fedbrats.admin.kits import open_kit
-from fedbrats.admin.provision.consortium import add_participant
+from fedbrats.admin.provision.consortium import add_participant, build_kits, read_project
 from fedbrats.cli.main import main
+from fedbrats.errors import ConfigurationError
 from tests.provisioning.provisioned import FEDBRATS
 
 NEW_SITE = ("add-site", "hospital-6", "--org", "sixth", "--data", "/data/brats", "--cases", "50")
@@ -114,6 +117,7 @@ def test_what_flare_says_of_a_project_is_one_sentence(consortium):
     assert done.returncode == 1
     assert "cannot be provisioned" in done.stderr
     assert "root_valid_days=10" in done.stderr
+    assert "raised during provision" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -125,3 +129,15 @@ def test_a_project_with_another_last_section_is_left_as_it_is(tmp_path):
     with pytest.raises(ConfigurationError, match="must be the last section"):
         add_participant(path, {"name": "b", "type": "client", "org": "o"})
     assert path.read_text().endswith("name: x\n")
+
+
+def test_a_full_disk_is_said_in_the_systems_words_alone(consortium, monkeypatch):
+    from nvflare.lighter.impl.static_file import StaticFileBuilder
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(StaticFileBuilder, "build", fail)
+    project = read_project(consortium.folder / "project.yml")
+    with pytest.raises(ConfigurationError, match=r"cannot be provisioned: No space left on device$"):
+        build_kits(project, consortium.folder / "elsewhere")

@@ -11,9 +11,10 @@ import copy
 import json
 import logging
 import os
+import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from fedbrats.errors import ConfigurationError
 STATE_FILE = "cert.json"
 BUILD_PREFIX = "prod_"  # FLARE's, before the number of a build
 PARTICIPANTS = "participants"
+_RAISED = re.compile(
+    r"Exception (?:\[Errno \d+\] )?(.*) raised during provision\.\s+Incomplete prod_n folder removed\.", re.DOTALL
+)
 logger = logging.getLogger(__name__)
 
 
@@ -69,10 +73,15 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
             raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {error}") from error
     _protect(state_dir(project, out_dir))
     if ctx.get(CtxKey.BUILD_ERROR):
-        raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {'; '.join(ctx.get_errors())}")
+        raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {_reasons(ctx.get_errors())}")
     kits = Path(ctx[CtxKey.CURRENT_PROD_DIR])
     _require_protections(kits, project["name"])
     return kits
+
+
+def _reasons(errors: Iterable[str]) -> str:
+    """What FLARE 2.9.0 says of a failed build, without its words around a reason and the number of a system's error."""
+    return "; ".join(_RAISED.sub(r"\1", error).strip() for error in errors)
 
 
 def _require_protections(kits: Path, project: str) -> None:
