@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint docs pages jobs provision clean
+.PHONY: help install demo test test-long lint docs pages jobs provision wheelhouse clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ jobs: $(INSTALLED)  ## build every job into build/jobs
 
 provision: $(INSTALLED)  ## build the startup kits of provisioning/project.yml into provisioned/ (private keys!)
 	$(BIN)/fedbrats provision build
+
+wheelhouse: $(INSTALLED)  ## fetch all that a machine without internet installs, into build/wheelhouse
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .
+	$(BIN)/fedbrats provision wheelhouse build/wheelhouse --wheel build/dist/fedbrats-*.whl
 
 clean:  ## remove what was built (not .venv, not results)
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

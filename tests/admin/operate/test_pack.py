@@ -10,6 +10,7 @@ import pyrage
 import pytest
 
 from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.wheels import Listed
 from fedbrats.cli.main import main
 from tests.end_to_end.consortium import NORTH
 
@@ -22,7 +23,8 @@ def pack(provisioned, tmp_path, capsys):
     places = ["--project", provisioned / "project.yml", "--out", provisioned / "provisioned"]
 
     def run(*words):
-        arguments = ["provision", "pack", *words, "--to", tmp_path / "handover", "--wheel", wheel, *places, "--json"]
+        package = [] if "--wheelhouse" in words else ["--wheel", wheel]
+        arguments = ["provision", "pack", *words, "--to", tmp_path / "handover", *package, *places, "--json"]
         status = main([str(word) for word in arguments])
         said = capsys.readouterr()
         return status, json.loads(said.out) if status == 0 else said.err
@@ -68,6 +70,18 @@ def test_a_receiver_with_a_key_of_age_needs_no_passphrase(pack, tmp_path):
     assert (status, said["passphrase"]) == (0, "")
     content = (tmp_path / "handover" / f"{NORTH}.tar.gz.age").read_bytes()
     assert open_kit(unpack(pyrage.decrypt(content, [identity]), tmp_path / "there")).name == NORTH
+
+
+def test_the_list_of_a_wheelhouse_goes_into_the_kit(pack, tmp_path):
+    listed = tmp_path / "wheelhouse" / "requirements.txt"
+    listed.parent.mkdir()
+    listed.write_text(Listed("torch", "2.13.0", "a" * 64, "b" * 64).line() + "\n")
+    status, said = pack(NORTH, "--wheelhouse", listed.parent)
+    assert status == 0
+    content = (tmp_path / "handover" / f"{NORTH}.tar.gz.age").read_bytes()
+    kit = unpack(pyrage.passphrase.decrypt(content, said["passphrase"]), tmp_path / "there")
+    assert (kit / "local" / "requirements.txt").read_text() == listed.read_text()
+    assert "  local/requirements.txt\n" in (kit / "SHA256SUMS").read_text()
 
 
 def test_two_packs_have_two_passphrases(pack):

@@ -6,10 +6,12 @@ import hashlib
 import io
 import secrets
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedbrats.admin.kits import open_kit
+from fedbrats.admin.wheels import REQUIREMENTS, read_requirements
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_bytes_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 
@@ -40,7 +42,13 @@ class Packed:
     passphrase: str
 
 
-def pack_kit(kit_dir: Path, out_dir: Path, wheel: Path | None = None, recipient: str | None = None) -> Packed:
+def pack_kit(
+    kit_dir: Path,
+    out_dir: Path,
+    wheel: Path | None = None,
+    recipient: str | None = None,
+    wheelhouse: Path | None = None,
+) -> Packed:
     """Write `NAME.tar.gz.age` and `NAME.txt` for the receiver of a kit.
 
     Args:
@@ -48,13 +56,19 @@ def pack_kit(kit_dir: Path, out_dir: Path, wheel: Path | None = None, recipient:
         wheel: the package, which goes into the kit.
         recipient: the receiver's public key for age (`age1...`); without one a passphrase is made, and stored nowhere.
 
-    Raises: ConfigurationError where there is no such kit or wheel, the key is none, or pyrage is not installed.
+        wheelhouse: of `fedbrats provision wheelhouse`; its list of packages, with checksums, goes into `local/`.
+
+    Raises: ConfigurationError where there is no such kit, wheel or wheelhouse, the key is none, or pyrage is missing.
     """
     kit = open_kit(kit_dir)
     if wheel is not None and not (wheel.is_file() and wheel.suffix == ".whl"):
         raise ConfigurationError(f"{wheel} is no wheel; `python3 -m pip wheel --no-deps --wheel-dir dist .` makes it")
+    more = {wheel.name: wheel} if wheel else {}
+    if wheelhouse is not None:
+        read_requirements(wheelhouse / REQUIREMENTS)
+        more[f"local/{REQUIREMENTS}"] = wheelhouse / REQUIREMENTS
     passphrase = "" if recipient else make_passphrase()
-    content = _encrypt(_archive(kit_dir, kit.name, wheel), passphrase, recipient)
+    content = _encrypt(_archive(kit_dir, kit.name, more), passphrase, recipient)
     out_dir.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     archive, note = out_dir / f"{kit.name}.tar.gz.age", out_dir / f"{kit.name}.txt"
     write_bytes_atomic(archive, lambda stream: stream.write(content), mode=PRIVATE_FILE)
@@ -78,11 +92,10 @@ def make_passphrase() -> str:
     return "-".join("".join(secrets.choice(SIGNS) for _ in range(GROUP)) for _ in range(GROUPS))
 
 
-def _archive(kit_dir: Path, name: str, wheel: Path | None) -> bytes:
-    """The kit below a folder of its name, with the wheel and the checksums of everything."""
+def _archive(kit_dir: Path, name: str, more: Mapping[str, Path]) -> bytes:
+    """The kit below a folder of its name, with more files (path in the kit -> file) and the checksums of everything."""
     files = {path.relative_to(kit_dir).as_posix(): path for path in sorted(kit_dir.rglob("*")) if path.is_file()}
-    if wheel is not None:
-        files[wheel.name] = wheel
+    files |= more
     contents = {inside: (path.read_bytes(), path.stat().st_mode & 0o700) for inside, path in files.items()}
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {inside}\n" for inside, (content, _) in contents.items())
     contents[SUMS] = (sums.encode(), PRIVATE_FILE)

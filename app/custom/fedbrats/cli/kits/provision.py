@@ -10,7 +10,8 @@ example:
   fedbrats provision add-user reader@sixth.example --org sixth --role member
   fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
   fedbrats provision renew --root                  # new keys for all: every kit must be replaced
-  fedbrats provision pack hospital-6 --to handover --wheel dist/fedbrats-0.1.0-py3-none-any.whl
+  fedbrats provision wheelhouse wheelhouse --wheel dist/fedbrats-0.1.0-py3-none-any.whl   # for those without internet
+  fedbrats provision pack hospital-6 --to handover --wheelhouse wheelhouse
   fedbrats provision authority ca                  # for a hospital that made its own key
   fedbrats provision show
 """
@@ -30,16 +31,17 @@ DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew, pack, authority and show."""
+    """Declare build, add-site, add-user, renew, wheelhouse, pack, authority and show."""
     from fedbrats.admin.provision.judge import ROLES
     from fedbrats.site.site_file import LEAST_CASES
 
-    choices = "build|add-site|add-user|renew|pack|authority|show"
+    choices = "build|add-site|add-user|renew|wheelhouse|pack|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
+    wheelhouse = actions.add_parser("wheelhouse", help="fetch the package and all that it needs, with checksums")
     pack = actions.add_parser("pack", help="write one encrypted archive of a kit for its receiver")
     authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
@@ -62,8 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     renew.add_argument("--root", action="store_true", help="renew the root too, and with it every certificate")
     pack.add_argument("name", help="of a participant")
     pack.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder of the archive and its note")
-    pack.add_argument("--wheel", type=Path, help="the package, which goes into the archive")
+    content = pack.add_mutually_exclusive_group()
+    content.add_argument("--wheel", type=Path, help="the package, which goes into the archive")
+    content.add_argument(
+        "--wheelhouse",
+        type=Path,
+        metavar="FOLDER",
+        help="made by `provision wheelhouse`, whose list of packages goes into the archive: its receiver installs from "
+        "the folder by this list",
+    )
     pack.add_argument("--recipient", metavar="KEY", help="the receiver's public key for age, in place of a passphrase")
+    wheelhouse.add_argument("folder", type=Path, help="folder to write: wheels, requirements.txt, SHA256SUMS, an SBOM")
+    wheelhouse.add_argument("--wheel", type=Path, required=True, help="the package")
+    wheelhouse.add_argument(
+        "--torch-index",
+        metavar="URL",
+        help="package index of the build of PyTorch that is wanted, such as for CUDA (default: as pip is configured)",
+    )
+    wheelhouse.add_argument("--json", action="store_true", help="print one JSON document")
     authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
     for action in (build, site, user, renew, pack, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
@@ -76,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.judge import check_project
 
+    if args.action == "wheelhouse":
+        return _wheelhouse(args)
     if args.action == "pack":
         return _pack(args)
     if args.action not in ("authority", "show"):
@@ -87,12 +107,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _wheelhouse(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from fedbrats.admin.provision.wheelhouse import SBOM, build_wheelhouse
+
+    made = build_wheelhouse(args.folder, args.wheel, torch_index=args.torch_index, say=say)
+    if not made.sbom:
+        say(f"provision: no {SBOM} was written; pip install 'fedbrats[sbom]' brings the tool for it")
+    if args.json:
+        print_json({**asdict(made), "folder": str(made.folder)})
+        return 0
+    print_line(f"{made.folder}: {made.packages} packages, {made.size / 1e6:.0f} MB; it has no secret")
+    print_line(f"SHA-256 of requirements.txt  {made.sha256}")
+    return 0
+
+
 def _pack(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.pack import pack_kit
 
     kits = consortium.newest_kits(consortium.read_project(args.project), args.out)
-    packed = pack_kit(kits / args.name, args.to, args.wheel, args.recipient)
+    packed = pack_kit(kits / args.name, args.to, args.wheel, args.recipient, args.wheelhouse)
     if args.json:
         words = {"archive": str(packed.archive), "note": str(packed.note), "sha256": packed.sha256}
         print_json({**words, "passphrase": packed.passphrase})

@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import HOSPITAL_IT, PROJECT_ADMIN, Finding, doubtful, failed, good
+from fedbrats.admin.wheels import REQUIREMENTS, altered_files, installed_checksum, read_requirements
 
 PACKAGES = ("fedbrats", "nvflare", "monai")  # whose text decides what leaves a hospital; small enough to be read
 
 
-def check(_kit: Kit) -> Iterator[Finding]:
-    """A finding for each package."""
+def check(kit: Kit) -> Iterator[Finding]:
+    """A finding for each package, and one for all packages that the kit lists with checksums."""
+    if (kit.local_dir / REQUIREMENTS).is_file():
+        yield judge_listed(kit.local_dir / REQUIREMENTS)
     for name in PACKAGES:
         try:
             yield judge(distribution(name))
         except PackageNotFoundError:  # `software` says so
             continue
+
+
+def judge_listed(path: Path, find: Callable[[str], Distribution] = distribution) -> Finding:
+    """Compare what is installed with the list of `fedbrats provision wheelhouse`, every file of it.
+
+    Args:
+        path: the list.
+        find: the installed package of a name.
+
+    Raises: ConfigurationError where the list cannot be read.
+    """
+    listed = read_requirements(path)
+    wrong = []
+    for each in listed:
+        try:
+            package = find(each.name)
+        except PackageNotFoundError:
+            wrong.append(f"{each.name} is not installed")
+            continue
+        if package.version != each.version:
+            wrong.append(f"{each.name} is {package.version}, listed is {each.version}")
+        elif installed_checksum(package) != each.files:
+            wrong.append(f"{each.name} was not installed from the listed wheel")
+        elif altered := next(altered_files(package), None):
+            wrong.append(f"{each.name}: {altered} was altered")
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        remedy = f"do not start; install again by local/{REQUIREMENTS}, and find out who changed it"
+        return failed("installed packages", f"{wrong[0]}{more}", remedy, HOSPITAL_IT)
+    return good("installed packages", f"{len(listed)} are those of local/{REQUIREMENTS}, file by file")
 
 
 def judge(package: Distribution) -> Finding:
