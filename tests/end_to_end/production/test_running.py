@@ -50,6 +50,27 @@ def test_the_member_sees_the_job_and_is_refused_its_result(consortium, fedavg):
     assert f"refused this to {MEMBER} (member)" in refused.stderr
 
 
+def test_people_ask_about_a_job_as_their_role_allows(consortium, fedavg):
+    def job(*words, who=LEAD, **also):
+        return fedbrats("job", *words, "--kit", consortium.kit(who), cwd=consortium.folder, **also)
+
+    shown = json.loads(job("show", fedavg, "--json", who=MEMBER).stdout)
+    assert (shown["facts"]["submitter"], shown["facts"]["status"]) == (LEAD, "FINISHED:COMPLETED")
+    listed = json.loads(job("list", "--consortium", "--json", who=MEMBER).stdout)["jobs"]
+    assert {each["submitter"] for each in listed if each["job_id"] == fedavg} == {LEAD}
+    assert "fedbrats" in job("logs", fedavg).stdout
+    assert "FINISHED:COMPLETED" in job("follow", fedavg).stderr
+    for words, who, sentence in (
+        (("logs", fedavg), MEMBER, f"refused this to {MEMBER} (member)"),
+        (("abort", fedavg), MEMBER, "has ended already"),
+        (("show", fedavg[:-1] + "z"), LEAD, "is no job id"),
+        (("show", "0" * 8 + fedavg[8:]), LEAD, "knows no such job"),
+    ):
+        refused = job(*words, who=who, check=False)
+        assert refused.returncode == 1
+        assert sentence in refused.stderr
+
+
 def test_timeouts_are_advised_from_a_measured_round(consortium, results):
     words = ("job", "timeouts", "fedavg", "--mbit", 20, "--results", results, "--json")
     document = json.loads(fedbrats(*words, cwd=consortium.folder).stdout)

@@ -31,9 +31,7 @@ def look_around(session: Any, kit: Path) -> Overview:
     """Ask the server who is there and what runs. kit: the person's, which says whom to expect."""
     with quiet():
         info = session.get_system_info()
-        jobs = session.list_jobs()
-        # Who submitted a job is in its details alone, and its name as people know it is not.
-        submitters = {job.get("job_id"): job.get("submitter_name") for job in session.list_jobs(detailed=True)}
+    jobs = read_jobs(session)
     versions = _or_none(lambda: session.report_version("all")) or {}
     seen = {client.name: client.last_connect_time for client in info.client_info}
     now = time.time()
@@ -44,7 +42,16 @@ def look_around(session: Any, kit: Path) -> Overview:
         "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
         "flare": _version(versions, "server"),
     }
-    return Overview(server, sorted(seen), participants, [_job(session, job, submitters) for job in jobs])
+    return Overview(server, sorted(seen), participants, jobs)
+
+
+def read_jobs(session: Any) -> list[dict[str, Any]]:
+    """Every job that the server knows, oldest first: FLARE's short row, submitter, round (`3/50`) and standing."""
+    with quiet():
+        jobs = session.list_jobs()
+        # Who submitted a job is in its details alone, and its name as people know it is not.
+        submitters = {job.get("job_id"): job.get("submitter_name") for job in session.list_jobs(detailed=True)}
+    return [_job(session, job, submitters) for job in jobs]
 
 
 def expected(kit: Path, seen: Any) -> list[str]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedbrats.admin.run.following import Progress
 from fedbrats.admin.run.poc import SERVER
 from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.sessions import job_status, pause_between_questions, quiet
@@ -90,18 +89,6 @@ def standing_of(session: Any, job_id: str) -> dict[str, Any] | None:
     except Exception:  # FLARE raises many kinds where a job has just ended, or has not begun
         return None
     return said if isinstance(said, dict) and type(said.get("rounds_done")) is int else None
-
-
-def progress_of(job: str, standing: Mapping[str, Any]) -> Progress:
-    """The same as a line of progress has it."""
-    return Progress(
-        job,
-        standing["rounds_done"],
-        int(standing.get("rounds") or 0),
-        len(standing.get("answered") or ()),
-        int(standing.get("sites") or 0),
-        standing.get("dice"),
-    )
 
 
 def wait_for_end(session: Any, job_id: str, on_standing: Callable[[Mapping[str, Any]], None] | None = None) -> str:

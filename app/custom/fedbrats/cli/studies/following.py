@@ -6,28 +6,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedbrats.cli.progress import say, show_progress
+from fedbrats.cli.progress import say
 
 
 def follow_job(session: Any, job_id: str, name: str, kit: Path) -> str:
     """Wait until a job has ended and say how far it is; returns its status."""
-    from fedbrats.admin.run.remote import progress_of, wait_for_end
+    from fedbrats.admin.operate.jobs import reasons_of
+    from fedbrats.admin.run.remote import wait_for_end
     from fedbrats.admin.run.runs import COMPLETED
 
     last: dict[str, Any] = {}
 
     def tell(standing: Mapping[str, Any]) -> None:
-        show_progress(progress_of(name, standing))
-        if standing.get("silent") and standing["rounds_done"] != last.get("rounds_done"):
-            say(f"{name}: round {standing['rounds_done']} was closed without {', '.join(standing['silent'])}")
+        if (line := round_line(standing)) and standing["rounds_done"] != last.get("rounds_done"):
+            say(f"{name}: {line}")
         last.update(standing)
 
     status = wait_for_end(session, job_id, tell)
     say(f"{name}: {status}")
     if status != COMPLETED:
-        if last.get("trouble"):
-            say(f"{name}: {last['trouble']}")
+        for reason in reasons_of(session, job_id) or [last.get("trouble")]:
+            if reason:
+                say(f"{name}: {reason}")
         say(f"{name}: `fedbrats fetch {job_id} --kit {kit}` brings what there is of it, and says what went wrong")
         if last.get("rounds_done"):
             say(f"{name}: to go on after round {last['rounds_done']}: fedbrats submit --resume {job_id} --kit {kit}")
     return status
+
+
+def round_line(standing: Mapping[str, Any]) -> str:
+    """How far a job is, in one line without its name."""
+    done, rounds = standing["rounds_done"], int(standing.get("rounds") or 0)
+    if not rounds:
+        return f"{int(standing.get('sites') or 0)} sites evaluate"
+    if not done:
+        return f"round 1/{rounds} runs at {int(standing.get('sites') or 0)} sites"
+    parts = [f"{done}/{rounds} rounds done"]
+    if isinstance(seconds := standing.get("round_s"), int | float):
+        parts.append(f"the last in {seconds:.1f} s")
+    if isinstance(dice := standing.get("dice"), int | float):
+        parts.append(f"Dice {dice:.3f}")
+    if silent := standing.get("silent"):
+        parts.append(f"without {', '.join(map(str, silent))}")
+    if refused := sum((standing.get("refusals") or {}).values()):
+        parts.append(f"{refused} answers refused so far")
+    return ", ".join(parts)

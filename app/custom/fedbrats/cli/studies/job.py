@@ -1,7 +1,11 @@
-"""Build and list FLARE jobs, and advise timeouts for them.
+"""Build and list FLARE jobs, advise timeouts for them, and look after those of a consortium.
 
 A built job is `app/` with the files of `jobs/<name>/` laid over it. Submit the folder that `build` prints with FLARE's
 admin console or with `nvflare job submit -j FOLDER`; `fedbrats poc run` builds and submits in one step.
+
+`show`, `follow`, `logs` and `abort` ask a consortium's server about one job, with a person's kit, and `list
+--consortium` about all. Everybody may see jobs; their log is for who submitted the job and for the project admin, and
+to abort it is also for IT of the submitter's organisation.
 
 example:
   fedbrats job list
@@ -12,6 +16,9 @@ example:
   fedbrats job list fedavg --set aggregator=mine.FedAvgM    # with the arguments of a class of your own
   fedbrats job extension mine                  # the line for `extensions` in a consortium's project.yml
   fedbrats job timeouts fedavg --mbit 20 --results results/fedavg-20260101-120000
+  fedbrats job list --consortium --kit lead@university.example
+  fedbrats job follow 18f294b6-815c-47c5-b35f-0d74ab09547e --kit lead@university.example
+  fedbrats job abort 18f294b6-815c-47c5-b35f-0d74ab09547e --kit lead@university.example
 """
 
 from __future__ import annotations
@@ -26,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.cli.arguments import number, run_path
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
+from fedbrats.cli.studies.running import add_running_arguments, list_of_consortium, run_running
 
 if TYPE_CHECKING:
     from fedbrats.jobs.build import JobSource
@@ -33,8 +41,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `job build`, `job list`, `job timeouts` and `job extension`."""
-    actions = parser.add_subparsers(dest="action", metavar="build|list|timeouts|extension", required=True)
+    """Declare the actions."""
+    names = "build|list|timeouts|extension|show|follow|logs|abort"
+    actions = parser.add_subparsers(dest="action", metavar=names, required=True)
     build = actions.add_parser("build", help="write job folders that can be submitted")
     build.add_argument(
         "names", nargs="*", metavar="JOB", help="names of jobs, as `fedbrats job list` shows them (default: all)"
@@ -47,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--json", action="store_true", help="print one JSON document")
     listing = actions.add_parser("list", help="show the jobs, or the variables of one job")
     listing.add_argument("name", nargs="?", metavar="JOB", help="show what --set can change of this job")
+    listing.add_argument("--consortium", action="store_true", help="show the jobs that a consortium's server knows")
+    listing.add_argument("--kit", type=Path, help="with --consortium: startup kit of a person")
     add_set_argument(listing)
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     timeouts = actions.add_parser("timeouts", help="advise timeouts from the model's size and a measured round")
@@ -60,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     extension = actions.add_parser("extension", help="print the line by which a consortium lists a package of your own")
     extension.add_argument("package", metavar="PACKAGE", help="as Python imports it; it must be installed")
     extension.add_argument("--json", action="store_true", help="print one JSON document")
+    add_running_arguments(actions)
 
 
 def add_set_argument(parser: argparse.ArgumentParser) -> None:
@@ -88,13 +100,17 @@ def add_models_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, list or advise."""
+    """Build, list, advise, or ask a server."""
+    if args.action in ("show", "follow", "logs", "abort"):
+        return run_running(args)
     from fedbrats.errors import ConfigurationError
     from fedbrats.jobs.build import build_job, list_jobs, parse_settings
 
     if args.action == "extension":
         return _print_extension(args)
     if args.action == "list":
+        if args.consortium or args.kit:
+            return _list_of_consortium(args)
         return _list_variables(args) if args.name else _list_jobs(list_jobs(), args.json)
     settings = parse_settings(args.settings)
     if args.action == "timeouts":
@@ -125,6 +141,15 @@ def _print_extension(args: argparse.Namespace) -> int:
     else:
         print_line(package.line)
     return 0
+
+
+def _list_of_consortium(args: argparse.Namespace) -> int:
+    """Show the jobs of a server. Raises: ArgumentError where it is not clear which list is meant."""
+    from fedbrats.errors import ArgumentError
+
+    if not (args.consortium and args.kit) or args.name or args.settings:
+        raise ArgumentError("`fedbrats job list --consortium --kit KIT` shows a consortium's jobs, and takes no other")
+    return list_of_consortium(args)
 
 
 def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:

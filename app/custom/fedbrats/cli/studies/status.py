@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.studies.running import print_jobs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +40,7 @@ def run(args: argparse.Namespace) -> int:
     print_line(f"server: up since {found.server['started']}{f', FLARE {flare}' if flare else ''}")
     rows = [(each["name"], each["state"], _ago(each["seen_s"]), each["flare"]) for each in found.participants]
     print_table(("site", "state", "last seen", "FLARE"), rows)
-    columns = ("job_name", "job_id", "submitter", "submit_time", "status", "round")
-    print_table(
-        ("job", "id", "by", "submitted", "status", "round"), [[job.get(name) for name in columns] for job in found.jobs]
-    )
+    print_jobs(found.jobs)
     return 0
 
 

@@ -43,32 +43,37 @@ ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simu
 # A condition is any, none, o:site (people of the site's own organisation) or n:submitter (who submitted the job).
 # Nobody brings code (byoc). People of the server's organisation read files of its kit (shell_commands). Nobody reads
 # those of a site over the network, whatever stands here (cell_rules.ADMIN_REQUESTS).
+# FLARE 2.9.0 has no category for `report_version` and `get_job_log`: what is not named is nobody's.
+_SEEN = {"view": "any", "report_version": "any"}
 _CODE = {"byoc": "none", "server-predeployed-flwr": "none"}
 AUTHORIZATION = {
     "format_version": "1.0",
     "permissions": {
         "project_admin": {
-            **dict.fromkeys(("submit_job", "manage_job", "download_job", "view", "operate"), "any"),
+            **dict.fromkeys(("submit_job", "manage_job", "download_job", "operate"), "any"),
             "clone_job": "n:submitter",  # a clone bears the signature of the first submitter
             "shell_commands": "o:site",
+            "get_job_log": "any",
+            **_SEEN,
             **_CODE,
         },
         "org_admin": {
             **dict.fromkeys(("submit_job", "clone_job", "download_job"), "none"),
             "manage_job": "o:submitter",
-            "view": "any",
+            **_SEEN,
             "operate": "o:site",
             "shell_commands": "none",
             **_CODE,
         },
         "lead": {
             "submit_job": "any",
-            **dict.fromkeys(("clone_job", "manage_job", "download_job"), "n:submitter"),
-            "view": "any",
+            # A job's log is in what is downloaded of it too.
+            **dict.fromkeys(("clone_job", "manage_job", "download_job", "get_job_log"), "n:submitter"),
+            **_SEEN,
             **dict.fromkeys(("operate", "shell_commands"), "none"),
             **_CODE,
         },
-        "member": {"view": "any"},
+        "member": {**_SEEN},
     },
 }
 
