@@ -149,8 +149,7 @@ def test_who_may_do_what_with_a_job(role):
     submitters = (me, Person("colleague", "north", "lead"), Person("stranger", "east", "lead"))
     for right, allowed in zip(("get_job_log", "abort_job"), RIGHTS[role], strict=True):
         found = [
-            authorizer.authorize(AuthzContext(user=me, submitter=submitter, right=right))[0]
-            for submitter in submitters
+            authorizer.authorize(AuthzContext(user=me, submitter=submitter, right=right))[0] for submitter in submitters
         ]
         assert tuple(found) == allowed, right
     for right in ("get_job_meta", "list_jobs", "report_version"):

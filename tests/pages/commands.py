@@ -51,7 +51,7 @@ def page() -> str:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one command, as `fedbrats` builds it."""
-    module = importlib.import_module(f"fedbrats.cli.{COMMANDS[name][0]}.{name}")
+    module = importlib.import_module(f"fedbrats.cli.{COMMANDS[name][0]}.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=f"fedbrats {name}", description=module.__doc__)
     module.add_arguments(parser)
     return parser

@@ -22,7 +22,7 @@ def test_its_commands_are_understood(page):
     found = list(commands(page.read_text()))
     assert found
     for name, *words in found:
-        module = importlib.import_module(f"fedbrats.cli.{COMMANDS[name][0]}.{name}")
+        module = importlib.import_module(f"fedbrats.cli.{COMMANDS[name][0]}.{name.replace('-', '_')}")
         parser = argparse.ArgumentParser(exit_on_error=False)
         module.add_arguments(parser)
         if words:

@@ -41,6 +41,7 @@ COMMANDS = {
     "privacy": ("kits", "plan what differential privacy costs, and show what a site has spent"),
     "doctor": ("kits", "check a startup kit and this machine before anything starts"),
     "health": ("kits", "say in one line how the server or the site of this machine is; numbers for Prometheus"),
+    "support-bundle": ("kits", "write one archive for somebody who helps from elsewhere, without keys and cases"),
     "clean": ("kits", "list what ended jobs have left on this machine, and remove it"),
     "stop": ("kits", "stop the server or a site on this machine, for maintenance"),
     "revoke": ("kits", "shut a hospital or a person out of the federation"),

@@ -25,9 +25,9 @@ def follow_job(session: Any, job_id: str, name: str, kit: Path) -> str:
     status = wait_for_end(session, job_id, tell)
     say(f"{name}: {status}")
     if status != COMPLETED:
-        for reason in reasons_of(session, job_id) or [last.get("trouble")]:
-            if reason:
-                say(f"{name}: {reason}")
+        trouble = [last["trouble"]] if last.get("trouble") else []
+        for reason in reasons_of(session, job_id) or trouble:
+            say(f"{name}: {reason}")
         say(f"{name}: `fedbrats fetch {job_id} --kit {kit}` brings what there is of it, and says what went wrong")
         if last.get("rounds_done"):
             say(f"{name}: to go on after round {last['rounds_done']}: fedbrats submit --resume {job_id} --kit {kit}")
