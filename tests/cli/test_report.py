@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from fedbrats.array_files import write_arrays
 from fedbrats.cli.main import main
 
 
@@ -55,7 +56,34 @@ def test_a_common_model_is_not_drawn_under_the_dice_of_personal_ones(
         page = out.read_text()
         assert "No pictures of fedper: " in page
         assert "fedper: best case" not in page
-    assert "train like fedavg: best case" in page
+    assert "all data in one place: best case" in page
+
+
+def test_the_pictures_are_of_the_model_that_the_page_recommends(make_job, phantom_sites, tmp_path, monkeypatch):
+    """With each site's own weights, where they are on this machine."""
+    monkeypatch.chdir(tmp_path)
+    worse = make_job("fedavg")
+    better = shutil.copytree(worse, tmp_path / "fine_tuned")
+    summary = json.loads((better / "summary.json").read_text())
+    summary |= {"job": "fine_tuned", "variables": {**summary["variables"], "personal_rounds": 1}}
+    (better / "summary.json").write_text(json.dumps(summary))
+    raise_dice(better / "cases.jsonl", 0.01)
+    weights = torch.load(better / "global_model.pt", weights_only=True)["model"]
+    for site in (each.name for each in phantom_sites.iterdir() if each.is_dir()):
+        write_arrays(better / "sites" / site / "personal.npz", {name: value.numpy() for name, value in weights.items()})
+    out = tmp_path / "page.html"
+    assert main(["report", str(worse), str(better), "--data", str(phantom_sites), "--out", str(out)]) == 0
+    page = out.read_text()
+    assert "fine_tuned: best case" in page
+    assert "fedavg: best case" not in page
+    assert "No pictures" not in page
+
+
+def raise_dice(path, gain):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["dice"] = {region: value + gain for region, value in row["dice"].items()}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_a_job_measured_without_mirror_images_is_drawn_without(make_job, phantom_sites, tmp_path):

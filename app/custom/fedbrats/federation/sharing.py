@@ -17,6 +17,7 @@ from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.updates import Update
 
 EVERYTHING = "all"  # the personal set of a site that shares nothing
+SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 
 
 def split_names(

@@ -21,12 +21,12 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError, DamagedFileError, DataError, UpdateError
 from fedbrats.extensions.choice import read_choice
 from fedbrats.extensions.loading import allow_registered
+from fedbrats.federation.sharing import SHARED_WHOLE
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.settings import InferenceSettings, Sharing, TrainingSettings
 from fedbrats.run_folder import FINAL_MODELS, SUMMARY_FILE, final_model
 from fedbrats.settings import Settings
 
-SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 _WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 Table = TypeVar("Table", bound=Settings)
 _SETTINGS = tuple(TrainingSettings.model_fields)

@@ -1,17 +1,20 @@
-"""Write one HTML page about one or several runs: results, curves, sites, weights, rounds, provenance.
+"""Write one HTML page about one or several runs: did federating help, which model to use, and how sure is that.
 
 RESULTS are results folders of `fedbrats poc run`, `fedbrats simulate` or `fedbrats train`. The page is one file, and
 needs no network and no script. It follows the light or dark setting of the reader's device, and can be printed.
 
-With --data, a sites folder, it also shows pictures of the best, the median and the worst validation case of the first
-run that has one model for all sites. It skips a run with personal weights and says so. It shows phantoms only; with
---pictures you say that everyone who will see the page may see these scans.
+The first question needs a federated run and one of the job `local_only`; the page says which command makes a run that
+it lacks. The numbers, curves, rounds and settings behind the answers are on the same page.
+
+With --data, a sites folder, it also shows pictures of the best, the median and the worst validation case of the model
+that it recommends. Where a site's personal weights are not on this machine it takes the next model and says so. It
+shows phantoms only; with --pictures you say that everyone who will see the page may see these scans.
 
 --live writes the page again and again while a job runs; the browser reloads it, and the command ends with the job.
 `fedbrats poc run` and `fedbrats simulate` print the results folder of each job when it starts.
 
 example:
-  fedbrats report results/fedavg results/fedper results/train --out report.html
+  fedbrats report results/local_only results/fedavg results/train --out report.html
   fedbrats report results/fedavg --data sites --out report.html
 """
 
@@ -19,7 +22,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +34,7 @@ from fedbrats.cli.progress import say
 from fedbrats.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
+    from fedbrats.model.prediction import Predictor
     from fedbrats.report.numbers.results import Results
     from fedbrats.report.page.gallery import GalleryItem
 
@@ -128,26 +133,45 @@ def _write(
 
 
 def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[GalleryItem], list[str]]:
-    """Pictures of the first run that has one model for all sites, and why the runs before it have none.
+    """Pictures of the method that the page recommends, and why methods before it in that order have none.
 
     Raises: ConfigurationError for scans of patients without --pictures.
     """
-    from fedbrats.model.device import choose_device
-    from fedbrats.model.prediction import Predictor
-    from fedbrats.model.saved import load_model
-    from fedbrats.report.page.gallery import draw_gallery, holds_phantoms_only, why_no_pictures
+    from fedbrats.report.numbers.answers import in_order
+    from fedbrats.report.numbers.folds import pool_folds
+    from fedbrats.report.numbers.roles import with_plain_names
+    from fedbrats.report.page.gallery import draw_gallery, holds_phantoms_only
 
     if not (args.pictures or holds_phantoms_only(args.data)):
         raise ConfigurationError(
             f"{args.data} has real scans; add --pictures if everyone who will see {args.out} may see them"
         )
     undrawn: list[str] = []
-    for results in runs:
-        if results.is_running or not results.is_training:
-            continue  # it has no model yet, or none of its own
-        model = load_model(results.folder)
-        if not (why := why_no_pictures(results, model)):
-            predictor = Predictor(model, choose_device("auto"), flips=model.final_flips)
-            return draw_gallery(results, args.data, predictor), undrawn
-        undrawn.append(why)
+    for method in in_order(with_plain_names(pool_folds(runs))):
+        first = next(run for run in runs if run.folder == method.all_folders[0])
+        if first.is_running:
+            continue
+        try:
+            items = draw_gallery(first, args.data, _predictors(first), method.name)
+        except (ConfigurationError, DataError) as error:
+            undrawn.append(f"No pictures of {method.name}: {error}.")
+            continue
+        if items:
+            return items, undrawn
+        undrawn.append(f"No pictures of {method.name}: {args.data} has none of the cases that it was scored on.")
     return [], undrawn
+
+
+def _predictors(run: Results) -> Callable[[str], Predictor]:
+    """A function that gives the model of each site of a run, as its Dice was measured."""
+    from fedbrats.cli.model_arguments import load_each
+    from fedbrats.model.device import choose_device
+    from fedbrats.model.prediction import Predictor
+    from fedbrats.report.numbers.roles import is_personal
+
+    @cache
+    def load(site: str | None) -> Predictor:
+        model = load_each(run.folder, site)
+        return Predictor(model, choose_device("auto"), flips=model.final_flips)
+
+    return lambda site: load(site if is_personal(run) else None)

@@ -41,6 +41,8 @@ class Cell:
     below LEAST_PATIENTS patients, whose `values` stand there instead.
     seeds: of the method's trainings, and in a comparison the smaller number of the two.
     is_ranked: whether it was scored on the patients of the ranked methods; one that was not is neither best nor a tie.
+    is_best: whether it is the highest; is_clear: whether these patients also tell it from every other ranked method.
+    is_level: whether it is the highest or a tie with it, where there is a tie.
     """
 
     dice: float
@@ -51,9 +53,11 @@ class Cell:
     p: float | None
     seeds: int = 1
     values: tuple[float, ...] = ()
+    is_clear: bool = False
+    is_level: bool = False
 
 
-def compare(runs: Sequence[Results]) -> dict[str, dict[str, Cell]]:
+def compare(runs: Sequence[Results], regions: Sequence[str] = REGIONS_AND_MEAN) -> dict[str, dict[str, Cell]]:
     """`{method: {region: cell}}`; a tie is a method that these patients cannot tell from the best one.
 
     Ranked are the methods with the same patients; where several sets of patients have two methods or more, the largest.
@@ -61,7 +65,7 @@ def compare(runs: Sequence[Results]) -> dict[str, dict[str, Cell]]:
     """
     table: dict[str, dict[str, Cell]] = {run.name: {} for run in runs}
     ranked = _choose_ranked(runs)
-    for region in REGIONS_AND_MEAN:
+    for region in regions:
         patients = {run.name: run.dice_by_patient(region) for run in runs}
         dice = {run.name: _dice_of(run, region, patients[run.name]) for run in runs}
         known = {name: value for name, value in dice.items() if value is not None}
@@ -71,19 +75,22 @@ def compare(runs: Sequence[Results]) -> dict[str, dict[str, Cell]]:
         against = {name: difference_of(by_name[name], by_name[best], region) for name in others if best is not None}
         tested = {name: found for name, found in against.items() if found is not None}
         corrected = dict(zip(tested, holm([found.p for found in tested.values()]), strict=True))
+        ties = {name for name, found in tested.items() if found.low <= 0 <= found.high or corrected[name] >= 1 - LEVEL}
+        is_clear = bool(others) and len(tested) == len(others) and not ties
         for name, value in known.items():
             own = tuple(patients[name].values())
-            is_tie = name in tested and (tested[name].low <= 0 <= tested[name].high or corrected[name] >= 1 - LEVEL)
             few = 0 < len(own) < LEAST_PATIENTS
             table[name][region] = Cell(
                 value,
                 interval_of(by_name[name], region),
                 name in ranked,
                 name == best,
-                is_tie,
+                name in ties,
                 corrected.get(name),
                 tested[name].seeds if name in tested else by_name[name].seeds,
                 own if few else (),
+                is_clear and name == best,
+                name in ties or (bool(ties) and name == best),
             )
     return table
 

@@ -38,7 +38,9 @@ def pool_folds(runs: Sequence[Results]) -> list[Results]:
             folds = max(len(own) for (name, _), own in families.items() if name == method)
             said = f"{folds} folds, {len(by_seed)} seeds" if folds > 1 else f"{len(by_seed)} seeds"
             rows = [row for each in by_seed for row in each.rows]
-            together = replace(by_seed[0], name=f"{method} ({said})", rows=rows, by_seed=tuple(by_seed))
+            folders = tuple(folder for each in by_seed for folder in each.all_folders)
+            name = f"{method} ({said})"
+            together = replace(by_seed[0], name=name, rows=rows, by_seed=tuple(by_seed), folders=folders)
             pooled |= {id(run): together for run in runs if run.method == method}
     found: dict[str, Results] = {}
     for run in runs:
@@ -85,4 +87,5 @@ def _pool(method: str, family: Sequence[Results]) -> Results:
             cases[site] += rows
     rows = [row for run in family for row in run.rows]
     name = f"{method} ({len(family)} folds)"
-    return replace(family[0], name=name, rows=rows, cases=dict(cases), evaluation=None)
+    folders = tuple(run.folder for run in family)
+    return replace(family[0], name=name, rows=rows, cases=dict(cases), evaluation=None, folders=folders)

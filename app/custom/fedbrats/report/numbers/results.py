@@ -54,6 +54,13 @@ class Results:
     audit: dict[str, Any] | None = None
     by_seed: tuple[Results, ...] = ()  # where runs with several seeds count as one method: each of them
 
+    folders: tuple[Path, ...] = ()  # where runs count as one method: of each of them
+
+    @property
+    def all_folders(self) -> tuple[Path, ...]:
+        """The results folders whose models are this method's."""
+        return self.folders or (self.folder,)
+
     @property
     def seeds(self) -> int:
         """With how many seeds the method was trained."""
@@ -78,6 +85,15 @@ class Results:
     def sites(self) -> list[str]:
         """The sites that any row names."""
         return sorted({row["site"] for row in self.rows if "site" in row})
+
+    def at_site(self, site: str) -> Results:
+        """The same run, as far as it concerns one site's patients."""
+        rows = [row for row in self.rows if row.get("site", site) == site]
+        dice = {region: self.final_dice(region).get(site) for region in REGIONS_AND_MEAN}
+        summary = {**self.summary, "dice": {region: value for region, value in dice.items() if value is not None}}
+        cases = {site: self.cases[site]} if site in self.cases else {}
+        by_seed = tuple(each.at_site(site) for each in self.by_seed)
+        return replace(self, rows=rows, summary=summary, cases=cases, by_seed=by_seed)
 
     def counted_answers(self) -> list[Row]:
         """The `site` rows of answers that were accepted: what a refused one says of itself is nobody's number."""

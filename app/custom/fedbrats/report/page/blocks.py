@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fedbrats.report.page.charts import Chart
+from fedbrats.report.page.words import meaning_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,6 +46,23 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A question, its short answer, and what stands behind it."""
+
+    question: str
+    short: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The questions that the page begins with."""
+
+    kind: ClassVar[str] = "answers"
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table whose rows are (head, cells); `style` is a class of page.css.
 
@@ -76,21 +94,23 @@ class Code:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell of the results table: a Dice, what it is called, and the lines below it in small figures."""
+    """A cell of the results table: a Dice, what it is called, and the lines and single values below it, small."""
 
     kind: ClassVar[str] = "result"
     dice: float
     is_best: bool
     mark: str
     lines: Sequence[str]
+    values: str = ""
 
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts side by side where there is room."""
+    """Charts side by side where there is room, with what their words mean."""
 
     kind: ClassVar[str] = "charts"
     charts: Sequence[Chart]
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,13 +130,18 @@ class Details:
     blocks: Sequence[Block]
 
 
-Block = Paragraph | Table | Code | Charts | Pictures | Details
+Block = Paragraph | Answers | Table | Code | Charts | Pictures | Details
 
 
-def charts(found: Iterable[Chart | None]) -> list[Charts]:
+def charts(found: Iterable[Chart | None], words: str = "") -> list[Charts]:
     """One block with the charts that there are; none without."""
     there = [chart for chart in found if chart]
-    return [Charts(there)] if there else []
+    return [Charts(there, words)] if there else []
+
+
+def fold(summary: str, blocks: Sequence[Block]) -> list[Details]:
+    """The blocks behind a line that opens them; nothing without blocks."""
+    return [Details(summary, blocks)] if blocks else []
 
 
 def heat(value: float | None) -> Heat | None:
@@ -142,6 +167,7 @@ def _environment() -> Environment:
     )
     for kind in (Heat, Code, Result):  # of a cell; by its class, as a table of a row's JSON could have a `kind` too
         environment.tests[kind.kind] = _is_a(kind)
+    environment.filters["meaning"] = meaning_of
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment
 

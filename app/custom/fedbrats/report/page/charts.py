@@ -19,7 +19,7 @@ from matplotlib.text import Text
 INK, GRID = "#010101", "#020202"
 SERIES = tuple(f"#0303{number:02x}" for number in range(1, 9))  # --series-1 to --series-8 of the page
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # with colours, for eyes or printers that do not tell these apart
-WIDTH_INCHES, HEIGHT_INCHES = 5.0, 3.1
+WIDTH_INCHES, HEIGHT_INCHES = 5.0, 2.7
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fedbrats",  # the same chart gives the same bytes

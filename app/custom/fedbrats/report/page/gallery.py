@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import numpy as np
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.split.sites import RECORD_NAME
 from fedbrats.model.prediction import Predictor, read_truth
-from fedbrats.model.saved import SavedModel
 from fedbrats.report.numbers.results import ALL_SITES, Results
-from fedbrats.report.page.overlays import DPI_OF_PAGE, draw_overlay
+from fedbrats.report.page.overlays import draw_overlay
 
 PHANTOM = "phantom"
 Key = tuple[str, str]  # site and case: two sites may call their cases alike
@@ -38,38 +37,41 @@ def holds_phantoms_only(sites_dir: Path) -> bool:
         return False
 
 
-def why_no_pictures(run: Results, model: SavedModel) -> str:
-    """Why a run's common model must not be drawn beside the run's Dice, as a sentence; empty where it may."""
-    if not model.has_personal_part:
-        return ""
-    return (
-        f"No pictures of {run.name}: its Dice is of each site's model with the personal weights that stayed there, "
-        f"and the common model in its results would show other masks."
-    )
-
-
-def draw_gallery(run: Results, sites_dir: Path, predictor: Predictor) -> list[GalleryItem]:
+def draw_gallery(
+    run: Results, sites_dir: Path, predictor_of: Callable[[str], Predictor], name: str = ""
+) -> list[GalleryItem]:
     """Predict the best, the median and the worst validation case of a run anew, and draw each with its truth.
 
-    predictor: of the run's final model, and with mirror images where its Dice was measured with them.
-    Raises: DataError for a sites folder or case that cannot be read.
+    Args:
+        run: The run, whose ranking of the cases is taken.
+        sites_dir: Where its cases are.
+        predictor_of: Gives the model that a site uses: with its personal weights where it has some, and with mirror
+            images where the run's Dice was measured with them.
+        name: What the page calls the run.
+
+    Returns: Nothing where the scores of single cases are not known.
+
+    Raises: DataError for a sites folder or case that cannot be read; what `predictor_of` raises.
     """
     sites = {site.name: read_datalist(site) for site in find_sites(sites_dir)}
     known = {(name, case.name): (site.convention, case) for name, site in sites.items() for case in site.validation}
+    called = name or run.name
     items = []
-    for place, (dice, (site_name, name)) in _choose(rank_cases(run, known)):
-        convention, case = known[site_name, name]
+    for place, (dice, (site_name, case_name)) in _choose(rank_cases(run, known)):
+        convention, case = known[site_name, case_name]
+        predictor = predictor_of(site_name)
         prediction = predictor.predict(case)
         volumes = ", ".join(f"{region} {volume:.1f} mL" for region, volume in prediction.volumes_ml.items())
-        title = f"{run.name}: {place} case, Dice {dice:.3f}"
+        title = f"{called}: {place} case, Dice {dice:.3f}"
         alt = (
-            f"{place.capitalize()} case {name} of {site_name}: axial, coronal and sagittal slices through the tumour "
-            "on FLAIR and T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: "
+            f"{place.capitalize()} case {case_name} of {site_name}: axial, coronal and sagittal slices through the "
+            "tumour on FLAIR and T1ce, the predicted regions as solid and the true ones as dashed contours. Predicted: "
             f"{volumes}."
         )
-        png = draw_overlay(prediction, read_truth(case, convention), dpi=DPI_OF_PAGE)
+        png = draw_overlay(prediction, read_truth(case, convention), called)
         how = "Predicted with mirror images" if predictor.flips else "Predicted"
-        items.append(GalleryItem(title, png, alt, f"{name} of {site_name}. {how}: {volumes}."))
+        said = f"{case_name} of {site_name}. {how}: {volumes}."
+        items.append(GalleryItem(title, png, alt, said))
     return items
 
 

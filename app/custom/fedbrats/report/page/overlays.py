@@ -32,7 +32,7 @@ PREDICTED, TRUE = "#ffb300", "#4fc3f7"  # amber and light blue: apart for every 
 BACKGROUND, INK = "#0b0d10", "#e8eaed"
 MARGIN_MM = 8.0
 WIDTH_INCHES = 7.2
-DPI_OF_FILE, DPI_OF_PAGE = 230, 110  # a picture to judge by, 1656 pixels wide; one in a page with others
+DPI = 230  # a picture to judge by, 1656 pixels wide
 _PERCENTILES = (1.0, 99.5)  # of the brain, from black to white
 
 
@@ -54,9 +54,7 @@ class Plane:
 PLANES = (Plane("axial", 2, "R", "L"), Plane("coronal", 1, "R", "L"), Plane("sagittal", 0, "A", "P"))
 
 
-def draw_overlay(
-    prediction: Prediction, truth: NDArray[np.uint8] | None = None, model: str = "", dpi: int = DPI_OF_FILE
-) -> bytes:
+def draw_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None = None, model: str = "") -> bytes:
     """A PNG of `prediction`, with `truth`, uint8 (3, X, Y, Z) on the same grid, in another colour and dashed.
 
     model: what predicted, for the picture's title. Raises: DataError.
@@ -94,7 +92,7 @@ def draw_overlay(
     _add_title(figure, prediction, model)
     _add_legend(figure, prediction, truth)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, facecolor=BACKGROUND, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
     return stream.getvalue()
 
 

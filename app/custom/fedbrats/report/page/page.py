@@ -7,19 +7,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fedbrats import __version__
+from fedbrats.report.numbers.answers import in_order
 from fedbrats.report.numbers.folds import pool_folds
 from fedbrats.report.numbers.results import Results
+from fedbrats.report.numbers.roles import with_plain_names
 from fedbrats.report.page import pictures
-from fedbrats.report.page.blocks import Block, Paragraph, Pictures, Section, Table, charts, heat, render
+from fedbrats.report.page.answers import answers_section
+from fedbrats.report.page.blocks import Block, Paragraph, Pictures, Section, Table, charts, fold, heat, render
 from fedbrats.report.page.findings import findings
 from fedbrats.report.page.gallery import GalleryItem
 from fedbrats.report.page.privacy import privacy
 from fedbrats.report.page.provenance import provenance
 from fedbrats.report.page.results_table import results_section
+from fedbrats.report.page.words import WORDS, explain
 from fedbrats.rows import describe_model, summarise_evaluation
 
 NOTICE = "Research software, not a medical device. Nothing here may guide the care of a patient."
 LIVE_SECONDS = 5
+_TWO_GRIDS = (
+    "Click on a picture to enlarge it. The Dice inside it is on the grid of the scan, that above it on the grid of the "
+    "training."
+)
 
 
 def write_page(
@@ -31,20 +39,14 @@ def write_page(
     is_live: bool = False,
 ) -> str:
     """The whole page as HTML. undrawn: why there are no pictures of a run. is_live: the browser loads it anew."""
-    methods = pool_folds(runs)
+    methods = with_plain_names(pool_folds(runs))
     sections = (
+        answers_section(methods),
         results_section(methods, runs),
-        Section("Learning curves", _learning_curves(methods, runs)),
-        Section("Sites", _sites(methods)),
         Section("Cross-site evaluation", _cross_site(runs)),
-        Section("Cases", charts(pictures.draw_distribution(method, "mean") for method in methods)),
-        Section("Findings", findings(runs)),
-        Section("Privacy", privacy(runs)),
         Section("Pictures", _pictures(gallery, undrawn)),
-        Section("Weights and factors", _weights(runs)),
-        Section("Rounds", _rounds(runs)),
-        Section("Refusals", _refusals(runs)),
-        Section("How this came about", provenance(runs)),
+        Section("Charts", _charts(methods)),
+        Section("Behind the numbers", _behind(methods, runs)),
     )
     return render(
         sections,
@@ -64,10 +66,35 @@ def _overview(runs: Sequence[Results]) -> str:
     return f"{text} Still running: {', '.join(running)}." if running else text
 
 
-def _learning_curves(methods: Sequence[Results], runs: Sequence[Results]) -> Sequence[Block]:
-    """One picture of all methods, over the cases of all their folds, and one of every run's sites."""
-    together = pictures.draw_learning_curves(methods) if len(methods) > 1 else None
-    return charts((together, *(pictures.draw_site_curves(run) for run in runs)))
+def _charts(methods: Sequence[Results]) -> Sequence[Block]:
+    """The two that matter: how the methods learned, and what the first method came to in each case."""
+    curves = pictures.draw_learning_curves(methods)
+    best = next(iter(in_order(methods)), None)
+    cases = pictures.draw_distribution(best, "mean") if best else None
+    return charts(
+        (curves, cases), "Dice: 1 is perfect, 0 is nothing. Round: all sites train, the server makes one model."
+    )
+
+
+def _behind(methods: Sequence[Results], runs: Sequence[Results]) -> Sequence[Block]:
+    """What is looked at when a number is doubted, each part closed."""
+    best = next(iter(in_order(methods)), None)
+    curves = charts(pictures.draw_site_curves(run) for run in runs)
+    others = charts(pictures.draw_distribution(method, "mean") for method in methods if method is not best)
+    refused = _refusals(runs)
+    counted = sum(len(table.rows) for table in refused)
+    return [
+        *fold("Learning curve of each site", curves),
+        *fold("Dice of each case, other methods", others),
+        *fold("Dice of each method at each site, the worst site and the gap", _sites(methods)),
+        *fold("Weights and factors of the sites", _weights(runs)),
+        *fold("Rounds: who took part, how long, how many bytes", _rounds(runs)),
+        *fold(f"Answers that were not counted: {counted}", refused),
+        *fold("What the check found in the cases", findings(runs)),
+        *fold("Privacy", privacy(runs)),
+        *fold("How this came about: versions, settings, checksums", provenance(runs)),
+        *fold("Words", [Table("", ("word", "meaning"), [(word, (said,)) for word, said in WORDS.items()], "text")]),
+    ]
 
 
 def _sites(runs: Sequence[Results]) -> Sequence[Block]:
@@ -114,26 +141,29 @@ def _spread(dice: Mapping[str, float]) -> tuple[str | None, float | None]:
 
 
 def _pictures(gallery: Sequence[GalleryItem], undrawn: Sequence[str]) -> Sequence[Block]:
-    return [*(Paragraph(why) for why in undrawn), *([Pictures(gallery)] if gallery else [])]
+    if gallery:
+        return [*(Paragraph(why) for why in undrawn), Paragraph(_TWO_GRIDS, "soft"), Pictures(gallery)]
+    return [Paragraph(why) for why in undrawn]
 
 
 def _weights(runs: Sequence[Results]) -> Sequence[Block]:
-    return charts(pictures.draw_weights(run, quantity) for run in runs for quantity in ("weight", "factor"))
+    found = (pictures.draw_weights(run, quantity) for run in runs for quantity in ("weight", "factor"))
+    return charts(found, explain("weight", "factor"))
 
 
 def _rounds(runs: Sequence[Results]) -> Sequence[Block]:
     draws = (pictures.draw_participation, pictures.draw_seconds, pictures.draw_bytes)
-    return charts(draw(run) for run in runs for draw in draws)
+    return charts((draw(run) for run in runs for draw in draws), explain("round", "site"))
 
 
-def _refusals(runs: Sequence[Results]) -> Sequence[Block]:
+def _refusals(runs: Sequence[Results]) -> Sequence[Table]:
     rows = [
         (run.name, (_round(row), row["site"], row["reason"], row["message"]))
         for run in runs
         for row in run.of_kind("refusal")
     ]
     columns = ("method", "round", "site", "reason", "why")
-    return [Table("Answers that were not counted", columns, rows, "text")] if rows else ()
+    return [Table(f"Answers that a gate kept out; {explain('gate')}", columns, rows, "text")] if rows else ()
 
 
 def _round(row: Mapping[str, Any]) -> int | None:

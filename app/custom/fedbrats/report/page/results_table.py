@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
+from fedbrats.report.numbers.answers import share_of_pooled
 from fedbrats.report.numbers.comparison import Cell, compare
 from fedbrats.report.numbers.conditions import count_budget, differing_variables
 from fedbrats.report.numbers.evaluation import show_interval
 from fedbrats.report.numbers.results import Results
+from fedbrats.report.numbers.roles import PLAIN, POOLED
 from fedbrats.report.numbers.statistics import LEAST_PATIENTS, LEVEL, RESAMPLES
-from fedbrats.report.page.blocks import Block, Details, Paragraph, Result, Section, Table
+from fedbrats.report.page.blocks import Block, Details, Paragraph, Section, Table
+from fedbrats.report.page.cells import show_cell
+from fedbrats.report.page.words import REGIONS_IN_SHORT, SURFACES_IN_SHORT
 from fedbrats.rows import REGIONS_AND_MEAN
 
 RANKING_METRICS = {
@@ -25,6 +30,18 @@ RANKING_METRICS = {
     "hd95_mm": "HD95 mm",
 }
 
+NOTE = (
+    f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients, and of seeds where a "
+    "method was trained with several. “best” marks the highest method where these patients tell it from every other "
+    "one. “≈ best” marks the highest method and those that they cannot tell from it: the interval of the paired "
+    "difference holds 0, or p is at least 0.05. p is against the highest, corrected for the number of methods (Holm): "
+    "of the paired permutation test, which says nothing of other seeds, or of the bootstrap over seeds and patients. "
+    f"Below {LEAST_PATIENTS} patients there is neither: the values stand there. Only methods that were scored on the "
+    "same patients are ranked; “other patients” marks the rest, whose numbers stand beside the others but not against "
+    "them. Folds of a cross-validation count as one method: every patient is scored by the model that was not trained "
+    "on them."
+)
+
 
 def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Section:
     """The section with the table of the methods, its headline and, of runs with `fedbrats evaluate`, every metric."""
@@ -34,28 +51,39 @@ def results_section(methods: Sequence[Results], runs: Sequence[Results]) -> Sect
     if not any(comparison.values()):
         return Section("Results", [Paragraph("No run has reached its final evaluation yet.")])
     regions = ("mean", *(region for region in REGIONS_AND_MEAN if region != "mean"))
-    counts = {method.name: _count(method) for method in methods}
-    rows = [
-        (name, (counts[name], *(_result_cell(cells.get(region)) for region in regions)))
-        for name, cells in comparison.items()
-    ]
-    caption = "Dice of the final model on validation cases, mean over patients"
-    note = (
-        f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients, and of seeds where a "
-        "method was trained with several. “≈ best” marks a method that these patients cannot tell from the best one: "
-        "the interval of the paired difference holds 0, or p is at least 0.05. p is against the best, corrected for "
-        "the number of methods (Holm): of the paired permutation test, which says nothing of other seeds, or of the "
-        f"bootstrap over seeds and patients. Below {LEAST_PATIENTS} patients there is neither: the values stand there. "
-        "Only methods that were scored on the same patients are ranked; “other patients” marks the rest, whose numbers "
-        "stand beside the others but not against them. "
-        "Folds of a cross-validation count as one method: every patient is scored by the model that was not trained on "
-        "them."
-    )
-    table = Table(caption, ("method", "patients", *regions), rows)
+    beside = _beside(methods)
+    rows = []
+    for method in methods:
+        if method.name in comparison:
+            cells = [show_cell(comparison[method.name].get(region)) for region in regions]
+            rows.append((method.name, (_count(method), *cells, *(values[method.name] for values in beside.values()))))
+    caption = f"The final model on validation patients: mean Dice, with the {LEVEL:.0%} interval in small figures"
+    table = Table(caption, ("method", "patients", *regions, *beside), rows, "wide")
     headline = Paragraph(_headline(comparison), "headline")
     trained = [method for method in methods if method.is_training]
-    said = [*_unlike_conditions(trained), Paragraph(note, "soft"), *_ranking_metrics(trained)]
+    words = Paragraph(f"{REGIONS_IN_SHORT} {SURFACES_IN_SHORT if beside else ''}", "soft")
+    said = [words, *_unlike_conditions(trained), Details("How to read the table", [Paragraph(NOTE)])]
+    said += _ranking_metrics(trained)
     return Section("Results", [headline, table, *said, *_detailed_metrics(runs)])
+
+
+def _beside(methods: Sequence[Results]) -> dict[str, dict[str, Any]]:
+    """Column -> method -> value: distances and surfaces where single cases are known, and the share of all data in one
+    place."""
+    columns: dict[str, dict[str, Any]] = {}
+    distances = {each.name: list(each.values_by_patient("hd95_mm", "mean").values()) for each in methods}
+    if any(distances.values()):
+        columns["HD95 mm, median"] = {name: f"{median(own):.1f}" if own else None for name, own in distances.items()}
+    for metric in ("surface_dice_1mm", "surface_dice_2mm"):  # the tighter one, where the voxels are small enough
+        surfaces = {each.name: list(each.values_by_patient(metric, "mean").values()) for each in methods}
+        if any(surfaces.values()):
+            columns[RANKING_METRICS[metric]] = {name: fmean(own) if own else None for name, own in surfaces.items()}
+            break
+    shares = {each.name: share_of_pooled(each, methods) for each in methods}
+    if any(share is not None for share in shares.values()):
+        said = {name: None if share is None else f"{share:.0%}" for name, share in shares.items()}
+        columns[f"of {PLAIN[POOLED]}"] = said
+    return columns
 
 
 def _unlike_conditions(methods: Sequence[Results]) -> list[Block]:
@@ -112,7 +140,7 @@ def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
         return "No two methods were scored on the same patients, so none can be called the best."
     ties = [name for name, found in cells.items() if found.is_tie]
     others = [name for name, found in cells.items() if not found.is_ranked]
-    said = f"Best mean Dice: {best} with {cells[best].dice:.3f}"
+    said = f"Highest mean Dice: {best} with {cells[best].dice:.3f}"
     said += f"; these patients cannot tell it from {', '.join(ties)}." if ties else "."
     return f"{said} Scored on other patients, and so not ranked: {', '.join(others)}." if others else said
 
@@ -120,21 +148,6 @@ def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
 def _count(method: Results) -> int | str | None:
     """How many patients a method was scored on; so many cases, where the sites keep single ones to themselves."""
     return (method.scored if method.cases else f"{method.scored} cases") if method.scored else None
-
-
-def _result_cell(found: Cell | None) -> Result | None:
-    if found is None:
-        return None
-    mark = "best" if found.is_best else "≈ best" if found.is_tie else ""
-    lines = [] if found.is_ranked else ["other patients"]
-    if found.interval:
-        lines.append(f"{found.interval.low:.3f} to {found.interval.high:.3f}")
-    if found.values:
-        lines.append(", ".join(f"{value:.2f}" for value in found.values))
-    if found.p is not None:
-        seeds = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
-        lines.append(f"{'p < 0.001' if found.p < 0.001 else f'p = {found.p:.3f}'}, {seeds}")
-    return Result(found.dice, found.is_best, mark, lines)
 
 
 def _detailed_metrics(runs: Sequence[Results]) -> list[Block]:
