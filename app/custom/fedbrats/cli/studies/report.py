@@ -147,8 +147,9 @@ def _draw_gallery(args: argparse.Namespace, runs: list[Results]) -> tuple[list[G
             f"{args.data} has real scans; add --pictures if everyone who will see {args.out} may see them"
         )
     undrawn: list[str] = []
+    by_folder = {run.folder: run for run in runs}
     for method in in_order(with_plain_names(pool_folds(runs))):
-        first = next(run for run in runs if run.folder == method.all_folders[0])
+        first = by_folder[method.all_folders[0]]
         if first.is_running:
             continue
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedbrats.report.numbers.comparison import Cell, compare, difference_of
 from fedbrats.report.numbers.results import ALL_SITES, Results, match_patients
@@ -70,8 +70,8 @@ def find_benefit(methods: Sequence[Results]) -> Benefit | None:
     if not comparable or _mean_of(alone) is None:
         return None
     found = [difference_of(each, alone, "mean") for each in comparable]
-    corrected = iter(holm([each.p for each in found if each]))
-    tested = [_with_p(each, next(corrected)) if each else None for each in found]
+    corrected = holm([each.p for each in found if each])[::-1]
+    tested = [replace(each, p=corrected.pop()) if each else None for each in found]
     number = max(range(len(comparable)), key=lambda n: _mean_of(comparable[n]) or 0.0)
     method = comparable[number]
     ours, theirs = match_patients(method.mean_dice, alone.mean_dice)
@@ -156,7 +156,3 @@ def _by_site(a: Results, b: Results) -> dict[str, float]:
     ours, theirs = ({site: _mean_of(each.at_site(site)) for site in _sites_of([each])} for each in (a, b))
     both = {site: (ours[site], theirs[site]) for site in ours if site in theirs}
     return {site: x - y for site, (x, y) in both.items() if x is not None and y is not None}
-
-
-def _with_p(found: PairedDifference, p: float) -> PairedDifference:
-    return PairedDifference(found.mean, found.low, found.high, p, found.patients, found.seeds)

@@ -167,7 +167,7 @@ def _for_a_new_hospital(choices: Sequence[Results], chosen: Sequence[tuple[Advic
     order = rank(common)
     if not order:
         return []
-    first = next(each for each in common if each.name == order[0])
+    first = {each.name: each for each in common}[order[0]]
     what = f"A hospital that took no part has no weights of its own; it can use {first.name}:"
     return [Paragraph(what), Code(predict_command(first))]
 
