@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -25,6 +25,9 @@ from fedbrats.admin.provision.names import check_participant
 from fedbrats.admin.run.sessions import quiet
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 STATE_FILE = "cert.json"
 BUILD_PREFIX = "prod_"  # FLARE's, before the number of a build
@@ -138,7 +141,7 @@ def add_participant(path: Path, entry: Mapping[str, Any]) -> str:
 def forget_certificates(project: Mapping[str, Any], out_dir: Path, names: Collection[str]) -> None:
     """Let the next build make new keys and certificates for these participants; the root stays.
 
-    The old certificates stay valid until they expire: FLARE 2.9.0 knows no revocation.
+    The old certificates stay valid until they expire, or are revoked (fedbrats.admin.provision.revoking).
 
     Raises: ConfigurationError for a participant that has none.
     """
@@ -169,10 +172,9 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
 
     Raises: ConfigurationError where there is no root yet, or the project has no server.
     """
-    from cryptography.x509 import load_pem_x509_certificate
+    from cryptography.hazmat.primitives.serialization import Encoding
 
-    state = _read_state(state_dir(project, out_dir) / STATE_FILE)
-    root = load_pem_x509_certificate(state["root_cert"].encode())
+    root, key = read_root(project, out_dir)
     server = next((entry for entry in project[PARTICIPANTS] if entry.get("type") == "server"), None)
     if server is None:
         raise ConfigurationError(f"the project {project['name']} has no participant of type server")
@@ -185,8 +187,8 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
     }
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(PRIVATE_FOLDER)
-    write_text_atomic(folder / "rootCA.key", state["root_pri_key"], mode=PRIVATE_FILE)
-    write_text_atomic(folder / "rootCA.pem", state["root_cert"])
+    write_text_atomic(folder / "rootCA.key", key.decode(), mode=PRIVATE_FILE)
+    write_text_atomic(folder / "rootCA.pem", root.public_bytes(Encoding.PEM).decode())
     write_text_atomic(folder / "project_profile.yaml", yaml.safe_dump(profile, sort_keys=False))
     about = {
         "project": project["name"],
@@ -195,6 +197,14 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
         "rootCA_fingerprint": f"SHA256:{fingerprint(root)}",
     }
     write_json_atomic(folder / "ca.json", about)
+
+
+def read_root(project: Mapping[str, Any], out_dir: Path) -> tuple[Certificate, bytes]:
+    """The root's certificate, and its private key as PEM. Raises: ConfigurationError where there is no root yet."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    state = _read_state(state_dir(project, out_dir) / STATE_FILE)
+    return load_pem_x509_certificate(state["root_cert"].encode()), state["root_pri_key"].encode()
 
 
 def newest_kits(project: Mapping[str, Any], out_dir: Path) -> Path:

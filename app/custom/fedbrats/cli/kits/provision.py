@@ -10,6 +10,7 @@ example:
   fedbrats provision add-user reader@sixth.example --org sixth --role member
   fedbrats provision renew hospital-north          # new key and certificate, before the old one expires
   fedbrats provision renew --root                  # new keys for all: every kit must be replaced
+  fedbrats provision revoke lead@university.example   # a list that hospitals enforce themselves
   fedbrats provision wheelhouse wheelhouse --wheel dist/fedbrats-0.1.0-py3-none-any.whl   # for those without internet
   fedbrats provision pack hospital-6 --to handover --wheelhouse wheelhouse
   fedbrats provision authority ca                  # for a hospital that made its own key
@@ -31,20 +32,42 @@ DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew, wheelhouse, pack, authority and show."""
-    from fedbrats.admin.provision.judge import ROLES
-    from fedbrats.site.site_file import LEAST_CASES
-
-    choices = "build|add-site|add-user|renew|wheelhouse|pack|authority|show"
+    """Declare build, add-site, add-user, renew, revoke, wheelhouse, pack, authority and show."""
+    choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
+    revoke = actions.add_parser("revoke", help="put every certificate of a participant on the list of revoked ones")
     wheelhouse = actions.add_parser("wheelhouse", help="fetch the package and all that it needs, with checksums")
     pack = actions.add_parser("pack", help="write one encrypted archive of a kit for its receiver")
     authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
+    _describe_newcomers(site, user)
+    renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
+    renew.add_argument("--root", action="store_true", help="renew the root too, and with it every certificate")
+    revoke.add_argument("names", nargs="*", metavar="NAME", help="participants, former ones too")
+    revoke.add_argument(
+        "--certificate",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a certificate of a participant that made its own key (client.crt)",
+    )
+    _describe_packages(wheelhouse, pack)
+    authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
+    for action in (build, site, user, renew, revoke, pack, authority, show):
+        action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
+        action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _describe_newcomers(site: argparse.ArgumentParser, user: argparse.ArgumentParser) -> None:
+    from fedbrats.admin.provision.judge import ROLES
+    from fedbrats.site.site_file import LEAST_CASES
+
     site.add_argument("name")
     site.add_argument("--data", required=True, metavar="FOLDER", help="the data folder at the hospital")
     site.add_argument(
@@ -60,8 +83,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     user.add_argument("--role", choices=ROLES, required=True)
     for action in (site, user):
         action.add_argument("--org", required=True, help="organisation, as in project.yml")
-    renew.add_argument("names", nargs="*", metavar="NAME", help="participants of project.yml")
-    renew.add_argument("--root", action="store_true", help="renew the root too, and with it every certificate")
+
+
+def _describe_packages(wheelhouse: argparse.ArgumentParser, pack: argparse.ArgumentParser) -> None:
+    wheelhouse.add_argument("folder", type=Path, help="folder to write: wheels, requirements.txt, SHA256SUMS, an SBOM")
+    wheelhouse.add_argument("--wheel", type=Path, required=True, help="the package")
+    wheelhouse.add_argument(
+        "--torch-index",
+        metavar="URL",
+        help="package index of the build of PyTorch that is wanted, such as for CUDA (default: as pip is configured)",
+    )
+    wheelhouse.add_argument("--json", action="store_true", help="print one JSON document")
     pack.add_argument("name", help="of a participant")
     pack.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder of the archive and its note")
     content = pack.add_mutually_exclusive_group()
@@ -74,19 +106,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the folder by this list",
     )
     pack.add_argument("--recipient", metavar="KEY", help="the receiver's public key for age, in place of a passphrase")
-    wheelhouse.add_argument("folder", type=Path, help="folder to write: wheels, requirements.txt, SHA256SUMS, an SBOM")
-    wheelhouse.add_argument("--wheel", type=Path, required=True, help="the package")
-    wheelhouse.add_argument(
-        "--torch-index",
-        metavar="URL",
-        help="package index of the build of PyTorch that is wanted, such as for CUDA (default: as pip is configured)",
-    )
-    wheelhouse.add_argument("--json", action="store_true", help="print one JSON document")
-    authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
-    for action in (build, site, user, renew, pack, authority, show):
-        action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
-        action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
-        action.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,16 +113,31 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.judge import check_project
 
-    if args.action == "wheelhouse":
-        return _wheelhouse(args)
-    if args.action == "pack":
-        return _pack(args)
+    apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack}
+    if args.action in apart:
+        return apart[args.action](args)
     if args.action not in ("authority", "show"):
         check_project(args.project)
     entry = _entry(args)
     with consortium.participant_added(args.project, entry) if entry else nullcontext():
         kits = _build(args)
     _show(kits, as_json=args.json)
+    return 0
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.revoking import revoke_certificates
+    from fedbrats.errors import ConfigurationError
+
+    if not args.names and not args.certificate:
+        raise ConfigurationError("name the participants whose certificates to revoke, or give --certificate FILE")
+    listed, count = revoke_certificates(consortium.read_project(args.project), args.out, args.names, args.certificate)
+    if args.json:
+        print_json({"list": str(listed), "certificates": count})
+        return 0
+    print_line(f"{listed}: {count} certificates are revoked; it has no secret")
+    print_line("Send it to the server's and every hospital's IT: fedbrats site KIT --revoked FILE")
     return 0
 
 

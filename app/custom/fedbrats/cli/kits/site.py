@@ -5,6 +5,7 @@
 
 example:
   fedbrats site poc/example_project/prod_00/site-1 --data sites/site-1
+  fedbrats site hospital-north --revoked revoked.crl    # from the project admin; the server's kit takes it too
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from fedbrats.site.site_file import LEAST_CASES
 
     parser.add_argument("kit", type=Path, help="the site's startup kit (the folder that holds startup/ and local/)")
+    parser.add_argument(
+        "--revoked",
+        type=Path,
+        metavar="FILE",
+        help="take over the list of revoked certificates that `fedbrats provision revoke` wrote; from then on a job "
+        "that one of them signed is refused",
+    )
     parser.add_argument("--data", type=Path, help="the site's folder with its datalist.json; a new kit needs it")
     parser.add_argument("--cache", type=Path, help="folder of prepared cases (default for a new kit: cache in the kit)")
     parser.add_argument(
@@ -51,7 +59,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the facts as a job would, then write them."""
+    """Check the facts as a job would, then write them; or take over a list of revoked certificates."""
+    return _take_over(args.kit, args.revoked) if args.revoked else _write(args)
+
+
+def _take_over(folder: Path, source: Path) -> int:
+    from fedbrats.admin.kits import open_kit
+    from fedbrats.revoked import accept_list, number_of
+
+    kit = open_kit(folder)
+    listed = accept_list(source, kit.local_dir, kit.root)
+    print_line(f"{kit.name}: {len(list(listed))} certificates are revoked, list number {number_of(listed)}")
+    return 0
+
+
+def _write(args: argparse.Namespace) -> int:
     from fedbrats.data.cases.datalist import read_datalist
     from fedbrats.errors import ConfigurationError
     from fedbrats.site.site_file import (

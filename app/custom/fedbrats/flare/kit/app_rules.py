@@ -12,7 +12,7 @@ from nvflare.apis.app_validation import AppValidator
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.configuration_text import check_configurations
-from fedbrats.flare.kit.signers import Signer, find_signer
+from fedbrats.flare.kit.signers import Signer, check_revoked, find_signer
 from fedbrats.flare.kit.versions import check_config_version
 
 CONFIG = "config"
@@ -47,6 +47,7 @@ def check_app(app: Path) -> Signer:
     if not root_ca.is_file():
         raise ConfigurationError(f"{app.parents[1]} is no startup kit: it has no {ROOT_CA} to judge signatures by")
     signer = find_signer(app, root_ca)
+    check_revoked(app, app.parents[1] / "local")
     check_configurations(app / CONFIG)
     check_config_version(app / CONFIG)
     return signer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.revoked import REVOKED_FILE, revoked_since
 
 SUBMITTERS = ("project_admin", "lead")  # the roles that may submit a job
 
@@ -62,3 +63,22 @@ def _check_usages(app: Path) -> None:
         return
     if ExtendedKeyUsageOID.SERVER_AUTH in usages:
         raise ConfigurationError("the certificate that signed the job is of a server or a site and of no person")
+
+
+def check_revoked(app: Path, local_dir: Path) -> None:
+    """Refuse an application of which any folder was signed with a certificate that the kit's list revokes.
+
+    Raises: ConfigurationError; also where the list is there and cannot be read.
+    """
+    from cryptography.x509 import load_pem_x509_certificates
+    from nvflare.lighter.tool_consts import NVFLARE_SUBMITTER_CRT_FILE
+    from nvflare.lighter.utils import load_crt
+
+    root = load_crt(str(local_dir.parent / "startup" / "rootCA.pem"))
+    for path in sorted(app.rglob(NVFLARE_SUBMITTER_CRT_FILE)):
+        for certificate in load_pem_x509_certificates(path.read_bytes()):
+            if since := revoked_since(certificate, local_dir, root):
+                raise ConfigurationError(
+                    f"the certificate that signed the job was revoked on {since:%F} (local/{REVOKED_FILE}); its owner "
+                    f"needs a new kit"
+                )

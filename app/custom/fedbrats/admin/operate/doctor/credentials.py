@@ -17,6 +17,8 @@ from fedbrats.admin.operate.doctor.finding import (
     failed,
     good,
 )
+from fedbrats.errors import FedbratsError
+from fedbrats.revoked import REVOKED_FILE, number_of, read_revoked, revoked_since
 
 SIGNATURE_FILE = "signature.json"
 
@@ -27,6 +29,7 @@ def check(kit: Kit, root: str | None = None) -> Iterator[Finding]:
     yield _check_issuer(kit)
     yield from _check_key(kit.startup_dir / ("server.key" if kit.kind == "server" else "client.key"), kit)
     yield _check_signature(kit)
+    yield from _check_revoked(kit)
     yield from _check_dates(kit)
 
 
@@ -75,6 +78,26 @@ def _check_signature(kit: Kit) -> Finding:
     if verify_folder_signature(str(kit.startup_dir), root, single_signer=True, signature_file=SIGNATURE_FILE):
         return good("signature", "startup/ is as it was provisioned")
     return failed("signature", "a file of startup/ was altered", "take startup/ from the kit again", HOSPITAL_IT)
+
+
+def _check_revoked(kit: Kit) -> Iterator[Finding]:
+    path = kit.local_dir / REVOKED_FILE
+    if not path.exists():
+        return
+    try:
+        listed = read_revoked(path, kit.root)
+        since = revoked_since(kit.certificate, kit.local_dir, kit.root)
+    except FedbratsError as error:
+        yield failed("revoked", f"{error}; until then every job is refused", "ask for the list again", PROJECT_ADMIN)
+        return
+    if listed is None:
+        remedy = f"remove local/{REVOKED_FILE}, or ask for the newest list"
+        yield doubtful("revoked", "the list is of an earlier root, so it revokes nothing", remedy, HOSPITAL_IT)
+    elif since:
+        remedy = f"`fedbrats provision renew {kit.name}` and hand the new kit over"
+        yield failed("revoked", f"this kit's own certificate, on {since:%F}", remedy, PROJECT_ADMIN)
+    else:
+        yield good("revoked", f"{len(list(listed))} certificates, list number {number_of(listed)}")
 
 
 def _check_dates(kit: Kit) -> Iterator[Finding]:

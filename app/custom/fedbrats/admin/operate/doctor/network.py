@@ -14,6 +14,7 @@ from fedbrats.admin.operate.doctor.finding import (
     failed,
     good,
 )
+from fedbrats.revoked import revoked_since
 
 TIMEOUT_S = 10.0
 
@@ -35,6 +36,8 @@ def check(kit: Kit) -> Iterator[Finding]:
 
 
 def _shake_hands(kit: Kit, connection: socket.socket, host: str) -> Finding:
+    from cryptography.x509 import load_der_x509_certificate
+
     context = ssl.create_default_context(cafile=str(kit.startup_dir / "rootCA.pem"))
     # FLARE's roots carry no key usage that OpenSSL's strict mode of Python 3.13 asks for.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -45,6 +48,10 @@ def _shake_hands(kit: Kit, connection: socket.socket, host: str) -> Finding:
             # In TLS 1.3 the server judges our certificate after the handshake: only its answer tells.
             if not channel.recv(1):
                 raise ConnectionResetError("the server closed the connection")
+            theirs = load_der_x509_certificate(channel.getpeercert(binary_form=True) or b"")
+            if since := revoked_since(theirs, kit.local_dir, kit.root):
+                remedy = "somebody may have stolen the server's key: do not start"
+                return failed("server", f"its certificate was revoked on {since:%F}", remedy, PROJECT_ADMIN)
     except ssl.SSLCertVerificationError as error:
         remedy = "this is not the consortium's server, or something on the way opens TLS; do not go on"
         return failed("server", f"its certificate is refused: {error.verify_message}", remedy, HOSPITAL_IT)
