@@ -196,7 +196,7 @@ def test_a_site_that_cannot_validate_is_never_made_in_silence(
         "case,site\n" + "".join(f"{name},{'alone' if k == 0 else 'big'}\n" for k, name in enumerate(names))
     )
     words = ["split", str(phantom_sites), "--by", f"{table}:site", "--out", str(tmp_path / "sites"), "--json"]
-    assert main(words) == 0
+    assert main([*words, "--strict"]) == 1
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert "warning: alone has no validation case: it has one patient, who trains" in captured.err

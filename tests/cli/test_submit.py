@@ -27,11 +27,11 @@ def no_session(monkeypatch):
     ],
 )
 def test_what_cannot_be_is_refused_before_a_session_is_opened(tmp_path, capsys, words, sentence):
-    assert main(["submit", *words, "--kit", str(tmp_path)]) == 1
+    assert main(["submit", *words, "--kit", str(tmp_path)]) == 2
     assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["submit", "--kit", "kit"], ["poc", "submit"]])
 def test_models_for_a_resumed_job_are_refused_before_anybody_logs_in(words, capsys):
-    assert main([*words, "--resume", "0a1b2c3d-4e5f-6789-abcd-ef0123456789", "--models", "results"]) == 1
+    assert main([*words, "--resume", "0a1b2c3d-4e5f-6789-abcd-ef0123456789", "--models", "results"]) == 2
     assert "one that is resumed keeps its own" in capsys.readouterr().err

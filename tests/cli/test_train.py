@@ -93,11 +93,23 @@ def test_the_last_evaluation_is_that_of_the_last_round(phantom_sites, tmp_path, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["/nowhere"], "holds no site"),
         (["SITES", "--set", "learning_rat=1"], "there is no variable 'learning_rat'"),
         (["SITES", "--set", "network=huge"], "network 'huge' is not known"),
         (["SITES", "--like", "nothing"], "no job named 'nothing'"),
         (["SITES", "--rounds", "0"], "num_rounds is 0"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(phantom_sites, tmp_path, capsys, words, said):
+    words = [word.replace("SITES", str(phantom_sites)) for word in words]
+    assert main(["train", *words, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["/nowhere"], "holds no site"),
         (["SITES", "--device", "cuda:99"], "device 'cuda:99' is not there"),
         (["SITES", "--device", "gpu"], "device 'gpu' is not known"),
         (["SITES/site-1", "SITES/site-1"], "site-1 is given twice"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fedbrats.cli.main import main
-from fedbrats.cli.models.train import duration
+from fedbrats.cli.progress import duration
 from fedbrats.model.training.trainer import Trainer
 from fedbrats.rows import read_rows
 

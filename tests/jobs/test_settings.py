@@ -95,7 +95,7 @@ def test_a_wrong_type_and_a_value_out_of_bounds_are_refused_before_anything_star
     assert strange or name in UNBOUNDED or schema["type"] == "boolean"
     for value in [*wrong, *strange, *([] if variable.declared.nullable else [None])]:
         word = f"{name}={json.dumps(value)}"
-        assert main(["job", "build", owner(name), "--out", str(tmp_path / "jobs"), "--set", word]) == 1, word
+        assert main(["job", "build", owner(name), "--out", str(tmp_path / "jobs"), "--set", word]) == 2, word
         sentence = capsys.readouterr().err.strip()
         assert len(sentence.splitlines()) == 1
         assert name in sentence or (name in STRANGE and str(value) in sentence), sentence
@@ -190,7 +190,7 @@ def change(path: Path, name: str, value) -> None:
 
 
 def test_a_variable_of_another_job_is_told_its_owner(capsys, tmp_path):
-    assert main(["job", "build", "fedavg", "--out", str(tmp_path / "jobs"), "--set", "trim=0.1"]) == 1
+    assert main(["job", "build", "fedavg", "--out", str(tmp_path / "jobs"), "--set", "trim=0.1"]) == 2
     assert "trim belongs to the job trimmed_mean" in capsys.readouterr().err
 
 

@@ -21,6 +21,7 @@ from fedbrats.errors import ArgumentError, FedbratsError
 COMMANDS = {
     "check": ("cases", "find every BraTS case in a folder and report what is wrong with it"),
     "split": ("cases", "divide a data set into one folder per site, with training, validation and test cases"),
+    "plan": ("studies", "plan a training from its data: voxel size, patch, network, memory, minutes"),
     "phantom": ("cases", "make synthetic sites with phantom brains, in the layout of BraTS"),
     "train": ("models", "train without a federation: on the data of all sites together, or of one site"),
     "evaluate": ("models", "score a model on cases that have segmentations, by site"),

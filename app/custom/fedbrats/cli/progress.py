@@ -18,6 +18,13 @@ def say(text: str) -> None:
     print_line(text, sys.stderr)
 
 
+def duration(seconds: float) -> str:
+    """A time as a person says it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def show_progress(progress: Progress) -> None:
     """One line a change."""
     dice = "" if progress.dice is None else f", Dice {progress.dice:.3f}"

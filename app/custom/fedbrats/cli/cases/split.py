@@ -7,6 +7,8 @@ images. DIR/split.json records how the sites were made. The same arguments make 
 Validation is by patients. A site of six patients or more validates on two at least. A site that validates on fewer, or
 on none, is named.
 
+Exit status: 0 the sites are there, 1 they are not, or with --strict there was a warning, 2 the arguments are wrong.
+
 --json prints: out, convention, convention_reason, sites (name -> cases, patients, training, validation, test,
 tumour_ml, grades), dropped (case -> reason), remarks on the numbers ({severity, message}) and findings, as the
 problems of `fedbrats check --json`.
@@ -66,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--copy", action="store_true", help="copy the files of the cases")
     parser.add_argument("--force", action="store_true", help="replace an existing sites folder")
     add_case_arguments(parser)
+    parser.add_argument("--strict", action="store_true", help="end with exit status 1 after a warning")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.epilog = "\n\n".join(filter(None, (schemes.__doc__, patients.__doc__, identity.__doc__)))
 
@@ -92,7 +95,12 @@ def run(args: argparse.Namespace) -> int:
         print_json({"out": str(args.out), **summary})
     else:
         _print_report(args.out, plan, summary)
-    return 0
+    return 1 if args.strict and _has_warnings(plan) else 0
+
+
+def _has_warnings(plan: SplitPlan) -> bool:
+    """Whether a warning was told, of a site's numbers or of a case that is at a site."""
+    return any(remark.is_warning for remark in plan.remarks) or any(f.severity != NOTE for f in _of_kept(plan))
 
 
 def _describe_origin(args: argparse.Namespace, settings: SplitSettings, plan: SplitPlan) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.job_arguments import add_set_argument, read_settings, wrong_arguments
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.studies.job import add_set_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +41,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     from fedbrats.errors import ConfigurationError
-    from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
     from fedbrats.jobs.private import is_private, solved_noise
     from fedbrats.model.network import SegmentationNetwork
     from fedbrats.privacy.accounting import PrivateSteps, epsilon, epsilon_bound
 
-    plan = read_plan(args.name, parse_settings(args.settings))
+    with wrong_arguments():
+        plan = read_plan(args.name, read_settings(args))
     values = plan.variables
     if not is_private(values):
         raise ConfigurationError(f"the job {args.name} trains without differential privacy; set dp_noise or dp_epsilon")

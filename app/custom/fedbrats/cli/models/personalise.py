@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import one_run, run_path, whole_number
 from fedbrats.cli.cases.findings import as_documents, tell_recorded
+from fedbrats.cli.job_arguments import add_set_argument, read_settings, wrong_arguments
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
-from fedbrats.cli.studies.job import add_set_argument
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ConfigurationError, DataError
 
@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     """Train the personal part, evaluate before and after, save."""
     from fedbrats.atomic import write_json_atomic
     from fedbrats.data.prepare.site_cases import read_site
-    from fedbrats.jobs.build import parse_settings
     from fedbrats.jobs.plan import read_plan
     from fedbrats.model.metrics import summarise
     from fedbrats.model.saved import load_model
@@ -67,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     given = one_run(args.model)
     model = load_model(given)
     names = _personal_names(model, args.personal)
-    changes = parse_settings(args.settings)
-    plan = read_plan("fedavg", changes)
+    changes = read_settings(args)
+    with wrong_arguments():
+        plan = read_plan("fedavg", changes)
     training = _settings_of(model, plan, changes)
     findings = tell_recorded("personalise", [args.site])
     site = read_site(args.site, args.cache, model.preparation)

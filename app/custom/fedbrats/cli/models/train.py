@@ -29,8 +29,8 @@ from fedbrats import __version__
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
 from fedbrats.cli.arguments import run_path, whole_number
 from fedbrats.cli.cases.findings import as_documents, tell_recorded
-from fedbrats.cli.progress import print_documents, say
-from fedbrats.cli.studies.job import add_set_argument
+from fedbrats.cli.job_arguments import add_set_argument, as_words, read_settings, tell_misfits, wrong_arguments
+from fedbrats.cli.progress import duration, print_documents, say
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ArgumentError, ConfigurationError, DataError
 from fedbrats.privacy.settings import PrivacySettings
@@ -97,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
 def _begin(args: argparse.Namespace) -> _Course:
     if not args.data:
         raise ArgumentError("train: name the sites to train on, or a run that was stopped with --resume")
+    args.settings, args.plan = as_words(read_settings(args)), None  # as --resume will find them
     job_id = f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     out = args.out or Path("results") / job_id
     if (out / CHECKPOINT_FILE).exists():
@@ -113,7 +114,7 @@ def _resume(args: argparse.Namespace) -> _Course:
 
     given = [getattr(args, name) for name in ("out", "rounds", "start", "threads")]
     given += [getattr(args, name) for name, usual in _DEFAULTS.items() if getattr(args, name) != usual]
-    if args.data or args.settings or any(value is not None for value in given):
+    if args.data or args.settings or args.plan or any(value is not None for value in given):
         raise ArgumentError("train: --resume takes DATA and all settings from the run; leave them out")
     checkpoint = load_checkpoint(args.resume / CHECKPOINT_FILE)
     about = checkpoint.about
@@ -162,6 +163,7 @@ class _Course:
         plan, start = _read_plan(args)
         args.threads = args.threads or count_cores()
         findings = tell_recorded("train", args.data)
+        tell_misfits("train", plan.variables, args.data)
         sites = _prepare_sites(args.data, args.cache, plan, workers=args.threads)
         network, options = plan.network, {"seed": plan.seed, "device": args.device, "threads": args.threads}
         self._trainer = trainer = pooled_trainer(network, plan.training, sites, **options)
@@ -263,17 +265,19 @@ def _plain(value: Any) -> Any:
 
 def _read_plan(args: argparse.Namespace) -> tuple[TrainingPlan, dict[str, np.ndarray] | None]:
     """What is trained, and the first weights if there are any. Raises: ConfigurationError, DataError."""
-    from fedbrats.jobs.build import parse_settings
-    from fedbrats.jobs.plan import read_plan
+    from fedbrats.jobs.plan import check_settings, read_plan
     from fedbrats.jobs.private import is_private
     from fedbrats.jobs.start import GIVEN, NONE, read_start
 
-    settings = parse_settings(args.settings)
+    settings = read_settings(args)
     if args.rounds is not None:
         settings["num_rounds"] = args.rounds
     if args.start is not None:
         settings["start"] = args.start
-    plan = read_plan(args.like, settings)
+    with wrong_arguments():
+        if settings:
+            check_settings(args.like, settings)
+        plan = read_plan(args.like, settings)
     if is_private(plan.variables):
         raise ConfigurationError(
             f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
@@ -338,13 +342,6 @@ def _is_mean_of(row: Mapping[str, Any], round_number: int) -> bool:
         *("metrics", "trained", "mean"),
         round_number,
     )
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

@@ -25,12 +25,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import number, run_path
+from fedbrats.cli.job_arguments import (
+    add_set_argument,
+    check_jobs,
+    read_settings,
+    tell_misfits_of_jobs,
+    wrong_arguments,
+)
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.running import add_running_arguments, list_of_consortium, run_running
@@ -74,18 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_running_arguments(actions)
 
 
-def add_set_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --set, which every command that builds a job understands alike."""
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a variable at the top of the job's configuration; repeatable; an unknown name is refused",
-    )
-
-
 def add_models_argument(parser: argparse.ArgumentParser) -> None:
     """Declare --models, for the job that evaluates them."""
     parser.add_argument(
@@ -103,8 +98,8 @@ def run(args: argparse.Namespace) -> int:
     """Build, list, advise, or ask a server."""
     if args.action in ("show", "follow", "logs", "abort"):
         return run_running(args)
-    from fedbrats.errors import ConfigurationError
-    from fedbrats.jobs.build import build_job, list_jobs, parse_settings
+    from fedbrats.errors import ArgumentError
+    from fedbrats.jobs.build import build_job, list_jobs
 
     if args.action == "extension":
         return _print_extension(args)
@@ -112,17 +107,19 @@ def run(args: argparse.Namespace) -> int:
         if args.consortium or args.kit:
             return _list_of_consortium(args)
         return _list_variables(args) if args.name else _list_jobs(list_jobs(), args.json)
-    settings = parse_settings(args.settings)
+    settings = read_settings(args)
     if args.action == "timeouts":
         return _advise(args, settings)
     names = args.names or [job.name for job in list_jobs() if not job.needs_models]
     check_jobs(names, settings)
     if args.name and len(names) > 1:
-        raise ConfigurationError("--name is of one job; name the job too")
-    folders = {
-        name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models, called=args.name)
-        for name in names
-    }
+        raise ArgumentError("--name is of one job; name the job too")
+    tell_misfits_of_jobs("job build", names, settings)
+    with wrong_arguments():
+        folders = {
+            name: build_job(name, args.out, settings, with_code=args.with_code, models=args.models, called=args.name)
+            for name in names
+        }
     if args.json:
         print_json({"jobs": {name: str(folder) for name, folder in folders.items()}})
     else:
@@ -163,11 +160,12 @@ def _list_jobs(jobs: Sequence[JobSource], as_json: bool) -> int:
 
 def _list_variables(args: argparse.Namespace) -> int:
     """Show what --set can change of one job, and the constants of a variable that is a table."""
-    from fedbrats.jobs.build import find_job, job_variables, parse_settings
+    from fedbrats.jobs.build import find_job, job_variables
     from fedbrats.jobs.named_classes import describe_arguments
     from fedbrats.jobs.settings import describe, sub_tables
 
-    values = job_variables(find_job(args.name), parse_settings(args.settings))
+    with wrong_arguments():
+        values = job_variables(find_job(args.name), read_settings(args))
     own = [describe(name, value) for name, value in sorted(values.items())]
     below = {name: list(inner.values()) for name, inner in sub_tables().items() if name in values}
     classes = describe_arguments(values)
@@ -211,24 +209,14 @@ def tell_packages(job_dirs: Sequence[Path]) -> None:
         say(f"this run has code of {line}; in production a consortium would have to list it")
 
 
-def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Refuse, before anything starts, what --set cannot mean. Raises: ConfigurationError."""
-    from fedbrats.jobs.build import list_jobs
-
-    if settings or {*names} - {job.name for job in list_jobs()}:
-        from fedbrats.jobs.plan import check_settings
-
-        for name in names:
-            check_settings(name, settings)
-
-
 def _advise(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Print the table of timeouts for a job."""
     from fedbrats.jobs.plan import read_plan
     from fedbrats.jobs.timeouts import advise, measured_round
     from fedbrats.model.network import SegmentationNetwork
 
-    plan = read_plan(args.name, settings)
+    with wrong_arguments():
+        plan = read_plan(args.name, settings)
     model_bytes = sum(value.nbytes for value in SegmentationNetwork(**plan.network).state_dict().values())
     round_s = measured_round(args.results) if args.results else args.round_seconds
     table = list(advise(plan.variables, model_bytes, args.mbit, round_s))

@@ -25,14 +25,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.findings import add_to_summary, as_documents, tell_recorded
+from fedbrats.cli.job_arguments import (
+    add_set_argument,
+    check_jobs,
+    read_settings,
+    tell_misfits_of_jobs,
+    wrong_arguments,
+)
 from fedbrats.cli.model_arguments import POC_WORKSPACE
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
     add_models_argument,
-    add_set_argument,
     add_trouble_argument,
-    check_jobs,
     read_misbehaviour,
     tell_packages,
 )
@@ -89,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
     from fedbrats.admin.run.processes import stop
 
     with _jobs_folder() as folder:
-        jobs = _build_jobs(args, folder)  # a wrong name or variable is found before anything is started
+        jobs = _build_jobs(args, folder, [args.data])  # a wrong name or variable is found before anything is started
         poc, findings = _prepare_and_start(args)
         try:
             documents = _run_jobs(args, poc, jobs, findings)
@@ -112,15 +117,15 @@ def _up(args: argparse.Namespace) -> int:
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from fedbrats.errors import ConfigurationError
+    from fedbrats.errors import ArgumentError
 
     if bool(args.jobs) == bool(args.resume):
-        raise ConfigurationError("name jobs to submit, or give --resume and the id of the job to continue")
+        raise ArgumentError("name jobs to submit, or give --resume and the id of the job to continue")
     if args.resume and args.models:
-        raise ConfigurationError("--models belongs to a job that is built; one that is resumed keeps its own")
+        raise ArgumentError("--models belongs to a job that is built; one that is resumed keeps its own")
     poc = _open_running(args.workspace)
     with _jobs_folder() as folder:
-        jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder)
+        jobs = [_build_resumed(args, poc, folder)] if args.resume else _build_jobs(args, folder, poc.data_dirs)
         documents = _run_jobs(args, poc, jobs, tell_recorded("poc", poc.data_dirs))
     print_documents(documents, as_json=args.json)
     return 0
@@ -210,15 +215,18 @@ def _jobs_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
-    from fedbrats.errors import ConfigurationError
-    from fedbrats.jobs.build import build_job, parse_settings
+def _build_jobs(args: argparse.Namespace, folder: Path, folders: Sequence[Path]) -> list[Path]:
+    """Build the jobs of the command into `folder`; folders: of the sites' cases."""
+    from fedbrats.errors import ArgumentError
+    from fedbrats.jobs.build import build_job
 
-    settings = parse_settings(args.settings)
+    settings = read_settings(args)
     check_jobs(args.jobs, settings)
     if args.name and len(args.jobs) > 1:
-        raise ConfigurationError("--name is of one job, and several are given")
-    jobs = [build_job(name, folder, settings, models=args.models, called=args.name) for name in args.jobs]
+        raise ArgumentError("--name is of one job, and several are given")
+    tell_misfits_of_jobs("poc", args.jobs, settings, folders)
+    with wrong_arguments():
+        jobs = [build_job(name, folder, settings, models=args.models, called=args.name) for name in args.jobs]
     tell_packages(jobs)
     return jobs
 
@@ -226,10 +234,9 @@ def _build_jobs(args: argparse.Namespace, folder: Path) -> list[Path]:
 def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
     from fedbrats.admin.run.remote import resumed_job
     from fedbrats.admin.run.sessions import person_session
-    from fedbrats.jobs.build import parse_settings
 
     with person_session(poc.admin_kit) as session:
-        return resumed_job(session, args.resume, folder, parse_settings(args.settings))
+        return resumed_job(session, args.resume, folder, read_settings(args))
 
 
 def _run_jobs(

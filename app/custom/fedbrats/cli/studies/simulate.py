@@ -18,12 +18,17 @@ import argparse
 from pathlib import Path
 
 from fedbrats.cli.cases.findings import add_to_summary, tell_recorded
+from fedbrats.cli.job_arguments import (
+    add_set_argument,
+    check_jobs,
+    read_settings,
+    tell_misfits_of_jobs,
+    wrong_arguments,
+)
 from fedbrats.cli.progress import print_documents, say, show_progress
 from fedbrats.cli.studies.job import (
     add_models_argument,
-    add_set_argument,
     add_trouble_argument,
-    check_jobs,
     name_of_run,
     read_misbehaviour,
     tell_packages,
@@ -48,15 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build the job, simulate it, report."""
     from fedbrats.admin.run.simulator import simulate_job
-    from fedbrats.jobs.build import build_job, parse_settings
+    from fedbrats.jobs.build import build_job
     from fedbrats.run_folder import new_run
 
-    settings = parse_settings(args.settings)
+    settings = read_settings(args)
     check_jobs([args.job], settings)
-    results = new_run(args.results, name_of_run(args.job, args.name))
     findings = tell_recorded("simulate", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
-    job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
+    tell_misfits_of_jobs("simulate", [args.job], settings, [args.data])
+    results = new_run(args.results, name_of_run(args.job, args.name))
+    with wrong_arguments():
+        job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
     tell_packages([job_dir])
     say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
     document = simulate_job(

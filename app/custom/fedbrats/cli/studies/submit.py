@@ -18,10 +18,17 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from fedbrats.cli.job_arguments import (
+    add_set_argument,
+    check_jobs,
+    read_settings,
+    tell_misfits_of_jobs,
+    wrong_arguments,
+)
 from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.progress import say
 from fedbrats.cli.studies.following import follow_job
-from fedbrats.cli.studies.job import add_models_argument, add_set_argument, check_jobs
+from fedbrats.cli.studies.job import add_models_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,22 +49,24 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.run.remote import resumed_job, submit
     from fedbrats.admin.run.runs import COMPLETED
     from fedbrats.admin.run.sessions import person_session
-    from fedbrats.errors import ConfigurationError
-    from fedbrats.jobs.build import META, build_job, parse_settings
+    from fedbrats.errors import ArgumentError
+    from fedbrats.jobs.build import META, build_job
 
-    settings = parse_settings(args.settings)
+    settings = read_settings(args)
     if bool(args.job) == bool(args.resume):
-        raise ConfigurationError("name one job to submit, or give --resume and the id of the job to continue")
+        raise ArgumentError("name one job to submit, or give --resume and the id of the job to continue")
     if args.resume and args.models:
-        raise ConfigurationError("--models belongs to a job that is built; one that is resumed keeps its own")
+        raise ArgumentError("--models belongs to a job that is built; one that is resumed keeps its own")
     built = Path(args.job) if args.job and (Path(args.job) / META).is_file() else None
     if built and (settings or args.models):
-        raise ConfigurationError(f"{built} is built already; --set and --models take effect when a job is built")
+        raise ArgumentError(f"{built} is built already; --set and --models take effect when a job is built")
     with tempfile.TemporaryDirectory(prefix="fedbrats-job-") as folder:
         job_dir = built
         if args.job and not built:  # what cannot be is refused before anybody logs in
             check_jobs([args.job], settings)
-            job_dir = build_job(args.job, Path(folder), settings, models=args.models)
+            tell_misfits_of_jobs("submit", [args.job], settings)
+            with wrong_arguments():
+                job_dir = build_job(args.job, Path(folder), settings, models=args.models)
         with person_session(args.kit) as session:
             job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
             job_id = submit(session, job_dir)

@@ -44,7 +44,7 @@ from fedbrats.errors import DamagedFileError, DataError
 
 __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
 
-FORMAT_VERSION = 2  # part of every key: raise it whenever preparation gives other numbers
+FORMAT_VERSION = 3  # part of every key: raise it whenever preparation gives other numbers
 _ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
 _TEMPORARY, _LOCK = ".unfinished-", "lock"
 _ABANDONED_AFTER_S = 3600.0

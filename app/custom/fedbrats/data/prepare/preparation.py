@@ -227,8 +227,8 @@ def _steps(
     """How many scan voxels one prepared voxel spans along each axis; near enough to 1 is 1, which copies exactly."""
     if settings.shape is not None:
         steps = [n / target for n, target in zip(shape, settings.shape, strict=True)]
-    elif settings.spacing_mm is not None:
-        steps = [settings.spacing_mm / size for size in spacing_mm]
+    elif (voxel_mm := settings.voxel_mm(spacing_mm)) is not None:
+        steps = [voxel_mm / size for size in spacing_mm]
     else:
         steps = [1.0, 1.0, 1.0]
     return tuple(1.0 if abs(step - 1) < 0.01 else float(step) for step in steps)  # type: ignore[return-value]

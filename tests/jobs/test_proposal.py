@@ -1,0 +1,88 @@
+"""A plan is a pure function of fingerprints: what it chooses, and what it warns of."""
+
+import pytest
+
+from fedbrats.data.fingerprint import Fingerprint
+from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.estimate import Cost, Work, seconds_in_one_place, seconds_of_job
+from fedbrats.jobs.proposal import misfits, propose
+
+BRAIN_MM = [140.0, 180.0, 150.0]
+
+
+def site(spacing=1.0, cases=20, gpu_gb=None, **others) -> Fingerprint:
+    known = {"cases": cases, "spacing_mm": [float(spacing)] * 3, "brain_mm": BRAIN_MM, "cores": 8, "memory_gb": 32.0}
+    return Fingerprint(**{**known, "gpu_gb": gpu_gb, **others})
+
+
+def chosen(*sites, **given):
+    return {choice.name: choice.value for choice in propose(sites, given)}
+
+
+@pytest.mark.parametrize(
+    ("sites", "voxel", "network", "patch"),
+    [
+        ([site(1)], 2.0, "fast", [48, 64, 48]),  # without a GPU: what the defaults are
+        ([site(2)], 2.0, "fast", [48, 64, 48]),
+        ([site(4)], 4.0, "fast", [32, 32, 32]),
+        ([site(1, gpu_gb=24.0)], 1.0, "large", [128, 128, 128]),
+        ([site(2, gpu_gb=24.0)], 2.0, "fast", [48, 64, 48]),
+        ([site(1, gpu_gb=24.0), site(1, gpu_gb=8.0)], 2.0, "fast", [48, 64, 48]),  # one plan for all
+        ([site(1, gpu_gb=24.0), site(2, cases=5, gpu_gb=24.0)], 1.0, "large", [128, 128, 128]),
+        ([site(1, cases=5), site(2), site(2)], 2.0, "fast", [48, 64, 48]),
+        ([site(1, cases=50), site(4, cases=5)], 2.0, "fast", [48, 64, 48]),  # a few coarse scans do not decide
+    ],
+)
+def test_one_plan_fits_all_sites(sites, voxel, network, patch):
+    found = chosen(*sites)
+    assert (found["spacing_mm"], found["network"], found["patch_size"]) == (voxel, network, patch)
+    assert found["deep_supervision"] == (network == "large")
+    assert misfits(found, [each.spacing_mm for each in sites if min(each.spacing_mm) <= voxel]) == []
+
+
+def test_what_is_given_stays_and_the_rest_goes_with_it():
+    found = chosen(site(1), spacing_mm=1)
+    assert "spacing_mm" not in found
+    assert found["patch_size"] == [96, 128, 96]  # the same part of a head
+    assert chosen(site(1), network="large", spacing_mm=1.0)["patch_size"] == [128, 128, 128]
+    with pytest.raises(ConfigurationError, match="volume_shape"):
+        propose([site()], {"volume_shape": [64, 64, 64]})
+    with pytest.raises(ConfigurationError, match="one site at least"):
+        propose([], {})
+
+
+def test_the_order_of_sites_changes_nothing():
+    sites = [site(1, cases=10), site(2, cases=10), site(1.5, cases=7)]
+    assert chosen(*sites) == chosen(*sites[::-1])
+
+
+@pytest.mark.parametrize(
+    ("values", "spacings", "said"),
+    [
+        ({"spacing_mm": 1.0, "patch_size": [48, 64, 48]}, [[1.0] * 3], None),
+        ({"spacing_mm": 1.0, "patch_size": [48, 48, 48]}, [], "48 x 48 x 48 mm of a head"),
+        ({"spacing_mm": 1.0, "patch_size": [96, 128, 96]}, [[2.0] * 3], "finer voxels cost more"),
+        ({"spacing_mm": None, "patch_size": [48, 64, 48]}, [[1.0] * 3, [2.0] * 3], None),
+        ({"spacing_mm": None, "patch_size": [48, 64, 48]}, [[1.0] * 3, [4.0] * 3], "different voxel sizes, 2 and 4 mm"),
+        ({"spacing_mm": 1.0, "patch_size": None}, [[1.0] * 3], None),
+        ({"volume_shape": [64, 64, 64], "patch_size": [8, 8, 8]}, [[1.0] * 3], None),
+    ],
+)
+def test_what_does_not_fit_is_said(values, spacings, said):
+    found = misfits(values, spacings)
+    assert found == [] if said is None else said in " ".join(found)
+
+
+def test_sites_share_the_cores():
+    values = {"num_rounds": 10, "final_flips": False}
+    cost, work = Cost(step_s=0.1, score_s=0.5, prepare_s=0.0), Work(8, 2, 20)
+    one = seconds_of_job(cost, [work], values, 2, 0.0)
+    assert one == pytest.approx(10 * (20 * 0.1 + 2 * 2 * 0.5) + 2 * 0.5)
+    assert seconds_of_job(cost, [work] * 2, values, 2, 0.0) == pytest.approx(one)  # a core each
+    assert seconds_of_job(cost, [work] * 4, values, 2, 0.0) == pytest.approx(2 * one)
+    assert seconds_in_one_place(cost, [work] * 4, values, 2) == pytest.approx(10 * (80 * 0.1 + 8 * 0.5) + 8 * 0.5)
+
+
+def test_what_leaves_a_site_is_rounded():
+    found = site(0.98, cases=43, validation=9, gflops=123.456).rounded()
+    assert (found.cases, found.validation, found.spacing_mm, found.gflops) == (40, 5, [1.0] * 3, 120.0)
