@@ -115,7 +115,7 @@ def _of_fingerprints(
     plan, choices = _propose(args, sites, settings)
     estimate: dict[str, Any] = {"rounds": plan.rounds, "steps": plan.variables["local_steps"]}
     if all(site.gflops for site in sites):
-        from fedbrats.model.training.timing import gflop_of_step
+        from fedbrats.model.training.trial import gflop_of_step
 
         gflop = gflop_of_step(plan.network, plan.training)
         slowest = max(sites, key=lambda site: _remote_seconds(site, plan, gflop))
@@ -271,7 +271,7 @@ def _measure(plan: TrainingPlan, sites: Sequence[_Site], device: str, threads: i
     from fedbrats.data.prepare.cache import prepare_case
     from fedbrats.data.regions import BRATS_2018
     from fedbrats.jobs.estimate import Cost
-    from fedbrats.model.training.timing import time_training
+    from fedbrats.model.training.trial import time_training
 
     why = ""
     with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as scratch:
