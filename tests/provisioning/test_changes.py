@@ -3,16 +3,19 @@
 import errno
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from fedbrats.admin.kits import open_kit
+from fedbrats.admin.provision.builds import current_kits, files_of
 from fedbrats.admin.provision.consortium import add_participant, build_kits, read_project
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from tests.provisioning.provisioned import FEDBRATS
 
+SERVER = "fl.brain-consortium.example"
 NEW_SITE = ("add-site", "hospital-6", "--org", "sixth", "--data", "/data/brats", "--cases", "50")
 
 
@@ -64,6 +67,38 @@ def test_a_person_comes_later(consortium):
     consortium("add-user", "reader@sixth.example", "--org", "sixth", "--role", "member")
     kit = open_kit(consortium.folder / "provisioned" / "brain_consortium" / "prod_01" / "reader@sixth.example")
     assert (kit.name, kit.organisation, kit.role) == ("reader@sixth.example", "sixth", "member")
+
+
+def test_a_private_key_lies_in_one_folder_after_two_builds_a_new_site_and_a_renewal(consortium):
+    """What a build has not changed it does not write; what a later one replaced is retired."""
+    base = consortium.folder / "provisioned" / "brain_consortium"
+    people = [name for name, entry in consortium("show")["participants"].items() if entry["kind"] == "admin"]
+    assert consortium("build")["changes"] == {}
+    changes = consortium(*NEW_SITE)["changes"]
+    assert changes.pop("hospital-6")["what"] == "new kit"
+    assert changes.pop(SERVER)["files"] == ["local/consortium.json", "local/fedbrats.json"]
+    assert {name: entry["files"] for name, entry in changes.items()} == {
+        name: ["local/consortium.json"] for name in people
+    }
+    files = files_of(current_kits(read_project(consortium.folder / "project.yml"), base.parent)[SERVER])
+    assert "hospital-6" in files["local/fedbrats.json"].read_text(), "a packed kit has the files of later builds"
+    assert files["startup/server.key"].is_relative_to(base / "prod_00")
+    old, started = (base / "prod_00" / name for name in ("hospital-north", "hospital-south"))
+    (started / "log.txt").touch()
+    renewed = consortium("renew", old.name, started.name)["changes"]
+    assert {name: entry["what"] for name, entry in renewed.items()} == dict.fromkeys(
+        (old.name, started.name), "new startup"
+    )
+    listed = consortium("retire")
+    assert [Path(path).name for path in listed["kits"]] == [old.name]
+    assert [Path(path).name for path in listed["started"]] == [started.name]
+    assert (old / "startup" / "client.key").is_file(), "it lists, and removes nothing"
+    consortium("retire", "--yes")
+    assert [path.name for path in old.rglob("*")] == ["startup", "client.crt"]
+    (started / "startup" / "client.key").unlink()
+    holders = [path.parents[1].name for path in base.glob("prod_*/*/startup/*.key")]
+    assert sorted(holders) == sorted(consortium("show")["participants"])
+    assert consortium("revoke", "hospital-north")["certificates"] == 2, "the retired kit's too"
 
 
 def test_renewing_one_leaves_the_others_and_the_root(consortium):

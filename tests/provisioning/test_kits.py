@@ -11,7 +11,8 @@ import yaml
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.provision.builders import REQUESTS_LOGGER, _register_of, share_settings
-from fedbrats.admin.provision.consortium import build_kits, export_authority, newest_kits, read_project, state_dir
+from fedbrats.admin.provision.builds import newest_build
+from fedbrats.admin.provision.consortium import build_kits, export_authority, read_project, state_dir
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import COMM_CONFIG, SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import list_jobs
@@ -160,7 +161,7 @@ def test_an_authority_needs_a_server(provisioned, tmp_path):
 def test_the_newest_kits_are_those_of_the_highest_number(tmp_path):
     for name in ("prod_00", "prod_99", "prod_100", "prod_old", "state"):
         (tmp_path / "study" / name).mkdir(parents=True)
-    assert newest_kits({"name": "study"}, tmp_path).name == "prod_100"
+    assert newest_build({"name": "study"}, tmp_path).name == "prod_100"
 
 
 def test_a_startup_folder_tells_when_it_was_altered(kits, tmp_path):

@@ -31,4 +31,15 @@ def test_its_commands_are_understood(page):
 
 def test_the_runbook_names_every_way_to_change_a_consortium():
     named = {words[1] for words in commands(PAGES[0].read_text()) if words[0] == "provision" and len(words) > 1}
-    assert named == {"build", "show", "add-site", "add-user", "renew", "revoke", "wheelhouse", "pack", "authority"}
+    assert named == {
+        "build",
+        "show",
+        "add-site",
+        "add-user",
+        "renew",
+        "revoke",
+        "wheelhouse",
+        "pack",
+        "retire",
+        "authority",
+    }

@@ -90,7 +90,10 @@ def test_two_packs_have_two_passphrases(pack):
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [(["hospital-nowhere"], "is no startup kit"), ([NORTH, "--recipient", "age1nothing"], "is no public key of age")],
+    [
+        (["hospital-nowhere"], "is no participant with a kit"),
+        ([NORTH, "--recipient", "age1nothing"], "is no public key of age"),
+    ],
 )
 def test_what_cannot_be_packed_is_refused(pack, tmp_path, words, sentence):
     status, said = pack(*words)

@@ -147,6 +147,8 @@ class FedbratsBuilder(Builder):
             folder.chmod(0o700)
             cases = participant.get_prop(REGISTER)
             own = consortium if cases is None else {**consortium, REGISTERED: cases}
+            if participant.type == ParticipantType.CLIENT:  # the kits of the others stay as they are when one comes
+                own = {name: value for name, value in own.items() if name != "sites"}
             write_json_atomic(folder / "local" / CONSORTIUM_FILE, own)
             constraints = shipped_dir() / CONSTRAINTS_FILE
             if constraints.is_file():

@@ -207,18 +207,6 @@ def read_root(project: Mapping[str, Any], out_dir: Path) -> tuple[Certificate, b
     return load_pem_x509_certificate(state["root_cert"].encode()), state["root_pri_key"].encode()
 
 
-def newest_kits(project: Mapping[str, Any], out_dir: Path) -> Path:
-    """The folder of the latest build. Raises: ConfigurationError where there is none."""
-    builds = {
-        int(path.name.removeprefix(BUILD_PREFIX)): path
-        for path in (out_dir / str(project["name"])).glob(f"{BUILD_PREFIX}*")
-        if path.name.removeprefix(BUILD_PREFIX).isdecimal()
-    }
-    if not builds:
-        raise ConfigurationError(f"no kits were built in {out_dir} yet; `fedbrats provision build` builds them")
-    return builds[max(builds)]
-
-
 def state_dir(project: Mapping[str, Any], out_dir: Path) -> Path:
     """Where the root's private key and the certificates are kept."""
     return out_dir / str(project["name"]) / "state"

@@ -6,14 +6,16 @@ import hashlib
 import io
 import secrets
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedbrats.admin.kits import open_kit
+from fedbrats.admin.provision.builds import files_of
 from fedbrats.admin.wheels import REQUIREMENTS, read_requirements
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_bytes_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
+from fedbrats.revoked import REVOKED_FILE
 
 SUMS = "SHA256SUMS"
 SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another on the telephone
@@ -43,7 +45,7 @@ class Packed:
 
 
 def pack_kit(
-    kit_dir: Path,
+    layers: Sequence[Path],
     out_dir: Path,
     wheel: Path | None = None,
     recipient: str | None = None,
@@ -52,7 +54,7 @@ def pack_kit(
     """Write `NAME.tar.gz.age` and `NAME.txt` for the receiver of a kit.
 
     Args:
-        kit_dir: a kit as it was built.
+        layers: a kit as it was built, then folders with files of later builds (fedbrats.admin.provision.builds).
         wheel: the package, which goes into the kit.
         recipient: the receiver's public key for age (`age1...`); without one a passphrase is made, and stored nowhere.
 
@@ -60,15 +62,20 @@ def pack_kit(
 
     Raises: ConfigurationError where there is no such kit, wheel or wheelhouse, the key is none, or pyrage is missing.
     """
-    kit = open_kit(kit_dir)
+    kit = open_kit(layers[0])
     if wheel is not None and not (wheel.is_file() and wheel.suffix == ".whl"):
         raise ConfigurationError(f"{wheel} is no wheel; `python3 -m pip wheel --no-deps --wheel-dir dist .` makes it")
-    more = {wheel.name: wheel} if wheel else {}
+    files = files_of(layers)
+    revoked = layers[0].parents[1] / REVOKED_FILE
+    if revoked.is_file():
+        files[f"local/{REVOKED_FILE}"] = revoked
+    if wheel:
+        files[wheel.name] = wheel
     if wheelhouse is not None:
         read_requirements(wheelhouse / REQUIREMENTS)
-        more[f"local/{REQUIREMENTS}"] = wheelhouse / REQUIREMENTS
+        files[f"local/{REQUIREMENTS}"] = wheelhouse / REQUIREMENTS
     passphrase = "" if recipient else make_passphrase()
-    content = _encrypt(_archive(kit_dir, kit.name, more), passphrase, recipient)
+    content = _encrypt(_archive(kit.name, files), passphrase, recipient)
     out_dir.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     archive, note = out_dir / f"{kit.name}.tar.gz.age", out_dir / f"{kit.name}.txt"
     write_bytes_atomic(archive, lambda stream: stream.write(content), mode=PRIVATE_FILE)
@@ -92,10 +99,8 @@ def make_passphrase() -> str:
     return "-".join("".join(secrets.choice(SIGNS) for _ in range(GROUP)) for _ in range(GROUPS))
 
 
-def _archive(kit_dir: Path, name: str, more: Mapping[str, Path]) -> bytes:
-    """The kit below a folder of its name, with more files (path in the kit -> file) and the checksums of everything."""
-    files = {path.relative_to(kit_dir).as_posix(): path for path in sorted(kit_dir.rglob("*")) if path.is_file()}
-    files |= more
+def _archive(name: str, files: Mapping[str, Path]) -> bytes:
+    """The files (path in the kit -> file) below a folder of this name, with the checksums of everything."""
     contents = {inside: (path.read_bytes(), path.stat().st_mode & 0o700) for inside, path in files.items()}
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {inside}\n" for inside, (content, _) in contents.items())
     contents[SUMS] = (sums.encode(), PRIVATE_FILE)

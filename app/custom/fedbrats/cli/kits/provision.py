@@ -1,8 +1,9 @@
 """Build the startup kits of a consortium, and change the consortium later.
 
 `build` makes one kit per participant of project.yml: certificates, policy, the site's own settings, jobs, and a README
-for the person who receives it. Building again keeps existing certificates. The output folder has the root's private
-key: keep it on one machine of the project admin, back it up, and send only single kits from it.
+for the person who receives it. Building again keeps existing certificates, writes what has changed, and says to whom it
+goes. The output folder has the root's private key: keep it on one machine of the project admin, back it up, and send
+only single kits from it.
 
 example:
   fedbrats provision build
@@ -13,6 +14,7 @@ example:
   fedbrats provision revoke lead@university.example   # a list that hospitals enforce themselves
   fedbrats provision wheelhouse wheelhouse --wheel dist/fedbrats-0.1.0-py3-none-any.whl   # for those without internet
   fedbrats provision pack hospital-6 --to handover --wheelhouse wheelhouse
+  fedbrats provision retire --yes                  # remove kits that later ones replaced
   fedbrats provision authority ca                  # for a hospital that made its own key
   fedbrats provision show
 """
@@ -22,18 +24,21 @@ from __future__ import annotations
 import argparse
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 
+if TYPE_CHECKING:
+    from fedbrats.admin.provision.builds import Change
+
 DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew, revoke, wheelhouse, pack, authority and show."""
-    choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|authority|show"
+    """Declare build, add-site, add-user, renew, revoke, wheelhouse, pack, retire, authority and show."""
+    choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|retire|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
@@ -42,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke", help="put every certificate of a participant on the list of revoked ones")
     wheelhouse = actions.add_parser("wheelhouse", help="fetch the package and all that it needs, with checksums")
     pack = actions.add_parser("pack", help="write one encrypted archive of a kit for its receiver")
+    old = actions.add_parser("retire", help="list kits whose keys later ones replaced, and with --yes remove them")
     authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     _describe_newcomers(site, user)
@@ -57,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a certificate of a participant that made its own key (client.crt)",
     )
     _describe_packages(wheelhouse, pack)
+    old.add_argument("--yes", action="store_true", help="remove them but for their certificates")
     authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
-    for action in (build, site, user, renew, revoke, pack, authority, show):
+    for action in (build, site, user, renew, revoke, pack, old, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
         action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
         action.add_argument("--json", action="store_true", help="print one JSON document")
@@ -113,15 +120,20 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.judge import check_project
 
-    apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack}
+    apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack, "retire": _retire}
     if args.action in apart:
         return apart[args.action](args)
     if args.action not in ("authority", "show"):
         check_project(args.project)
     entry = _entry(args)
-    with consortium.participant_added(args.project, entry) if entry else nullcontext():
-        kits = _build(args)
-    _show(kits, as_json=args.json)
+    project = consortium.read_project(args.project)
+    changes = {}
+    if args.action == "authority":
+        consortium.export_authority(project, args.out, args.folder)
+    elif args.action != "show":
+        with consortium.participant_added(args.project, entry) if entry else nullcontext():
+            changes = _build(args)
+    _show(consortium.read_project(args.project), args.out, changes, as_json=args.json)
     return 0
 
 
@@ -159,10 +171,14 @@ def _wheelhouse(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.builds import current_kits
     from fedbrats.admin.provision.pack import pack_kit
+    from fedbrats.errors import ConfigurationError
 
-    kits = consortium.newest_kits(consortium.read_project(args.project), args.out)
-    packed = pack_kit(kits / args.name, args.to, args.wheel, args.recipient, args.wheelhouse)
+    kits = current_kits(consortium.read_project(args.project), args.out)
+    if args.name not in kits:
+        raise ConfigurationError(f"{args.name} is no participant with a kit; there are: {', '.join(sorted(kits))}")
+    packed = pack_kit(kits[args.name], args.to, args.wheel, args.recipient, args.wheelhouse)
     if args.json:
         words = {"archive": str(packed.archive), "note": str(packed.note), "sha256": packed.sha256}
         print_json({**words, "passphrase": packed.passphrase})
@@ -174,9 +190,10 @@ def _pack(args: argparse.Namespace) -> int:
     return 0
 
 
-def _build(args: argparse.Namespace) -> Path:
-    """The folder of the kits as the action leaves them."""
+def _build(args: argparse.Namespace) -> dict[str, Change]:
+    """What the action changed, by participant."""
     from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.builds import keep_changes
     from fedbrats.errors import ConfigurationError
 
     project = consortium.read_project(args.project)
@@ -189,11 +206,28 @@ def _build(args: argparse.Namespace) -> Path:
             consortium.retire_root(project, args.out)
         else:
             consortium.forget_certificates(project, args.out, args.names)
-    if args.action == "authority":
-        consortium.export_authority(project, args.out, args.folder)
-    if args.action in ("authority", "show"):
-        return consortium.newest_kits(project, args.out)
-    return consortium.build_kits(project, args.out)
+    return keep_changes(consortium.build_kits(project, args.out))
+
+
+def _retire(args: argparse.Namespace) -> int:
+    from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.builds import old_kits, retire
+
+    found = old_kits(consortium.read_project(args.project), args.out)
+    retired = [kit for kit in found if not kit.started]
+    for kit in retired if args.yes else ():
+        retire(kit)
+    started = [str(kit.folder) for kit in found if kit.started]
+    if args.json:
+        print_json({"kits": [str(kit.folder) for kit in retired], "started": started, "removed": args.yes})
+        return 0
+    for kit in retired:
+        print_line(f"{kit.folder}: {'removed but for its certificate' if args.yes else 'may go; --yes removes it'}")
+    for folder in started:
+        print_line(f"{folder}: was started here, and stays; remove it by hand when nothing runs from it")
+    if not found:
+        print_line("no kit was replaced by a later one")
+    return 0
 
 
 def _entry(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -217,15 +251,19 @@ def _keeps_register(project: Path) -> bool:
     return not sites or any(site.get("registered_cases") is not None for site in sites)
 
 
-def _show(folder: Path, *, as_json: bool) -> None:
-    from fedbrats.admin.kits import fingerprint, open_kit
+def _show(project: dict[str, Any], out_dir: Path, changes: dict[str, Change], *, as_json: bool) -> None:
+    from dataclasses import asdict
 
-    kits = [open_kit(path) for path in sorted(folder.iterdir()) if (path / "startup").is_dir()]
+    from fedbrats.admin.kits import fingerprint, open_kit
+    from fedbrats.admin.provision.builds import FILES, current_kits, newest_build, old_kits
+
+    folders = {name: layers[0] for name, layers in sorted(current_kits(project, out_dir).items())}
+    kits = [open_kit(folder) for folder in folders.values()]
     root = kits[0].root
     if as_json:
         print_json(
             {
-                "kits": str(folder),
+                "kits": str(newest_build(project, out_dir)),
                 "root_fingerprint": fingerprint(root),
                 "root_expires": root.not_valid_after_utc.isoformat(),
                 "participants": {
@@ -238,9 +276,21 @@ def _show(folder: Path, *, as_json: bool) -> None:
                     }
                     for kit in kits
                 },
+                "changes": {name: {**asdict(each), "folder": str(each.folder)} for name, each in changes.items()},
             }
         )
         return
-    rows = [(kit.name, kit.kind, kit.organisation, kit.role or None, f"{kit.expires:%Y-%m-%d}") for kit in kits]
-    print_table(("name", "kind", "organisation", "role", "certificate ends"), rows, title=f"Kits in {folder}")
+    rows = [
+        (kit.name, kit.kind, kit.organisation, kit.role or None, f"{kit.expires:%Y-%m-%d}", str(kit.folder.parent.name))
+        for kit in kits
+    ]
+    title = f"Kits in {out_dir / str(project['name'])}"
+    print_table(("name", "kind", "organisation", "role", "certificate ends", "build"), rows, title=title)
+    for name, change in sorted(changes.items()):
+        what = (
+            f"copy over its kit: {', '.join(change.files)}" if change.what == FILES else f"{change.what}: hand it over"
+        )
+        print_line(f"{name}: {what} ({change.folder})")
+    if old := old_kits(project, out_dir):
+        print_line(f"{len(old)} older kits have private keys that later ones replaced: `fedbrats provision retire`")
     print_line(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")
