@@ -15,6 +15,7 @@ import pytest
 
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.run_folder import personal_of_sites
 
 pytestmark = pytest.mark.end_to_end
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
@@ -70,7 +71,7 @@ def test_rows_carry_sites_and_never_patients(tmp_path, phantom_sites, federation
             assert not [case for case in cases if case.encode() in content], path
 
 
-def test_in_its_last_rounds_fine_tuning_sends_nothing(federation):
+def test_in_its_last_rounds_fine_tuning_sends_nothing(federation, tmp_path):
     rounds = ("--set", "num_rounds=3", "--set", "personal_rounds=1")
     words = ("poc", "submit", "fine_tuned", *QUICK, *rounds, "--json")
     results = federation / json.loads(fedbrats(*words, cwd=federation).stdout)["results"]
@@ -78,6 +79,9 @@ def test_in_its_last_rounds_fine_tuning_sends_nothing(federation):
     sent = [{row["bytes"]["up"] for row in rows if row["kind"] == "site" and row["round"] == n} for n in range(3)]
     assert min(sent[0] | sent[1]) > 0
     assert sent[2] == {0}
+    personal = personal_of_sites(results, tmp_path)  # in the results folder itself: tmp_path is no workspace
+    assert len(personal) == 2
+    assert all(results in path.parents for path in personal.values())
     assert not [row for row in rows if row["kind"] == "refusal"]
 
 

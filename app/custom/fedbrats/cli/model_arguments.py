@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from fedbrats.model.saved import SavedModel
 
 POC_WORKSPACE = Path("build/poc")  # the default of `fedbrats poc`
-WHERE = (
-    "personal.npz in the personal_dir of the site's kit, in POC WORKSPACE/personal/JOB_ID/SITE/personal.npz, of a "
-    "simulated job RESULTS/sites/SITE/personal.npz"
-)
+WHERE = "personal.npz in the personal_dir of the site's kit; of a job on a workstation RESULTS/sites/SITE/personal.npz"
 
 
 def add_weights_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
-from fedbrats.admin.run.poc import SERVER, Poc, allow_here, ended
+from fedbrats.admin.run.poc import PERSONAL_FOLDER, SERVER, Poc, allow_here, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
@@ -30,6 +30,7 @@ from fedbrats.rows import (
     summarise_rows,
 )
 from fedbrats.run_folder import BEST_MODEL, FINAL_MODEL, SUMMARY_FILE
+from fedbrats.site.personal import PERSONAL_FILE
 
 POLL_S = 0.5
 MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BEST_MODEL}  # FLARE's name, ours
@@ -71,16 +72,21 @@ def run_job(
 
 
 def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
-    """Download a job's result from the server, and copy every site's own scores: in POC all of it is one person's."""
+    """Download a job's result from the server, and copy every site's own scores and personal weights.
+
+    In POC all of it is one person's. The results folder then needs no workspace to predict with.
+    """
     results_dir.mkdir(parents=True, exist_ok=True)
     downloaded = Path(session.download_job_result(job_id, str(results_dir)))
     target = results_dir / SERVER
     replace_folder(downloaded, target)
     for site in poc.sites:
         scores = poc.run_dir(site, job_id) / ROWS_FOLDER / CASES_FILE
-        if scores.exists():
-            (results_dir / "sites" / site).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(scores, results_dir / "sites" / site / CASES_FILE)
+        personal = poc.workspace / PERSONAL_FOLDER / job_id / site / PERSONAL_FILE
+        for path in (scores, personal):
+            if path.exists():
+                (results_dir / "sites" / site).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, results_dir / "sites" / site / path.name)
 
 
 def finish_results(
