@@ -71,9 +71,8 @@ def current_kits(project: Mapping[str, Any], out_dir: Path) -> dict[str, list[Pa
 
 
 def newest_build(project: Mapping[str, Any], out_dir: Path) -> Path:
-    """The folder that the last build wrote. Raises: ValueError where there is none."""
-    found = (out_dir / str(project["name"])).glob(f"{BUILD_PREFIX}*")
-    return max(found, key=lambda path: int(path.name.removeprefix(BUILD_PREFIX)))
+    """The folder that the last build wrote. Raises: IndexError where there is none."""
+    return _builds(out_dir / str(project["name"]))[-1]
 
 
 def files_of(layers: Sequence[Path]) -> dict[str, Path]:
@@ -132,12 +131,13 @@ def _differs(new: Path, old: Path | None) -> bool:
 
 def _folders(base: Path, name: str) -> list[Path]:
     """What the builds have for a participant, oldest first."""
-    numbers = {
-        int(path.name.removeprefix(BUILD_PREFIX)): path / name
-        for path in base.glob(f"{BUILD_PREFIX}*")
-        if path.name.removeprefix(BUILD_PREFIX).isdecimal() and (path / name).is_dir()
-    }
-    return [numbers[number] for number in sorted(numbers)]
+    return [path / name for path in _builds(base) if (path / name).is_dir()]
+
+
+def _builds(base: Path) -> list[Path]:
+    """The folders of builds, oldest first."""
+    numbers = {path.name.removeprefix(BUILD_PREFIX): path for path in base.glob(f"{BUILD_PREFIX}*")}
+    return [path for _, path in sorted((int(text), path) for text, path in numbers.items() if text.isdecimal())]
 
 
 def _layers(folders: list[Path]) -> list[Path]:
