@@ -235,7 +235,7 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "profiles": ("Profiles", "Where the time goes, and what the floor is on this machine.", profiles),
     "accountants": ("What differential privacy costs", "Epsilon by Opacus' PRV accountant, which fedbrats uses, by an "
                     "independent one (PLD), and by the quick bound (RDP).", accountants),
-    "pads": ("Secure aggregation with pads", "A simulation of the protocol, which no job uses: seconds of one site and "
+    "pads": ("Secure aggregation with pads", "A simulation of the protocol of `secure=pads`: seconds of one site and "
              "of the server in a round, and bytes of a site over those of open float32.", pads),
     "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
     "soak": ("Long runs", "300 rounds of five sites.", soak),

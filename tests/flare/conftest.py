@@ -22,7 +22,7 @@ from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
 from fedbrats.model.network import SegmentationNetwork
 
 JOB_ID = "job-1"
-GATES = ("network_id", "personal", "personal_rounds", "memory_mb", "clip_multiple", "weight_power")
+GATES = ("network_id", "personal", "personal_rounds", "memory_mb", "clip_multiple", "weight_power", "secure")
 
 
 def gated(method: Callable[..., Any], **arguments: Any) -> GatedAggregator:

@@ -90,6 +90,7 @@ def train(site: str, round_number: int, weights: dict[str, np.ndarray]) -> tuple
 
 NO_ANSWER = Shareable()  # of a behaviour: the site keeps the task and asks for more
 Behaviour = Callable[["Server", str, int, dict[str, np.ndarray]], Shareable | None]
+Other = Callable[["Server", str, str, Shareable], Shareable | None]
 
 
 def honest(server: Server, site: str, round_number: int, weights: dict[str, np.ndarray]) -> Shareable | None:
@@ -142,6 +143,7 @@ class Server:
         self.communicator._task_check_period = POLL_S
         self.behaviour = behaviour
         self.meta = meta or {}  # of the job, as its submission left it
+        self.others: Other | None = None  # what sites do at tasks that are not to train
         self.names: dict[str, str] = {}  # a site that lies -> whose name it gives with its answers
         components = {
             "network": SegmentationNetwork("tiny"),
@@ -196,12 +198,14 @@ class Server:
             with self.room.new_context() as fl_ctx:
                 self._introduce(client, None, fl_ctx)
                 name, task_id, data = self.communicator.process_task_request(client, fl_ctx)
-            if name != "train":
+            if name == "train":
+                number = data.get_header(AppConstants.CURRENT_ROUND)
+                result = self.behaviour(self, client.name, number, from_shareable(data).data)
+            elif name and self.others:
+                result = self.others(self, client.name, name, data)
+            else:
                 time.sleep(POLL_S)
                 continue
-            result = self.behaviour(
-                self, client.name, data.get_header(AppConstants.CURRENT_ROUND), from_shareable(data).data
-            )
             if result is None:
                 return
             if result is NO_ANSWER:

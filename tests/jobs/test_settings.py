@@ -39,6 +39,7 @@ STRANGE = {
     "personal": "headd",
     "trainable": "headd",
     "resume": ["yesterday"],
+    "secure_sites": ["a site"],
     "aggregator": "no class",
     "shareable_generator": "/bin/sh",
     "factor": {"memory": -1},

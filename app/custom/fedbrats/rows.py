@@ -20,6 +20,9 @@ Kinds of rows, told apart by `kind`:
 - `participation`: round, attempt, asked, absent (not connected), counted, failed, waiting (no answer by the deadline),
   not_waited_for (those of them that missed the deadlines of two earlier rounds), case_share, deadline_s, seconds,
   lacks (what the round lacked of its rule, null where it was met)
+- `padded`: round, attempt, asked, members (whose covered updates are in the sum), bits (behind the point of a number),
+  bytes (arrays of covered updates), seconds, lacks (why there is no sum, null where there is one; then the round's
+  answers before it are not counted): of a job with `secure=pads`
 - `late`: round, site, late_s (after the round was closed), took_s: an answer that is not counted
 - `joined`: round, site, again: a site that came into a running job, for the first time or after a restart
 - `lost`: round, site, message: a site came back without what it kept of earlier rounds
@@ -105,7 +108,7 @@ def counted_rows(rows: Iterable[Row]) -> list[Row]:
 
     A site that was refused may be asked again in the same round. The metrics of an answer follow its `site` row; the
     recorder writes none of a refused one, but results of earlier versions have them. A `site` row that does not say
-    whether it was accepted was.
+    whether it was accepted was. Answers whose covered updates came to no sum are left out too: the round was repeated.
     """
     accepted: dict[tuple[Any, Any], bool] = {}
     kept = []
@@ -115,6 +118,8 @@ def counted_rows(rows: Iterable[Row]) -> list[Row]:
             accepted[answer] = row.get("accepted", True)
         if row["kind"] not in ("site", "metrics") or accepted.get(answer, True):
             kept.append(row)
+        if row["kind"] == "padded" and row.get("lacks"):
+            kept = [each for each in kept if each["kind"] not in ("site", "metrics") or each["round"] != row["round"]]
     return kept
 
 

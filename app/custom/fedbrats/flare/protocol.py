@@ -21,6 +21,11 @@ MODEL_NAME = "model"  # server to site, of a task of the job `evaluate`: which m
 FEDCE_WEIGHTS = "fedce_coef"  # server to site, of FLARE's FedCE: what each site counted for in the model
 VALIDATION_DICE = "val_dice"  # in MetaKey.INITIAL_METRICS, for FLARE's IntimeModelSelector
 
+# Secure aggregation (privacy/secure): the tasks after `train`, and what an answer to `train` holds in place of weights.
+SECURE_ANSWER, SECURE_SIGN, SECURE_REVEAL = SECURE_TASKS = ("secure_answer", "secure_sign", "secure_reveal")
+SKETCH = "sketch"  # in the data of a DXO: the sketch of the update
+OFFER_KEY = "fedbrats_offer"  # in the meta of the same DXO: the length of the update, and the site's key
+
 STANDING = "fedbrats"  # server to people: the group of a job's standing in the answer to `show_stats`
 MODEL_REFUSED = "MODEL_REFUSED"  # a return code beside FLARE's: the site does not train from what it was sent
 

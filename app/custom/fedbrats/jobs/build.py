@@ -21,6 +21,7 @@ from fedbrats.atomic import new_folder
 from fedbrats.errors import ConfigurationError
 from fedbrats.jobs.named_classes import expand
 from fedbrats.jobs.private import solved_noise
+from fedbrats.jobs.secure import require_sites
 from fedbrats.jobs.settings import check_job, variables
 from fedbrats.settings import show
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
@@ -208,7 +209,9 @@ def check_deployed(config_dir: Path) -> None:
 
     Raises: ConfigurationError.
     """
-    check_job(_variables_of(config_dir, [name for name in CONFIGURATIONS if (config_dir / name).is_file()]))
+    values = _variables_of(config_dir, [name for name in CONFIGURATIONS if (config_dir / name).is_file()])
+    check_job(values)
+    require_sites(values)
 
 
 def _variables_of(config_dir: Path, names: Iterable[str]) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
 from fedbrats.jobs.private import check_private
 from fedbrats.jobs.resume import JOB_ID
+from fedbrats.jobs.secure import check_secure
 from fedbrats.model.settings import Sharing, TrainingSettings
-from fedbrats.privacy.settings import PrivacySettings
+from fedbrats.privacy.settings import PrivacySettings, SecureSettings
 from fedbrats.settings import ClassPath, Declaration, Settings, declarations, show
 
 LEAST_BEST_OF = 3  # fits of a site that chooses among its models; a round each at least
@@ -145,6 +146,7 @@ TABLES = (
     Table(Evaluation),
     Table(Averaging),
     Table(PrivacySettings),
+    Table(SecureSettings),
     Table(Contribution),
     Table(Trimming),
     Table(ServerOptimiser),
@@ -226,6 +228,7 @@ def check_job(values: Mapping[str, Any]) -> None:
         names = {field: table.names.get(field, field) for field in table.settings.model_fields}
         table.settings(**{field: values[name] for field, name in names.items() if name in values})
     check_private(values)
+    check_secure(values)
     if values.get("phantom_share") and (values.get("normalisation", "zscore"), values.get("volume_shape")) != (
         "zscore",
         None,

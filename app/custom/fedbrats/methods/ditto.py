@@ -51,7 +51,12 @@ class Ditto(SiteHook):
         trainer.set_weights(self._own or common)
         trainer.optimisation = Optimisation(trainer.network, trainer.settings, trainer.device, scaled=False)
         try:
-            trainer.train_round(self._task.round_number, self._task.total_rounds, hooks=[PullTo(common, self._pull)])
+            trainer.train_round(
+                self._task.round_number,
+                self._task.total_rounds,
+                hooks=[PullTo(common, self._pull)],
+                repeat=self._task.repeat,
+            )
             self._own = trainer.get_weights()
         finally:
             trainer.optimisation = shared

@@ -1,4 +1,4 @@
 """Privacy that can be checked: private sums with an account of what they cost, and an audit.
 
-`secure` is a protocol of secure aggregation that no job uses yet.
+`secure` is a protocol of secure aggregation, for jobs with `secure=pads`.
 """

@@ -1,6 +1,8 @@
-"""The settings of differential privacy in a job."""
+"""The settings of a job's privacy: differential privacy, and secure aggregation."""
 
 from __future__ import annotations
+
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,3 +25,16 @@ class PrivacySettings(Settings):
     dp_epsilon: float | None = Field(None, gt=0, le=1e4)
     """The epsilon that the whole job may cost a patient. Where it is set, dp_noise is computed from it as the job is
     built, in place of the one that stands there."""
+
+
+SiteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class SecureSettings(Settings):
+    """Secure aggregation: whether the server sees single updates."""
+
+    secure: Literal["none", "pads"] = "none"
+    """Whether sites cover their updates with pads, so that the server sees the sum of a round and no single update."""
+    secure_sites: list[SiteName] | None = Field(None, json_schema_extra={"kind": "a list of names of sites"})
+    """With pads: all sites of the job, by which each of them knows how large a sum must be. In a POC null stands for
+    all sites; elsewhere they must be named."""

@@ -105,7 +105,7 @@ class LocalRound:
             if outcome is not None:
                 return outcome
         return self._site.trainer.train_round(
-            task.round_number, task.total_rounds, hooks=self._hooks, should_stop=should_stop
+            task.round_number, task.total_rounds, hooks=self._hooks, should_stop=should_stop, repeat=task.repeat
         )
 
 

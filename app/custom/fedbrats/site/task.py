@@ -23,6 +23,7 @@ class RoundTask:
         total_rounds: of the job.
         shares: what each site counted for in these weights, where the server tells.
         told: what the job's method tells every site with the model, as its `Aggregator.tell`.
+        repeat: how often this site has padded an update of this round before; each time is trained on other batches.
     """
 
     weights: Weights
@@ -30,6 +31,7 @@ class RoundTask:
     total_rounds: int
     shares: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from fedbrats.jobs.build import (
     read_variables,
     set_variables,
 )
+from fedbrats.jobs.secure import require_sites
 from fedbrats.rows import ROWS_FILE, counted_rows, read_rows
 
 POLL_S = 2.0
@@ -39,6 +40,7 @@ def submit(session: Any, job_dir: Path) -> str:
         another version.
     """
     check_job_version(job_dir)
+    require_sites(read_variables(job_dir))
     from nvflare.fuel.flare_api.api_spec import InternalError, InvalidJobDefinition
 
     with tempfile.TemporaryDirectory(prefix="fedbrats-submit-") as folder:

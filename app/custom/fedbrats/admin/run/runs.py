@@ -16,8 +16,10 @@ from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
-from fedbrats.jobs.build import read_variables
+from fedbrats.jobs.build import read_variables, set_variables
 from fedbrats.jobs.named_classes import packages_named
+from fedbrats.jobs.plan import check_built
+from fedbrats.jobs.secure import uses_pads
 from fedbrats.misbehaviour.jobs import let_misbehave
 from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
 from fedbrats.rows import (
@@ -53,7 +55,7 @@ def run_job(
     """
     began = time.monotonic()
     check_job_version(job_dir)
-    variables = read_variables(job_dir)
+    variables = _name_sites(job_dir, poc.sites)
     let_misbehave(job_dir, poc.misbehaviour)
     allow_here(poc, packages_named(variables))
     job_id = session.submit_job(str(job_dir.resolve()))
@@ -69,6 +71,16 @@ def run_job(
     return finish_results(
         results_dir, job_dir.name, job_id, status, seconds, variables, poc.misbehaviour, site_dirs=poc.data_dirs
     )
+
+
+def _name_sites(job_dir: Path, sites: Sequence[str]) -> dict[str, Any]:
+    """The variables of a built job; one with pads that names no sites is for all. Raises: ConfigurationError."""
+    variables = read_variables(job_dir)
+    if not uses_pads(variables) or variables.get("secure_sites"):
+        return variables
+    set_variables(job_dir / "app" / "config", {"secure_sites": sorted(sites)}, source="the POC's sites")
+    check_built(job_dir)
+    return read_variables(job_dir)
 
 
 def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:

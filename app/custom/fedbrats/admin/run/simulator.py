@@ -32,6 +32,7 @@ from fedbrats.extensions.packages import Package
 from fedbrats.flare.kit.policy import ALLOWED_CLASSES
 from fedbrats.jobs.build import read_variables
 from fedbrats.jobs.named_classes import packages_named
+from fedbrats.jobs.secure import refuse_simulated
 from fedbrats.misbehaviour.jobs import allow_misbehaviour, let_misbehave
 from fedbrats.rows import CASES_FILE, ROWS_FILE, ROWS_FOLDER
 from fedbrats.run_folder import SUMMARY_FILE
@@ -61,6 +62,7 @@ def simulate_job(
 
     Raises: FedbratsError where the job left no result.
     """
+    refuse_simulated(variables := read_variables(job_dir))
     check_place(results_dir)
     check_own_address()
     pass_by_proxy()
@@ -74,7 +76,6 @@ def simulate_job(
     shutil.rmtree(workspace, ignore_errors=True)
     # The server and every site have this folder as theirs.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
-    variables = read_variables(job_dir)
     packages = packages_named(variables)
     allowed = [*ALLOWED_CLASSES, *server_classes(packages)]
     policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": allowed}

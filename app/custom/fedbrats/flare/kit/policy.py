@@ -37,6 +37,8 @@ SITE_CLASSES = (
     "fedbrats.flare.site.cross_site.CrossSiteExecutor",
     "fedbrats.flare.site.executor.SegmentationExecutor",
     "fedbrats.flare.site.filters.KeepShared",
+    "fedbrats.flare.site.padding.Offer",
+    "fedbrats.flare.site.padding.Padding",
 )
 ALLOWED_CLASSES = tuple(sorted({*SERVER_CLASSES, *SITE_CLASSES}))  # in the simulator, which has one policy
 

@@ -16,6 +16,7 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
+from fedbrats.flare.padded_messages import fault_of_answer
 from fedbrats.flare.protocol import REPORT_KEY, require_answer
 from fedbrats.flare.said import judge_said
 from fedbrats.site.personal import stored_names
@@ -28,7 +29,8 @@ SHORTEST_NAME = 3
 class SiteGate(Filter):
     """Judges every result of every job before the job's own filters see it, and fails closed.
 
-    - only differences of weights and metrics leave, and personal weights where the hospital shares them; nothing else;
+    - only differences of weights and metrics leave, personal weights where the hospital shares them, and the messages
+      of a padded round, whose update this gate has judged before it was covered; nothing else;
     - the weights that this job keeps at this site are taken out, also where the job's own filter is missing;
     - a job that asks for weights that the hospital lists as its own gets nothing;
     - what the job's method says besides is a number, a short array, or of the update's own form, and nothing else;
@@ -64,6 +66,9 @@ class SiteGate(Filter):
                 dxo.data["metrics"] = None
         elif dxo.data_kind == DataKind.COLLECTION:
             self._judge_personal(dxo.data, facts)
+        elif dxo.data_kind == DataKind.APP_DEFINED:
+            if fault := fault_of_answer(dxo.data):
+                raise UpdateError(f"nothing is sent: the result is no answer of a padded round: it {fault}")
         else:
             raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} do not leave this site")
         self._refuse_secrets(dxo, facts)

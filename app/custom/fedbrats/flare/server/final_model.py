@@ -11,17 +11,17 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.averaging import Averaging
-from fedbrats.flare.server.quorum.rounds import QuorumRounds
+from fedbrats.flare.server.padded.rounds import PaddedRounds
 from fedbrats.flare.server.state.last_rounds import LastRounds
 
 
-class FinalModelRounds(QuorumRounds):
-    """Rounds with a quorum, and a final model from several of them.
+class FinalModelRounds(PaddedRounds):
+    """Rounds with a quorum, with or without pads, and a final model from several of them.
 
     Args:
         averaged_rounds, pull_back: the settings of `fedbrats.federation.averaging.Averaging`.
         personal_rounds: as in SegmentationExecutor.
-        rounds: as of QuorumRounds.
+        rounds: as of PaddedRounds.
     """
 
     def __init__(

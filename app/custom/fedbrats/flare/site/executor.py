@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
@@ -11,8 +13,18 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 
-from fedbrats.flare import garbage
-from fedbrats.flare.protocol import FEDCE_WEIGHTS, REPORT_KEY, SAID_KEY, STAGES, TOLD_KEY, TRAVELLED, VALIDATION_DICE
+from fedbrats.flare import garbage, padded_messages
+from fedbrats.flare.protocol import (
+    FEDCE_WEIGHTS,
+    REPORT_KEY,
+    SAID_KEY,
+    SECURE_TASKS,
+    STAGES,
+    TOLD_KEY,
+    TRAVELLED,
+    VALIDATION_DICE,
+)
+from fedbrats.flare.site.padding import padding_of
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
@@ -21,11 +33,12 @@ from fedbrats.site.hooks.choice import choose_hooks
 from fedbrats.site.hooks.private import choose_private
 from fedbrats.site.local_round import LocalRound
 from fedbrats.site.local_site import LocalSite
+from fedbrats.site.padded_rounds import times_padded
 from fedbrats.site.task import RoundTask
 
 
 class SegmentationExecutor(SiteExecutor):
-    """Answers the tasks `train` and `validate`.
+    """Answers the tasks `train` and `validate`, and those of a padded round.
 
     A training answer is a WEIGHT_DIFF of every name, personal ones too: the site's KeepShared filter removes those. Its
     meta carries the round's `SiteReport`.
@@ -73,16 +86,19 @@ class SegmentationExecutor(SiteExecutor):
         self._privacy = PrivacySettings.read(privacy or {}, "privacy")
         self._resume = check_job_ids(resume)
         self._tasks = {train_task: self._train, validate_task: self._validate}
+        self._tasks |= {task: partial(self._pad, task) for task in SECURE_TASKS}
         self._round: LocalRound | None = None
 
     def _train(self, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         received = from_shareable(shareable)
+        number = int(shareable.get_header(AppConstants.CURRENT_ROUND))
         task = RoundTask(
             received.data,
-            int(shareable.get_header(AppConstants.CURRENT_ROUND)),
+            number,
             int(shareable.get_header(AppConstants.NUM_ROUNDS)),
             shares=received.get_meta_prop(FEDCE_WEIGHTS) or {},
             told=received.get_meta_prop(TOLD_KEY) or {},
+            repeat=times_padded(self._folders(site, fl_ctx), number),
         )
         job_id = fl_ctx.get_job_id()
         answer = self._round_of(site, fl_ctx).answer(
@@ -109,11 +125,20 @@ class SegmentationExecutor(SiteExecutor):
         report = self._round_of(site, fl_ctx).evaluate(from_shareable(shareable).data, stage)
         return DXO(DataKind.METRICS, data=report.model_dump()).to_shareable()
 
+    def _pad(self, task: str, site: LocalSite, shareable: Shareable, fl_ctx: FLContext, _abort: Signal) -> Shareable:
+        """Do a task of a padded round."""
+        folder = self._folders(site, fl_ctx)[0]
+        answer = padding_of(fl_ctx).answer(task, padded_messages.read(shareable), folder, fl_ctx)
+        return padded_messages.write(answer)
+
+    def _folders(self, site: LocalSite, fl_ctx: FLContext) -> list[Path]:
+        """What this job, and those that it goes on from, keep at the site."""
+        return [site.facts.personal_dir / job_id / site.name for job_id in (fl_ctx.get_job_id(), *self._resume)]
+
     def _round_of(self, site: LocalSite, fl_ctx: FLContext) -> LocalRound:
         """The rounds of this job at the site, which live as long as the job."""
         if self._round is None:
-            jobs = (fl_ctx.get_job_id(), *self._resume)
-            folders = [site.facts.personal_dir / job_id / site.name for job_id in jobs]
+            folders = self._folders(site, fl_ctx)
             private = choose_private(site, self._privacy, fl_ctx.get_job_id())
             hooks = choose_hooks(site.trainer.settings, **self._method, private=private)
             self._round = LocalRound(site, hooks, folders, **self._validations)

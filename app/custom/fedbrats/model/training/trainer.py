@@ -66,6 +66,9 @@ class _Tally:
             self.skipped += 1
 
 
+MOST_ROUNDS = 10**6  # of a job: the batches of a repeated round are those of a round that no job has
+
+
 class Trainer:
     """A network, its optimiser and its cases, alive across rounds.
 
@@ -109,23 +112,12 @@ class Trainer:
         scaled = self._precision is torch.float16
         self.optimisation = Optimisation(self.network, settings, self.device, scaled=scaled)
         self.evaluation = Evaluation(self.network, settings, validation, self.device)
-        self.loader = self._new_loader()
+        self.loader = _new_loader(self.training, settings, seed)
 
     def use_cases(self, training: Sequence[CachedCase]) -> None:
         """Train on other cases from the next round on; weights and optimiser stay."""
         self.training = tuple(training)
-        self.loader = self._new_loader()
-
-    def _new_loader(self) -> Loader:
-        return Loader(
-            self.training,
-            patch_size=self.settings.patch_size,
-            batch_size=self.settings.batch_size,
-            foreground_share=self.settings.foreground_share,
-            phantom_share=self.settings.phantom_share,
-            augmentation=self.settings,
-            seed=self._seed,
-        )
+        self.loader = _new_loader(self.training, self.settings, self._seed)
 
     @property
     def rejected(self) -> tuple[RejectedCase, ...]:
@@ -153,6 +145,7 @@ class Trainer:
         hooks: Sequence[StepHook] = (),
         should_stop: Callable[[], bool] | None = None,
         on_step: Callable[[int, float], None] | None = None,
+        repeat: int = 0,
     ) -> TrainOutcome:
         """Train one local round from the present weights.
 
@@ -163,6 +156,7 @@ class Trainer:
             hooks: what a method changes of the steps.
             should_stop: asked before each step.
             on_step: told each step's number and loss.
+            repeat: how often the round was trained before; each time has batches of its own.
 
         Raises: UpdateError where no step had a finite loss.
         """
@@ -174,8 +168,9 @@ class Trainer:
         self.network.train()
         for hook in hooks:
             hook.before_steps(self.network)
-        with _seeded(self._seed, round_number, self.device):
-            for step, batch in enumerate(self.loader.batches(round_number, steps)):
+        drawn_as = round_number + repeat * MOST_ROUNDS
+        with _seeded(self._seed, drawn_as, self.device):
+            for step, batch in enumerate(self.loader.batches(drawn_as, steps)):
                 if should_stop and should_stop():
                     break
                 progress = (round_number + step / steps) / max(total_rounds, 1)
@@ -216,6 +211,18 @@ class Trainer:
         if not math.isfinite(value) or not self.optimisation.step(loss, learning_rate, hooks):
             return math.nan
         return value
+
+
+def _new_loader(cases: Sequence[CachedCase], settings: TrainingSettings, seed: int) -> Loader:
+    return Loader(
+        cases,
+        patch_size=settings.patch_size,
+        batch_size=settings.batch_size,
+        foreground_share=settings.foreground_share,
+        phantom_share=settings.phantom_share,
+        augmentation=settings,
+        seed=seed,
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Who a site is: its key pair of one job, signed with the certificate of its kit."""
+"""Who a site is: its key pair of one exchange, signed with the certificate of its kit."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from cryptography.x509.oid import NameOID
 
-from fedbrats.errors import UpdateError
+from fedbrats.errors import ConfigurationError, UpdateError
 
+CERTIFICATE, KEY, ROOT = "client.crt", "client.key", "rootCA.pem"  # of a site's startup kit
 _PSS = padding.PSS(padding.MGF1(SHA256()), padding.PSS.DIGEST_LENGTH)
 
 
@@ -39,9 +42,30 @@ class Identity:
         return bytes(self.key.sign(statement, ec.ECDSA(SHA256())))
 
 
+def read_identity(startup: Path, name: str) -> tuple[Identity, Certificate]:
+    """The identity of a site and the root of its consortium, from its startup kit.
+
+    Raises: ConfigurationError where the kit has none, or they cannot be read.
+    """
+    if missing := [each for each in (CERTIFICATE, KEY, ROOT) if not (startup / each).is_file()]:
+        raise ConfigurationError(
+            f"secure=pads needs the certificate of a startup kit, and {name} has no {missing[0]}: simulated sites have "
+            f"no kit; use `fedbrats poc run` or provisioned kits, or secure=none"
+        )
+    certificate = (startup / CERTIFICATE).read_bytes()
+    try:
+        key = load_pem_private_key((startup / KEY).read_bytes(), password=None)
+        root = load_pem_x509_certificate((startup / ROOT).read_bytes())
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            f"the key or the root certificate in the startup kit of {name} cannot be read"
+        ) from None
+    return Identity(name, certificate, key), root
+
+
 @dataclass(frozen=True)
 class Announcement:
-    """A site's public key for one job, and the certificate that signed it."""
+    """A site's public key for one exchange, and the certificate that signed it."""
 
     site: str
     public: bytes
@@ -59,9 +83,9 @@ def announce(identity: Identity, job: str, own: X25519PrivateKey) -> Announcemen
 def check_announcements(
     announcements: Iterable[Announcement], root: Certificate, job: str, sites: Collection[str]
 ) -> dict[str, tuple[X25519PublicKey, Certificate]]:
-    """The public key and certificate of every site of the job.
+    """The public key and certificate of every one of these sites.
 
-    Raises: ProtocolError where one is missing, twice, not of the job, or not signed by a certificate of the root.
+    Raises: ProtocolError where one is missing, twice, none of them, or not signed by a certificate of the root.
     """
     found: dict[str, tuple[X25519PublicKey, Certificate]] = {}
     for each in announcements:

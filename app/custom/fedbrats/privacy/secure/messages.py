@@ -12,8 +12,6 @@ from fedbrats.privacy.secure.ring import MOST_BITS, Ring
 
 LEAST_SITES = 3
 MOST_SHARE = 0.6  # of one site in a sum: with more, the sum is that site's update
-# Rules of aggregation that need single updates.
-NEED_SINGLE_UPDATES = ("median", "trimmed_mean", "fedce")
 
 
 @dataclass(frozen=True)
@@ -91,13 +89,8 @@ def threshold(sites: int) -> int:
     return max(LEAST_SITES, math.ceil(2 * sites / 3))
 
 
-def check_secure(job: str, sites: int) -> None:
-    """Refuse what pads cannot do. Raises: ConfigurationError in one sentence."""
-    if job in NEED_SINGLE_UPDATES:
-        raise ConfigurationError(
-            f"secure aggregation hides single updates, and the job {job} needs them; take fedavg, fedprox, fedper, "
-            f"fine_tuned or contribution, or secure=none"
-        )
+def check_enough(sites: int) -> None:
+    """Refuse a job of too few sites. Raises: ConfigurationError in one sentence."""
     if sites < LEAST_SITES:
         raise ConfigurationError(
             f"secure aggregation needs {LEAST_SITES} sites, and there are {sites}: a sum of two tells each the other's "

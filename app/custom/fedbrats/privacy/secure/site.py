@@ -20,7 +20,7 @@ from fedbrats.privacy.secure.keys import (
     check_announcements,
     check_signature,
 )
-from fedbrats.privacy.secure.messages import Padded, PadRequest, Reveal, check_secure, threshold
+from fedbrats.privacy.secure.messages import Padded, PadRequest, Reveal, check_enough, threshold
 from fedbrats.privacy.secure.pads import SEED_BYTES, derive, pad_of
 from fedbrats.privacy.secure.ring import to_ring
 
@@ -47,7 +47,7 @@ class PaddedSite:
     """
 
     def __init__(self, identity: Identity, root: Certificate, job: str, sites: Collection[str]) -> None:
-        check_secure("", len(set(sites)))
+        check_enough(len(set(sites)))
         self._identity, self._root, self._job = identity, root, job
         self._sites = frozenset(sites)
         self._own = X25519PrivateKey.generate()
@@ -63,12 +63,20 @@ class PaddedSite:
         return self._identity.name
 
     def announce(self) -> Announcement:
-        """The site's key of this job."""
+        """A new key of the site; the one before is forgotten, so that what was padded with it stays covered."""
+        self._own = X25519PrivateKey.generate()
         return announce(self._identity, self._job, self._own)
 
     def meet(self, announcements: Iterable[Announcement]) -> None:
-        """Agree on a secret with every other site. Raises: ProtocolError as `check_announcements`."""
-        found = check_announcements(announcements, self._root, self._job, self._sites)
+        """Agree on a secret with every other site that has announced itself; the exchange before is over.
+
+        Raises: ProtocolError for too few sites, and as `check_announcements`.
+        """
+        announcements, self._open = list(announcements), None
+        named = {each.site for each in announcements} & self._sites
+        if len(named) < (least := threshold(len(self._sites))):
+            raise ProtocolError(f"the server passes on keys of {len(named)} sites, and at least {least} are needed")
+        found = check_announcements(announcements, self._root, self._job, {*named, self.name})
         if found[self.name][0].public_bytes_raw() != self._own.public_key().public_bytes_raw():
             raise ProtocolError("the server passes on another key for this site than its own")
         self._certificates = {site: certificate for site, (_, certificate) in found.items()}
@@ -85,6 +93,8 @@ class PaddedSite:
         request.check(self._job, self._sites)
         if self.name not in request.coefficients:
             raise ProtocolError("the request does not name this site")
+        if strangers := sorted(set(request.coefficients) - self._certificates.keys()):
+            raise ProtocolError(f"the request names {strangers[0]}, whose key was not passed on")
         if (request.round, request.attempt) <= self._answered:
             raise ProtocolError(f"round {request.round}, attempt {request.attempt} was answered before")
         digest = hashlib.sha256(np.ascontiguousarray(update).tobytes()).digest()

@@ -55,7 +55,7 @@ def count_budget(rows: Sequence[Row]) -> dict[str, int | None]:
     rounds = [row for row in rows if row["kind"] == "round"]
     answers = [row for row in rows if row["kind"] == "site"]
     pooled = [row["steps"] for row in rounds if "steps" in row]  # in one place: a round's steps are those of all sites
-    traffic = [row["bytes"] for row in answers if row.get("bytes")]
+    traffic = [row["bytes"] for row in rows if row["kind"] in ("site", "padded") and row.get("bytes")]
     return {
         "rounds": len({row["round"] for row in rounds}),
         "steps": sum(pooled) if pooled else sum(row.get("steps") or 0 for row in answers),

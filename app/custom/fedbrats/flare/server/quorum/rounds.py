@@ -67,7 +67,7 @@ class QuorumRounds(ScatterAndGather):
         log = RoundLog(self, fl_ctx)
         with self._lock:
             self._scores = {}
-            self._selection.begin_round()
+            self._selection.begin_round(number)
             current = self._rounds[number] = QuorumRound(number, self._rule, self._times)
         while not (abort_signal and abort_signal.triggered):
             with self._lock:

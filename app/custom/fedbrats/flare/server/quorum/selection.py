@@ -20,10 +20,12 @@ class SelectionGuard:
 
     def __init__(self) -> None:
         self._heard: set[str] = set()
+        self._round = -1
 
-    def begin_round(self) -> None:
-        """Nobody has been heard yet."""
-        self._heard = set()
+    def begin_round(self, number: int) -> None:
+        """Nobody has been heard yet, unless the round is asked once more: the selector still knows what it heard."""
+        if number != self._round:
+            self._round, self._heard = number, set()
 
     def settle(self, site: str, answers: Iterable[object], report: SiteReport, registered: Mapping[str, int]) -> None:
         """Write into every copy of the answer what the selector may hear.
