@@ -27,7 +27,7 @@ from fedbrats.rows import ROWS_FILE, read_rows
 
 ORIGINALS = 5
 JOB = {"network": "tiny", "local_steps": 1, "patch_size": [16, 16, 16]}
-JOB |= {"validate_received": False, "validate_trained": False}
+JOB |= {"validate_received": False, "validate_trained": False, "final_flips": False}
 WORKER = "fedbrats.flare.one_process"
 SECONDS_A_ROUND, GIB, MEASURED_AT = 2.0, 3.0, 100
 

@@ -1,4 +1,4 @@
-"""Collect what reference cycles keep alive, once a round.
+"""Collect what reference cycles keep alive, about once a round.
 
 FLARE's messages hold each other in cycles, and Python looks at its old objects only after very many new ones: memory
 and threads rise for a hundred rounds before they fall (300 rounds with five sites, FLARE 2.9.0).
@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import time
+
+SECONDS_BETWEEN = 1.0  # two collections of a process: a simulation has a hundred sites in one
+
+_last = 0.0
 
 
 def freeze() -> None:
@@ -17,8 +22,11 @@ def freeze() -> None:
 
 
 def collect() -> None:
-    """Free what this round left in reference cycles."""
-    gc.collect()
+    """Free what this round left in reference cycles, unless that was done within the last second."""
+    global _last
+    if time.monotonic() - _last >= SECONDS_BETWEEN:
+        gc.collect()
+        _last = time.monotonic()
 
 
 def return_to_system() -> None:

@@ -20,10 +20,12 @@ from pathlib import Path
 from nvflare.apis.fl_constant import SiteType
 from nvflare.private.fed.utils.fed_utils import nvflare_fobs_initialize
 
+from fedbrats.atomic import leave_flushing_to_the_system
 from fedbrats.flare.one_process.folders import lay_out
 from fedbrats.flare.one_process.parts import Server, Site
 
 PAUSE_S = 0.005  # of a thread whose sites have no task
+PAUSES = 50  # in which each of them has asked once
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
@@ -38,6 +40,7 @@ def main() -> int:
 def run(job_dir: Path, root: Path, job_id: str, threads: int, names: Sequence[str]) -> None:
     """Run a built job with these sites; `root` has a folder `local` with a site file and the list of classes."""
     nvflare_fobs_initialize()
+    leave_flushing_to_the_system()
     workspaces = lay_out(job_dir, root, names, job_id)
     server = Server(workspaces[SiteType.SERVER], job_id, list(names))
     sites = [Site(workspaces[name], job_id, name) for name in names]
@@ -59,12 +62,21 @@ def run(job_dir: Path, root: Path, job_id: str, threads: int, names: Sequence[st
 
 
 def _work(sites: Sequence[Site], server: Server, over: threading.Event) -> None:
-    """Let some sites do what they are asked for, one after the other, until the job is over."""
+    """Let some sites do what they are asked for, one after the other, until the job is over.
+
+    A request costs milliseconds of the server. So a few sites ask in turn, and all others as soon as one got a task.
+    """
+    few, first = -(-len(sites) // PAUSES), 0
     try:
         while not over.is_set():
-            worked = [site.work(server) for site in sites if not over.is_set()]
-            if not any(worked):
+            asking, rest = sites[first : first + few], [*sites[:first], *sites[first + few :]]
+            first = 0 if first + few >= len(sites) else first + few
+            if not sum(site.work(server) for site in asking if not over.is_set()):
                 time.sleep(PAUSE_S)
+                continue
+            for site in rest:
+                if not over.is_set():
+                    site.work(server)
     except BaseException:  # a thread that ends in silence would let the server wait for ever
         logging.getLogger(__name__).exception("a site has ended")
         os._exit(1)

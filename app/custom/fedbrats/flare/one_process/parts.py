@@ -79,11 +79,13 @@ class Server:
             _set_context(fl_ctx, workspace, args, app_root)
             fl_ctx.set_prop(FLContextKey.RUNNER, self.runner, private=True, sticky=True)
 
-    def give(self, site: str, asker: FLContext) -> tuple[str, str, Shareable | None, FLContext]:
-        """What a site that asks gets: a task's name, its id, its data, and who says it."""
+    def give(self, site: str, asker: FLContext) -> tuple[str, str, Shareable, FLContext] | None:
+        """What a site that asks gets: a task's name, its id, its data, and who says it; None where it has no task."""
         with self.engine.new_context() as fl_ctx:
             fl_ctx.set_peer_context(asker)
             name, task_id, data = self.runner.process_task_request(self.clients[site], fl_ctx)
+            if not task_id or data is None:
+                return None
             return name, task_id, copy.deepcopy(data), gen_new_peer_ctx(fl_ctx)
 
     def take(self, site: str, name: str, task_id: str, result: Shareable, speaker: FLContext) -> None:
@@ -123,9 +125,10 @@ class Site:
     def work(self, server: Server) -> bool:
         """Ask for a task and do it; returns whether there was one."""
         with self.engine.new_context() as fl_ctx:
-            name, task_id, data, speaker = server.give(self.name, gen_new_peer_ctx(fl_ctx))
-            if not task_id or data is None:
+            given = server.give(self.name, gen_new_peer_ctx(fl_ctx))
+            if given is None:
                 return False
+            name, task_id, data, speaker = given
             fl_ctx.set_peer_context(speaker)
             data.set_peer_context(speaker)
             answer = self.runner._process_task(TaskAssignment(name, task_id, data), fl_ctx)
