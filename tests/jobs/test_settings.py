@@ -158,6 +158,7 @@ def test_a_constant_of_the_factor_is_held_to_its_bounds():
         ("trimmed_mean", {"trim": 0.7}, "trim is 0.7, expected a number from 0 to below 0.5"),
         ("trimmed_mean", {"trim": 0.5}, "trim is 0.5"),
         ("fedavg", {"rollback_drop": 0.1, "validate_received": False}, "no site would measure the model"),
+        ("fedavg", {"rollback_drop": 0.1, "validate_every": 2}, "found out only rounds later"),
         ("fedavg", {"spacing_mm": 2, "volume_shape": [64, 64, 64]}, "exclude each other"),
     ],
 )

@@ -193,3 +193,14 @@ def test_a_site_does_not_say_what_its_method_has_not_declared(open_site, tmp_pat
         new_round(site, tmp_path, Saying()).answer(task)
     said = {"drift": 2.0}
     assert new_round(open_site(), tmp_path / "again", Saying()).answer(task).said == {"validation": {"drift": 2.0}}
+
+
+def test_a_round_is_validated_once_in_so_many_and_the_last_always(open_site, tmp_path):
+    site = open_site(local_steps=1)
+    rounds = LocalRound(site, choose_hooks(site.trainer.settings), [tmp_path / "personal"], validate_every=2)
+    weights = site.trainer.get_weights()
+    reports = [rounds.answer(RoundTask(weights, number, 5)).report for number in range(5)]
+    assert [report.received is not None for report in reports] == [False, True, False, True, True]
+    assert [report.trained is not None for report in reports] == [False, True, False, True, True]
+    assert [report.seconds["validating"] > 0 for report in reports] == [False, True, False, True, True]
+    assert {report.validation_cases for report in reports} == {reports[1].validation_cases}

@@ -71,6 +71,8 @@ class Evaluation(Settings):
     """Whether a site evaluates the model that it receives, before it trains."""
     validate_trained: bool = True
     """Whether a site evaluates its model after it has trained."""
+    validate_every: int = Field(1, ge=1, le=10**6)
+    """Of how many rounds those two evaluations take place in one; always in the last round."""
     measure_minus_model: bool = False
     """For FedCE: whether a site also evaluates the received model without its own share."""
 
@@ -252,4 +254,9 @@ def check_job(values: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"rollback_drop is {values['rollback_drop']} and validate_received is false: no site would measure the "
             f"model that could be rolled back; set validate_received=true, or rollback_drop=null"
+        )
+    if values.get("rollback_drop") is not None and values.get("validate_every", 1) > 1:
+        raise ConfigurationError(
+            f"rollback_drop is {values['rollback_drop']} and validate_every is {values['validate_every']}: a bad model "
+            f"would be found out only rounds later; set validate_every=1, or rollback_drop=null"
         )

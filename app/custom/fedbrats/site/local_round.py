@@ -30,6 +30,7 @@ class LocalRound:
         hooks: what the job's method changes of a round, in this order.
         folders: where this job keeps what a restart needs, then where those do that it goes on from, newest first.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
+        validate_every: of how many rounds this happens in one; always in the last round.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class LocalRound:
         *,
         validate_received: bool = True,
         validate_trained: bool = True,
+        validate_every: int = 1,
     ) -> None:
         self._site = site
         self._hooks = tuple(hooks)
         self._state = SiteState(folders, site.trainer.optimisation, hooks)
         self._validate_received = validate_received
         self._validate_trained = validate_trained
+        self._validate_every = validate_every
 
     def answer(self, task: RoundTask, should_stop: Callable[[], bool] = lambda: False) -> RoundAnswer | None:
         """Train a round and keep what it left; None where it was stopped before its end, as if it had never begun.
@@ -59,7 +62,8 @@ class LocalRound:
         for hook in self._hooks:
             start = hook.begin_round(site, start, task)
         trainer.set_weights(start)
-        received = site.evaluate() if self._validate_received else None
+        validates = self._validates(task)
+        received = site.evaluate() if validates and self._validate_received else None
         try:
             outcome = self._train(task, should_stop)
         except DataError:  # no case is left: first say of each why
@@ -68,7 +72,7 @@ class LocalRound:
         if should_stop():
             return None
         end = trainer.get_weights()
-        trained = site.evaluate() if self._validate_trained else None
+        trained = site.evaluate() if validates and self._validate_trained else None
         site.leave_out_bad_cases(task.round_number)
         for hook in self._hooks:
             hook.end_round(end)
@@ -98,6 +102,10 @@ class LocalRound:
         self._site.record_scores(FINAL_ROUND, stage, scores)
         told = self._site.metrics(scores) if all(hook.tells_metrics for hook in self._hooks) else None
         return EvaluationReport(validation_cases=len(scores), metrics=told)
+
+    def _validates(self, task: RoundTask) -> bool:
+        ended = task.round_number + 1
+        return ended % self._validate_every == 0 or ended >= task.total_rounds
 
     def _train(self, task: RoundTask, should_stop: Callable[[], bool]) -> TrainOutcome:
         for hook in self._hooks:

@@ -49,6 +49,7 @@ class SegmentationExecutor(SiteExecutor):
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
         best_of: whether the site keeps the best of its models, and the common one in doubt.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
+        validate_every: of how many rounds this happens in one; always in the last round.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.
         hooks: what the job's method changes of a round: paths of classes of SiteHook with their arguments.
         privacy: the settings of `fedbrats.privacy.settings.PrivacySettings`.
@@ -66,6 +67,7 @@ class SegmentationExecutor(SiteExecutor):
         preparation: dict[str, Any] | None = None,
         validate_received: bool = True,
         validate_trained: bool = True,
+        validate_every: int = 1,
         measure_minus_model: bool = False,
         hooks: dict[str, Any] | None = None,
         privacy: dict[str, Any] | None = None,
@@ -81,7 +83,11 @@ class SegmentationExecutor(SiteExecutor):
             "measure_minus_model": measure_minus_model,
             "hooks": hooks or {},
         }
-        self._validations = {"validate_received": validate_received, "validate_trained": validate_trained}
+        self._validations: dict[str, Any] = {
+            "validate_received": validate_received,
+            "validate_trained": validate_trained,
+            "validate_every": validate_every,
+        }
         check_values({**self._method, **self._validations})
         self._privacy = PrivacySettings.read(privacy or {}, "privacy")
         self._resume = check_job_ids(resume)
