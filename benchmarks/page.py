@@ -56,6 +56,14 @@ near its best within a few per cent of the week. The hours to that point show th
 makes a sixth more rounds at the cost of the dropped hospitals. So it is not the default (`deadline_factor` waits for
 three times the slowest hospital's own time).
 """
+VALIDATION = """Processor seconds of a round, medians, one thread. `received` is the model that came, which the server
+chooses its best model by and which `rollback_drop` looks at. `trained` is the own model of the site: with `received` it
+gives
+the curves of the report and the usefulness in the Contribution Factor, and in other jobs nothing else. The last columns
+are validation's share of a round, in the mean over rounds, where models are evaluated once in so many rounds
+(`validate_every`); the final model is evaluated in any case. Nearly all of a validation is prediction: the prepared
+volumes are mapped from the cache already. `round_validation_cases` in a site's file makes it less for a site alone.
+"""
 LAUNCH = """Launch is the time from `fedbrats poc submit` to the first task at the last site. End is the time from the
 last answer of a site to the command's return. `forked`: the processes of jobs are forked from one that has imported
 everything. `started anew`: as FLARE starts them. The other changes hold for both: what is imported, how a job is
@@ -183,6 +191,28 @@ def gpu(found: dict[str, Any]) -> Iterable[str]:
     yield f"{found['chip']}, {found['matrix_tflops']} TFLOP/s of a matrix product.\n"
     yield markdown_table(("batch", "volumes/s", "peak GiB"), [tuple(e.values()) for e in found["training"] or []])
     yield markdown_table(("done another way, batch of two", "volumes/s"), (found["ways"] or {}).items())
+    for part in ("patches", "sites_on_one_device", "time_to_dice", "federation"):
+        yield markdown_table((part, ""), (found[part] or {}).items())
+
+
+def validation(found: dict[str, Any]) -> Iterable[str]:
+    """Seconds by hospital, and the model that is chosen."""
+    yield f"{found['rounds']} rounds of {found['steps']} steps a site.\n"
+    shares = [key for key in found["sites"][0] if key.startswith("share_every_")]
+    yield markdown_table(
+        ("hospital", "training cases", "validation cases", "training, s", "received, s", "trained, s",
+         "of it checking", "scoring", *(f"validating, every {key.rpartition('_')[2]}" for key in shares)),
+        [
+            (each["site"], each["training_cases"], each["validation_cases"], each["training_s"], each["received_s"],
+             each["trained_s"], each["checking_share"], each["scoring_share"], *(each[key] for key in shares))
+            for each in found["sites"]
+        ],
+    )  # fmt: skip
+    yield markdown_table(
+        ("`validate_every`", "models looked at", "chosen: begins round", "its Dice"),
+        [(each["every"], each["models_looked_at"], each["chosen_of_round"], each["dice"]) for each in found["choices"]],
+    )
+    yield VALIDATION
 
 
 def launch(found: dict[str, Any]) -> Iterable[str]:
@@ -224,6 +254,7 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "rounds": ("A federated round", "Where the seconds of a round go.", rounds),
     "launch": ("Launch and end of a job", "An empty job with five sites in FLARE POC, in turns.", launch),
     "simulation": ("Simulation of many sites", "FedAvg of `tiny`, one step a site and round.", simulation),
+    "validation": ("Validation", "What evaluating models costs in a round at five hospitals.", validation),
     "empty_round": ("An empty round", "Five sites, with the guard of every cell and mutual TLS inside; half of the "
                     "rounds lie between the quartiles.", rounds),
     "guard": ("The guard of FLARE's cells", "What judging every message costs, in processor time; TLS is not in it.",

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
-PARTS = ("matrix_tflops", "training", "full_case_seconds", "patches", "sites_on_one_device", "ways")
+PARTS = ("matrix_tflops", "training", "full_case_seconds", "patches", "sites_on_one_device", "ways", "time_to_dice")
 
 
 def run(tmp_path, *words):
@@ -14,11 +14,14 @@ def run(tmp_path, *words):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_every_part_measures_something(tmp_path):
-    done = run(tmp_path, "--device", "cpu", "--quick")
+def test_every_part_measures_something(tmp_path, phantom_sites):
+    done = run(tmp_path, "--device", "cpu", "--quick", "--sites", str(phantom_sites))
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert all(found[part] for part in PARTS), done.stderr
     assert [entry["batch"] for entry in found["training"]] == [1, 2, 4]
+    assert found["patches"]["augmented_on_the_device"] > 0
+    assert found["time_to_dice"]["trained_s"] > 0
+    assert found["ways"]["CUDA graph"] is None
     assert found["ways"]["channels last, fused optimiser, compiled"] is None  # not on a CPU
     assert found["quick"] is True
 
