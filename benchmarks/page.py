@@ -56,13 +56,13 @@ near its best within a few per cent of the week. The hours to that point show th
 makes a sixth more rounds at the cost of the dropped hospitals. So it is not the default (`deadline_factor` waits for
 three times the slowest hospital's own time).
 """
-VALIDATION = """Processor seconds of a round, medians, one thread. `received` is the model that came, which the server
-chooses its best model by and which `rollback_drop` looks at. `trained` is the own model of the site: with `received` it
-gives
-the curves of the report and the usefulness in the Contribution Factor, and in other jobs nothing else. The last columns
-are validation's share of a round, in the mean over rounds, where models are evaluated once in so many rounds
-(`validate_every`); the final model is evaluated in any case. Nearly all of a validation is prediction: the prepared
-volumes are mapped from the cache already. `round_validation_cases` in a site's file makes it less for a site alone.
+VALIDATION = """Processor seconds of a round, medians, one thread. `received` is the model that came: the server chooses
+its best model by it, and `rollback_drop` looks at it. `trained` is the site's own model: with `received` it gives the
+curves of the report and the usefulness in the Contribution Factor, and nothing else. The last columns are validation's
+share of a round, in the mean over rounds, where models are evaluated once in so many rounds (`validate_every`); the
+final model is evaluated in any case. Nearly all of a validation is prediction, and the prepared volumes are mapped from
+the cache. So fewer validations are what saves time. In so short a job every second round loses nothing, and every
+fourth leaves two models to choose from. `round_validation_cases` in a site's file makes it less for that site alone.
 """
 LAUNCH = """Launch is the time from `fedbrats poc submit` to the first task at the last site. End is the time from the
 last answer of a site to the command's return. `forked`: the processes of jobs are forked from one that has imported

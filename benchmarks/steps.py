@@ -3,7 +3,7 @@
     python benchmarks/steps.py                 # a few minutes, of which compilation takes one
     python benchmarks/steps.py --repeats 1 --steps 2
 
-The ways take turns, so that what else the machine does falls on all of them alike; a ratio is the median over the turns.
+The ways take turns, so that what else the machine does falls on all of them alike; a ratio is the median over turns.
 Writes benchmarks/results/steps.json.
 """
 
