@@ -2,11 +2,12 @@
 
 import argparse
 import importlib
+import re
 
 import pytest
 
 from fedbrats.cli.main import COMMANDS
-from fedbrats.shipped import shipped_dir
+from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 from tests.pages.reading import fedbrats_commands, lines_of
 
 FOLDER = shipped_dir() / "provisioning"
@@ -43,3 +44,12 @@ def test_the_runbook_names_every_way_to_change_a_consortium():
         "retire",
         "authority",
     }
+
+
+def test_the_messages_that_operations_explains_are_said_somewhere():
+    page = (shipped_dir() / "docs" / "reference" / "operations.md").read_text()
+    table = page.partition("| it says | do |")[2].partition("\n\n")[0]
+    messages = [word for row in table.splitlines() for word in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    said = "\n".join(path.read_text() for path in sorted(PACKAGE_DIR.rglob("*.py")))
+    assert len(messages) >= 10
+    assert [message for message in messages if message not in said] == []
