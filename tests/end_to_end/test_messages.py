@@ -161,7 +161,7 @@ def test_only_what_is_on_the_list_is_heard(federation, speakers):
 
 def told(audit, job_id):
     """(speaker, listener, channel:topic) of each refusal in an audit log."""
-    line = re.compile(r"\[U:(\S+)\]\[A:refused\]\[speaks to (?:another job, )?(\S+) \((\S+)\)")
+    line = re.compile(r'"who": "(\S+)", "action": "refused", "message": "speaks to (?:another job, )?(\S+) \((\S+)\)')
     return set(line.findall(audit.read_text())) if audit.exists() else set()
 
 

@@ -1,5 +1,6 @@
 """What others say begins no line of a log or of audit.log, and moves no terminal."""
 
+import json
 import logging
 
 import pytest
@@ -10,7 +11,7 @@ from nvflare.apis.utils.fl_context_utils import generate_log_message
 from nvflare.fuel.sec.audit import Auditor
 from nvflare.fuel.utils.log_utils import BaseFormatter
 
-from fedbrats.flare import log_lines
+from fedbrats.flare import audit_trail, log_lines
 from tests.security.attacks import attack
 
 FORGED = "OK\n2026-11-30 00:00:00,000 - ServerRunner - INFO - all is well\r\x1b[2K"
@@ -22,6 +23,7 @@ def whole(monkeypatch):
     before = logging.getLogRecordFactory()
     for method in ("add_event", "add_job_event"):
         monkeypatch.setattr(Auditor, method, getattr(Auditor, method))
+    audit_trail.write_json_lines()
     log_lines.keep_whole()
     log_lines.keep_whole()  # a process may build several guards
     yield
@@ -51,7 +53,7 @@ def from_elsewhere(line):
     "forge lines of the server's log or of audit.log: a line break in a return code, in a name, in a command",
     who="a hospital, or a person of any role",
     happens="what is sent begins no line: a log indents it, audit.log writes its code",
-    says="[A:bye\\n(E:1)(U:admin)(A:abort_job)]",
+    says='"action": "bye\\\\n[E:1][U:admin]"',
 )
 def test_what_is_sent_begins_no_line(whole, tmp_path):
     context = FLContext()
@@ -61,16 +63,19 @@ def test_what_is_sent_begins_no_line(whole, tmp_path):
     assert rest
     assert all(map(from_elsewhere, rest))
     auditor = Auditor(str(tmp_path / "audit.log"))
-    auditor.add_event("statistician", "bye\n[E:1][U:admin][A:abort_job]")
+    auditor.add_event("statistician", "bye\n[E:1][U:admin]")
     auditor.add_event(user="a\nb", action="x", ref="\n", msg="[free]\n")
     auditor.add_event(user="", action="train.deploy", ref="")  # what FLARE says where it knows no name
     auditor.add_job_event("job\n1", "scope\n", task_name="train\n", task_id="\n", msg="\n")
     auditor.close()
-    lines = (tmp_path / "audit.log").read_text().splitlines()
-    assert len(lines) == 4
-    assert lines[2].endswith("[U:][A:train.deploy]")
-    assert lines[0].endswith("[U:statistician][A:bye\\n(E:1)(U:admin)(A:abort_job)]")
-    assert lines[1].endswith("[A:x][free]\\n")
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    said = [{name: value for name, value in line.items() if name not in ("at", "event")} for line in lines]
+    assert said == [
+        {"who": "statistician", "action": "bye\\n[E:1][U:admin]"},
+        {"who": "a\\nb", "action": "x", "ref": "\\n", "message": "[free]\\n"},
+        {"action": "train.deploy"},
+        {"job": "job\\n1", "scope": "scope\\n", "task": "train\\n#\\n", "message": "\\n"},
+    ]
 
 
 def test_a_message_of_any_shape_is_logged(whole):

@@ -117,8 +117,8 @@ def test_who_may_not_submit_is_refused(consortium, person):
     assert "not authorized" in refused.stderr.lower()
     assert re.search(rf"User: {person}:.* Right: submit_job", consortium.log(SERVER))
     audit = (consortium.kit(SERVER) / "audit.log").read_text()
-    assert f"[U:{person}][A:_logout]" in audit
-    assert not re.search(rf"\[U:{person}\]\[A:\S*submit_job", audit)
+    assert f'"who": "{person}", "action": "_logout"' in audit
+    assert not re.search(rf'"who": "{person}", "action": "\S*submit_job', audit)
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +214,11 @@ def test_a_job_that_reads_the_environment_is_refused_by_the_site(consortium):
 def _assert_site_refuses(consortium, job, site, evidence):
     """The server has the site's answer in its log; the site was asked, as its audit trail says, and ran nothing."""
     audit = consortium.kit(site) / "audit.log"
-    asked = audit.read_text().count("[A:train.deploy]")
+    asked = audit.read_text().count('"action": "train.deploy"')
     job_id, status = consortium.submit({"job": job})["job"]
     assert status == "FINISHED:FAILED_TO_RUN"
     assert re.search(rf"Failed to run the Job \({job_id}\).*'server: OK'.*{site}: .*{evidence}", consortium.log(SERVER))
-    assert audit.read_text().count("[A:train.deploy]") == asked + 1
+    assert audit.read_text().count('"action": "train.deploy"') == asked + 1
     _assert_never_ran(consortium, site, job_id)
 
 

@@ -22,7 +22,7 @@ from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
-from fedbrats.flare import log_lines
+from fedbrats.flare import audit_trail, log_lines
 from fedbrats.flare.kit import arrays
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_CHANNEL,
@@ -61,6 +61,7 @@ class CellGuard(FLComponent):
         self._streams = OpenStreams()
         _guard_every_cell(self)
         log_lines.keep_whole()
+        audit_trail.write_json_lines()
         arrays.keep_inside_messages()
         answers.survive_unreadable()
 
@@ -85,7 +86,7 @@ class CellGuard(FLComponent):
         if times := self._refusals.count(f"{who} {why}"):
             again = f", {times} times" if times > 1 else ""
             self.logger.warning(f"refused: {who} {why}{again}")
-            AuditService.add_event(user=who, action="refused", msg=f"[{why}{again}]")
+            AuditService.add_event(user=who, action="refused", msg=f"{why}{again}")
         return make_reply(ReturnCode.UNAUTHENTICATED, error="refused")
 
 
