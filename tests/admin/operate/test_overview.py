@@ -2,12 +2,17 @@
 
 import json
 
+import nvflare
 import pytest
+from nvflare.private.admin_defs import Message
+from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
 
-from fedbrats.admin.operate.overview import expected, judge_site
+import fedbrats
+from fedbrats.admin.operate.overview import _versions_of, expected, judge_site
 from fedbrats.admin.run.remote import _check_finished_round
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.process import version_report
 from tests.end_to_end.consortium import ADMIN, LEAD
 
 
@@ -16,6 +21,22 @@ def test_a_site_is_there_or_silent_or_missing():
     states = {name: judge_site(name, seen, 1010.0) for name in ("a", "b", "c", "d")}
     assert [states[name]["state"] for name in "abcd"] == ["connected", "silent", "connected", "missing"]
     assert [states[name]["seen_s"] for name in "abcd"] == [10.0, 110.0, None, None]
+
+
+def test_a_site_says_both_versions_and_another_version_of_ours_says_one():
+    versions = {"a": {"version": "2.9.0", "fedbrats": "0.1.0"}, "b": {"version": "2.9.0"}, "c": {"error": "x"}, "d": 5}
+    assert [tuple(_versions_of(versions, name).values()) for name in "abcde"] == [
+        ("2.9.0", "0.1.0"), ("2.9.0", None), (None, None), (None, None), (None, None),
+    ]  # fmt: skip
+    assert _versions_of({"a": {"version": "\x1b[2J" * 99}}, "a")["flare"].isprintable()
+
+
+def test_what_a_site_answers_when_it_is_asked_for_its_version(monkeypatch):
+    monkeypatch.setattr(ReportVersionProcessor, "process", ReportVersionProcessor.process)
+    version_report.tell_package()
+    version_report.tell_package()  # a process may build several guards
+    said = json.loads(ReportVersionProcessor().process(Message("sys.report_version", ""), None).body)
+    assert _versions_of({"a": said}, "a") == {"flare": nvflare.__version__, "fedbrats": fedbrats.__version__}
 
 
 def test_a_persons_kit_says_whom_to_expect(kits):

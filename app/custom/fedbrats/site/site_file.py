@@ -37,7 +37,48 @@ class PrivacyBudget(Settings):
     """The delta at which it is meant; smaller than one over the number of patients."""
 
 
-class SiteFacts(Settings):
+class Retention(Settings):
+    """What ended jobs may leave on a disk: the newest `jobs`, and whatever is younger than `days`.
+
+    More goes, the oldest first, until the rest is at most `gb`. What a job at work needs always stays.
+    """
+
+    jobs: int = Field(20, ge=1, le=MOST)
+    """How many of the newest jobs stay."""
+    days: float = Field(90.0, ge=1, le=MOST)
+    """What is younger stays."""
+    gb: float | None = Field(None, gt=0, le=1e6)
+    """What all that stays may take on the disk, the newest first; null for any size."""
+
+    @property
+    def most_bytes(self) -> int | None:
+        """The bound in bytes."""
+        return None if self.gb is None else int(self.gb * 1e9)
+
+
+class Kept(Settings):
+    """What a server's and a site's own settings have in common."""
+
+    retention: dict[str, Any] | None = Field(
+        None, json_schema_extra={"kind": "a table with jobs, days and gb, each of which may be left out"}
+    )
+    """What ended jobs may leave on the disk (jobs, 20; days, 90; gb, any); more is removed at the end of every job.
+    null: nothing is removed but by `fedbrats clean --yes`."""
+
+    @field_validator("retention")
+    @classmethod
+    def _a_retention(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            Retention.read(value, "retention")
+        return value
+
+    @property
+    def keep(self) -> Retention | None:
+        """What stays; None where nothing is removed by itself."""
+        return None if self.retention is None else Retention.read(self.retention, "retention")
+
+
+class SiteFacts(Kept):
     """The facts of one site, in `local/fedbrats.json` of its kit.
 
     A path is relative to the kit where it does not begin with / or ~; {site} in it stands for the site's name.
@@ -102,7 +143,7 @@ class SiteFacts(Settings):
         return self
 
 
-class ServerFacts(Settings):
+class ServerFacts(Kept):
     """The facts of the server, in `local/fedbrats.json` of its kit."""
 
     registered_cases: dict[str, Any] | None = Field(None, json_schema_extra={"kind": "a table of cases by site"})

@@ -11,10 +11,12 @@ from typing import Any
 
 from fedbrats.admin.run.remote import standing_of
 from fedbrats.admin.run.sessions import quiet
+from fedbrats.outside import show
 
 SILENT_S = 40.0  # a site's heartbeat comes every ten seconds
 CONNECTED, SILENT, MISSING = "connected", "silent", "missing"
 RUNNING = "RUNNING"
+PACKAGE = "fedbrats"  # of an answer to `report_version`: the version of this package
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ def look_around(session: Any, kit: Path) -> Overview:
     versions = _or_none(lambda: session.report_version("all")) or {}
     seen = {client.name: client.last_connect_time for client in info.client_info}
     now = time.time()
-    participants = [judge_site(name, seen, now) | {"flare": _version(versions, name)} for name in expected(kit, seen)]
+    participants = [judge_site(name, seen, now) | _versions_of(versions, name) for name in expected(kit, seen)]
     started = info.server_info.start_time
     server = {
         "status": str(info.server_info.status),
         "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
-        "flare": _version(versions, "server"),
+        "flare": _versions_of(versions, "server")["flare"],
     }
     return Overview(server, sorted(seen), participants, jobs)
 
@@ -78,11 +80,15 @@ def _job(session: Any, job: dict[str, Any], submitters: dict[Any, Any]) -> dict[
     return {**job, "submitter": submitters.get(job["job_id"]), "round": done, "standing": standing}
 
 
-def _version(versions: Any, name: str) -> str | None:
+def _versions_of(versions: Any, name: str) -> dict[str, str | None]:
+    """What a participant says of FLARE and of this package; null where it says nothing, as one does of another version.
+
+    versions: by participant, `{"version": FLARE's, "fedbrats": ours}` (fedbrats.flare.process.version_report).
+    """
     said = versions.get(name) if isinstance(versions, dict) else None
-    if isinstance(said, dict):
-        said = next(iter(said.values()), None)
-    return None if said is None else str(said)[:40]
+    entries = said if isinstance(said, dict) else {}
+    found = {"flare": entries.get("version"), "fedbrats": entries.get(PACKAGE)}
+    return {key: None if value is None else show(value, 40) for key, value in found.items()}
 
 
 def _or_none(ask: Callable[[], Any]) -> Any:

@@ -14,20 +14,10 @@ from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.places import FINISHED, status_of
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.flare.process.storage import storage_of
-from fedbrats.site.site_file import read_site_facts, read_state_dir
+from fedbrats.site.site_file import Retention, read_server_facts, read_site_facts, read_state_dir
 
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DAY_S = 86400.0
-
-
-@dataclass(frozen=True)
-class Retention:
-    """What stays: the newest `jobs`, and whatever is younger than `days`; more goes, the oldest first, until all that
-    ended jobs have left is at most `most_bytes`. A job that is at work always stays."""
-
-    jobs: int = 20
-    days: float = 90.0
-    most_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +28,13 @@ class Leftover:
     paths: tuple[Path, ...]
     size: int
     written: float
+
+
+def retention_of(kit: Kit) -> Retention | None:
+    """What a kit's own settings let stay; None where they say nothing. Raises: ConfigurationError."""
+    if kit.kind == "server":
+        return read_server_facts(kit.local_dir).keep
+    return read_site_facts(kit.local_dir, kit.name).keep
 
 
 def find_removable(kit: Kit, keep: Retention, now: float | None = None) -> list[Leftover]:

@@ -28,6 +28,7 @@ from fedbrats.flare.kit.policy import (
     COMM_CONFIG,
     COMM_CONFIG_FILE,
     GUARD_COMPONENT,
+    HOUSEKEEPING_COMPONENT,
     PRIVACY,
     REJOIN_COMPONENT,
     RULES_COMPONENT,
@@ -245,7 +246,7 @@ def restrict_resources(resources: Path) -> None:
     document["class_allow_list"] = list(SITE_CLASSES if "client" in document else SERVER_CLASSES)
     document["allow_log_streaming"] = False
     kept = [entry for entry in document["components"] if entry["id"] != SITE_LOG_STREAMER]
-    document["components"] = [GUARD_COMPONENT, *kept, SUBMITTER_COMPONENT, RULES_COMPONENT]
+    document["components"] = [GUARD_COMPONENT, HOUSEKEEPING_COMPONENT, *kept, SUBMITTER_COMPONENT, RULES_COMPONENT]
     document["app_validator"] = APP_VALIDATOR
     if "client" in document:
         document["client"]["engine_create_timeout"] = START_TIMEOUT_S

@@ -4,6 +4,8 @@ A site gives a sign of life about every ten seconds. One that has not for a whil
 is down, and the server counts it as connected for up to ten minutes. One that the consortium has and the server does
 not know is `missing`: it was never started, was stopped, or was revoked.
 
+A hospital whose kit runs on two machines logs in again and again; the server's log names it.
+
 example:
   fedbrats status --kit lead@university.example
 """
@@ -38,8 +40,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     flare = found.server["flare"]
     print_line(f"server: up since {found.server['started']}{f', FLARE {flare}' if flare else ''}")
-    rows = [(each["name"], each["state"], _ago(each["seen_s"]), each["flare"]) for each in found.participants]
-    print_table(("site", "state", "last seen", "FLARE"), rows)
+    rows = [
+        (each["name"], each["state"], _ago(each["seen_s"]), each["fedbrats"], each["flare"])
+        for each in found.participants
+    ]
+    print_table(("site", "state", "last seen", "fedbrats", "FLARE"), rows)
     print_jobs(found.jobs)
     return 0
 

@@ -36,6 +36,7 @@ from fedbrats.flare.kit.cell_rules import (
     judge_sign,
     kind_of,
 )
+from fedbrats.flare.process import version_report
 from fedbrats.flare.server import answers
 from fedbrats.outside import show
 
@@ -62,6 +63,7 @@ class CellGuard(FLComponent):
         _guard_every_cell(self)
         log_lines.keep_whole()
         audit_trail.write_json_lines()
+        version_report.tell_package()
         arrays.keep_inside_messages()
         answers.survive_unreadable()
 

@@ -92,6 +92,7 @@ PRIVACY = {
 }
 REJOIN_COMPONENT = {"id": "rejoin", "path": "fedbrats.flare.kit.rejoin.Rejoin", "args": {}}
 GUARD_COMPONENT = {"id": "cell_guard", "path": "fedbrats.flare.kit.cell_guard.CellGuard", "args": {}}
+HOUSEKEEPING_COMPONENT = {"id": "housekeeping", "path": "fedbrats.flare.process.housekeeping.Housekeeping", "args": {}}
 # FLARE's ports on 127.0.0.1, for the processes of jobs. By default they are plain TCP, and every user of the machine is
 # then the site.
 COMM_CONFIG_FILE = "comm_config.json"
