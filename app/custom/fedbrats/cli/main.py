@@ -51,6 +51,7 @@ COMMANDS = {
     "restore": ("kits", "make a server or a site from that file"),
     "submit": ("studies", "submit a job to a federation with a person's startup kit"),
     "status": ("studies", "show who takes part in a federation, who is missing, and the jobs"),
+    "watch": ("studies", "show a live page: who is there, rounds, Dice, refusals, certificates, disks"),
     "fetch": ("studies", "download the result of a finished job"),
 }
 
