@@ -178,3 +178,9 @@ def test_the_table_names_the_rule(trained_results, phantom_sites, capsys):
     shown = capsys.readouterr().out
     assert "hd95_mm" in shown
     assert "373.13" in shown
+
+
+def test_a_section_without_cases_says_which_have_some(trained_results, phantom_sites, capsys):
+    assert main(["evaluate", str(trained_results), str(phantom_sites), "--section", "test"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no test case to evaluate (there are 6 in training, 2 in validation)" in said

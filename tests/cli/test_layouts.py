@@ -1,4 +1,7 @@
-"""Every layout that `check --help` lists goes from `check` over `split` to `predict`: phantoms under other names."""
+"""Every layout that `check --help` lists goes from `check` over `split` to `predict`: phantoms under other names.
+
+The commands are those of docs/guide/own-data.md.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from fedbrats.data.cases.case import Case, find_cases
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.cases.recognised import LAYOUTS
 from fedbrats.data.volumes import read_volume
+from tests.pages.reading import commands_under
 
+PAGE = "docs/guide/own-data.md"
 ROLES = ("t1", "t1ce", "t2", "flair", "seg")
 OWN = "t1=T1_nativ,t1ce=T1_KM,flair=dark-fluid"
 OWN_WORDS = {"t1": "T1_nativ", "t1ce": "T1_KM", "t2": "T2", "flair": "dark-fluid", "seg": "seg"}
@@ -130,16 +135,20 @@ def test_a_layout_goes_from_check_to_predict(
     folder.mkdir()
     for number, case in enumerate(originals, start=1):
         bring(folder, number, case)
-    data = str(folder / name)
+    data, sites, out = str(folder / name), tmp_path / "sites", tmp_path / "masks"
+    known = {"DATA": data, "CASE_FOLDER": data, "sites": str(sites), "masks": str(out), "latest": str(trained_results)}
+    pages = [*commands_under(PAGE, "## Check and split"), *commands_under(PAGE, "## Look at the result")]
+    check, split, predict = (
+        next([known.get(word, word) for word in command] for command in pages if command[0] == name)
+        for name in ("check", "split", "predict")
+    )
 
-    assert main(["check", data, *words, "--workers", "1", "--json"]) == 0
+    assert main([*check, *words, "--workers", "1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["cases"], document["patients"]) == (3, 3)
     assert {problem["kind"] for problem in document["problems"]} <= {"several-folders"}
 
-    sites = tmp_path / "sites"
-    split = ["split", data, *words, "--workers", "1", "--sites", "1", "--validation-share", "0.4", "--out", str(sites)]
-    assert main([*split, "--json"]) == 0
+    assert main([*split, *words, "--workers", "1", "--sites", "1", "--validation-share", "0.4", "--json"]) == 0
     capsys.readouterr()
     (site,) = find_sites(sites)
     brought = sorted(read_datalist(site).cases, key=lambda case: case.name)
@@ -148,9 +157,7 @@ def test_a_layout_goes_from_check_to_predict(
         for role, path in original.files.items():
             np.testing.assert_array_equal(read_volume(case.files[role]).voxels, read_volume(path).voxels)
 
-    out = tmp_path / "masks"
-    predict = ["predict", str(trained_results), data, *words, "--out", str(out), "--threads", "1", "--device", "cpu"]
-    assert main([*predict, "--json", "--no-overlays"]) == 0
+    assert main([*predict, *words, "--threads", "1", "--device", "cpu", "--json", "--no-overlays"]) == 0
     entries = json.loads(capsys.readouterr().out)["cases"]
     assert [entry["case"] for entry in entries] == [case.name for case in brought]
     assert all(Path(entry["prediction"]).is_file() for entry in entries)

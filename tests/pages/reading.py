@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
+
+HOUSE = Path(__file__).parents[2]
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -12,6 +15,13 @@ def lines_of(text: str) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
     for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         yield from block.replace("\\\n", " ").splitlines()
+
+
+def commands_under(page: str, heading: str) -> list[list[str]]:
+    """The commands of the blocks below a heading of a page, as words after `fedbrats`."""
+    part = (HOUSE / page).read_text(encoding="utf-8").split(f"\n{heading}\n")[1].split("\n## ")[0]
+    blocks = "".join(re.findall(r"^ *```sh\n.*?^ *```\n", part, re.MULTILINE | re.DOTALL))
+    return list(fedbrats_commands(lines_of(blocks)))
 
 
 def fedbrats_commands(lines: Iterator[str]) -> Iterator[list[str]]:

@@ -221,7 +221,9 @@ def _without_label(case: Case) -> Problem:
 def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:
     wanted = [(site, case) for site in sites for case in _section_of(site, section)]
     if not wanted:
-        raise DataError(f"there is no {section} case to evaluate; choose another --section")
+        counts = {name: sum(len(_section_of(site, name)) for site in sites) for name in SECTIONS[:-1]}
+        there = ", ".join(f"{count} in {name}" for name, count in counts.items() if count) or "none at all"
+        raise DataError(f"there is no {section} case to evaluate (there are {there}); choose another --section")
     return wanted
 
 

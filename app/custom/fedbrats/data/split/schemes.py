@@ -81,7 +81,10 @@ def institution_of(case: Case) -> str:
     """The institution in the name of a BraTS 2017-2019 case. Raises: DataError for other names."""
     if match := re.match(r"brats_?(?:20)?(?:17|18|19)_(?P<institution>[a-z0-9]+)_", case.name, re.IGNORECASE):
         return match["institution"].upper()  # the years do not spell it alike
-    raise DataError(f"the name of case {case.name} tells no institution; use --by FILE.csv:COLUMN instead")
+    raise DataError(
+        f"the name of case {case.name} tells no institution; use --by equal --sites N, or --by "
+        f"FILE.csv:COLUMN with a table of your own"
+    )
 
 
 def grade_of(case: Case) -> str | None:
