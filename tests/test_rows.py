@@ -93,3 +93,15 @@ def test_a_second_answer_that_is_refused_does_not_undo_the_first():
 def test_an_answer_of_an_earlier_version_counts_as_accepted():
     rows = [{key: value for key, value in row.items() if key != "accepted"} for row in job()]
     assert summarise_rows(rows) == summarise_rows(job())
+
+
+def test_answers_whose_covered_updates_came_to_no_sum_are_left_out():
+    """The round was asked once more, and each site counts once."""
+    repeated = [
+        {"kind": "site", "round": 0, "site": "a", "accepted": True, "training_cases": 9},
+        *metric_rows(0, "a", "received", metrics(0.9), 3),
+        {"kind": "padded", "round": 0, "attempt": 1, "lacks": "site b took off no pad", "bytes": {"down": 0, "up": 8}},
+    ]
+    rows = [*repeated, *job()]
+    assert learning_curve(rows) == learning_curve(job())
+    assert summarise_rows(rows) == summarise_rows(job())

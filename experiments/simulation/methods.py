@@ -15,6 +15,7 @@ from fedbrats.federation.factor.contribution import (
     SiteTrace,
     weigh,
 )
+from fedbrats.federation.factor.similarity import SKETCH_LENGTH, sketch
 from fedbrats.federation.gates import Contribution, Expectation
 from fedbrats.federation.robust import coordinate_median, trimmed_mean
 from fedbrats.federation.updates import weighted_mean
@@ -138,6 +139,24 @@ class Factor(Gated):
     ) -> tuple[dict[str, float], Sequence[SiteTrace]]:
         weights, traces, self._memory = weigh(accepted, self._memory, round_number, self.settings, min_clients=2)
         return weights, traces
+
+
+class SketchedFactor(Factor):
+    """The Contribution Factor of a job with `secure=pads`: gates, clipping and weights from sketches alone."""
+
+    def step(self, answers: Sequence[Answer], round_number: int) -> Step:
+        expectation = Expectation({"sketch": (SKETCH_LENGTH,)}, round_number, max_cases=self.registered)
+        offered = [
+            Contribution(each.site, round_number, each.cases, 1, {"sketch": sketch(as_layers(each.update))},
+                         each.usefulness)
+            for each in answers
+        ]  # fmt: skip
+        accepted, _, _ = gates.clip_to_median([each for each in offered if not gates.check(each, expectation, set())])
+        weights, traces = self.combine(accepted, round_number)
+        silent = dict.fromkeys((answer.site for answer in answers), 0.0)
+        influences = {**silent, **{each.site: weights[each.site] * each.clip_scale for each in accepted}}
+        update = np.sum([influences[each.site] * each.update for each in answers if influences[each.site] > 0], axis=0)
+        return Step(update / sum(weights.values()), {**silent, **weights}, influences, traces)
 
 
 class Median(Gated):

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.simulation.federate import Course, run
 from experiments.simulation.leave_one_out import rank_correlation
-from experiments.simulation.methods import METHODS
+from experiments.simulation.methods import METHODS, SketchedFactor
 from experiments.simulation.quadratics import Setting, as_layers, as_vector, best_model, excess, found
 from experiments.simulation.tables import as_markdown
 from experiments.simulation.trouble import TROUBLES
@@ -69,3 +69,17 @@ def test_layers_hold_the_vector() -> None:
 def test_the_tables_of_the_document_are_those_of_the_results() -> None:
     results = json.loads((ROOT / "experiments" / "results" / "simulated.json").read_text())
     assert as_markdown(results) in (ROOT / "docs" / "reference" / "contribution.md").read_text()
+
+
+def test_sketches_decide_as_full_updates_in_fresh_federations_and_in_the_committed_ones() -> None:
+    for trouble in ("sign-flip", "noise"):
+        full, sketched = (run(FIVE, TROUBLES[trouble], method, 100) for method in (METHODS["factor"], SketchedFactor))
+        assert (full.troubled_in_quarantine > 0) == (sketched.troubled_in_quarantine > 0)
+        assert sketched.others_in_quarantine == full.others_in_quarantine == 0
+        assert abs(sketched.excess - full.excess) < 0.1
+    results = json.loads((ROOT / "experiments" / "results" / "sketched.json").read_text())
+    page = (ROOT / "docs" / "reference" / "contribution.md").read_text()
+    for row in results["rows"]:
+        assert row["same_decisions"] == row["federations"]
+        assert row["largest_difference"] < results["most_lost"]
+        assert f"| {row['setting']} | {row['federations']} | {row['same_decisions']} |" in page

@@ -20,6 +20,7 @@ from fedbrats.report.page.findings import findings
 from fedbrats.report.page.gallery import GalleryItem
 from fedbrats.report.page.page import write_page
 from fedbrats.report.page.pictures import longest_parts
+from fedbrats.report.page.privacy import privacy
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
@@ -392,3 +393,11 @@ def test_findings_are_counted_by_kind_without_the_name_of_a_case(make_results, t
     page = write_page(read_results(folders[:2]), "Findings")
     assert "a modality leaves out part of the brain" in page
     assert "Mustermann" not in page
+
+
+def test_a_run_with_pads_says_that_the_server_saw_sums_only(make_results, tmp_path):
+    folder = make_results(tmp_path / "padded", "padded", 0.1)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "variables": {"secure": "pads"}}))
+    [said] = privacy(read_results([folder]))
+    assert "of padded the server saw the sum of each round's updates only" in said.text

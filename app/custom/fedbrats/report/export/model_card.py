@@ -81,7 +81,9 @@ def _training(model: SavedModel, summary: Mapping[str, Any]) -> str:
 
 def _privacy(summary: Mapping[str, Any]) -> str:
     """What the weights can tell of one patient: by the job's variables, and by an audit of them."""
-    return f"{_guarantee(summary)} {_audited(summary.get(AUDIT) or {})}"
+    pads = (summary.get("variables") or {}).get("secure") == "pads"
+    sums = " The server saw sums of the sites' updates under pads, and no single update." if pads else ""
+    return f"{_guarantee(summary)}{sums} {_audited(summary.get(AUDIT) or {})}"
 
 
 def _audited(audit: Mapping[str, Any]) -> str:

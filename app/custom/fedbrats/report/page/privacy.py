@@ -16,11 +16,18 @@ NO_PROOF = (
 )
 
 
+SUMS_ONLY = (
+    "Secure aggregation (secure=pads): of {runs} the server saw the sum of each round's updates only, and of single "
+    "sites a sketch of 4096 numbers, a length and the report."
+)
+
+
 def privacy(runs: Sequence[Results]) -> Sequence[Block]:
-    """A table of the runs with differential privacy, and one of the runs that were audited."""
+    """A table of the runs with differential privacy, one of those that were audited, and which had sums under pads."""
     private = [(run.name, spent) for run in runs if (spent := _spent(run.summary.get("variables") or {}))]
     audited = [(run.name, row) for run in runs if run.audit for row in _rows(run.audit)]
-    blocks: list[Block] = []
+    padded = [run.name for run in runs if (run.summary.get("variables") or {}).get("secure") == "pads"]
+    blocks: list[Block] = [Paragraph(SUMS_ONLY.format(runs=", ".join(padded)))] if padded else []
     if private:
         blocks.append(Table("Differential privacy of patients; `fedbrats privacy status` has epsilon", SPENT, private))
     if audited:
