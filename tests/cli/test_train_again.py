@@ -71,6 +71,7 @@ def test_stopped_in_every_tenth_of_its_way_it_ends_with_the_same_bits(
         assert f"stopped after round {tenth}; the best model so far" in said
         assert f"go on with: fedbrats train --resume {kept}" in said
         assert (kept / "best_model.pt").is_file()
+        assert json.loads((kept / "summary.json").read_text())["status"] == "INTERRUPTED"
         command = ["train", "--resume", str(kept)]
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -109,7 +110,7 @@ def test_what_cannot_go_on_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
 
 def test_refused_arguments_leave_no_results_folder(phantom_sites: Path, tmp_path: Path) -> None:
     words = ["train", str(phantom_sites), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    assert main([*words, "--set", "learning_rate=-1"]) == 1
+    assert main([*words, "--set", "learning_rate=-1"]) == 2
     assert not any(tmp_path.iterdir())
 
 

@@ -22,6 +22,7 @@ CENTRAL_MODEL = "model.pt"  # of `fedbrats train`
 BUNDLE_MODEL = "models/model.pt"  # of a MONAI bundle, which stands for its model as a results folder does
 MODEL_FILES = (FINAL_MODEL, BEST_MODEL, CENTRAL_MODEL)
 FINAL_MODELS = (FINAL_MODEL, CENTRAL_MODEL, BUNDLE_MODEL)  # what a folder stands for, the first that is there
+INTERRUPTED, FAILED = "INTERRUPTED", "FAILED"  # statuses of a run that did not come to its end
 RESULTS, LATEST = Path("results"), "latest"
 _CHOICES = 4  # that are named
 _STAMP = re.compile(r"(.+)-(\d{8}-\d{6})")
@@ -61,6 +62,16 @@ def _the_one(path: Path, runs: Sequence[Path]) -> Path:
     raise ArgumentError(
         f"{path} can be {len(runs)} runs, the newest first: {named}; name one, or `latest` for the newest"
     )
+
+
+def why_unfinished(run: Path) -> str | None:
+    """The status of a run that was interrupted or has failed, by its summary; None of any other."""
+    try:
+        document = json.loads(((run if run.is_dir() else run.parent) / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    status = document.get("status") if isinstance(document, dict) else None
+    return status if status in (INTERRUPTED, FAILED) else None
 
 
 def find_personal(run: Path, word: str, workspace: Path) -> Path:

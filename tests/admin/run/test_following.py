@@ -5,18 +5,22 @@ import json
 import pytest
 
 from fedbrats.admin.run.following import Follower, RowsReader
-from fedbrats.rows import metric_rows
+from fedbrats.rows import REGIONS_AND_MEAN, metric_rows
 
 
 def lines(*rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+def metrics_of(dice):
+    return {"dice": dict.fromkeys(REGIONS_AND_MEAN, dice), "iou": dict.fromkeys(REGIONS_AND_MEAN, 0)}
+
+
+METRICS = metrics_of(0.6)
+
+
 def of_round(number, dice):
-    metrics = {
-        "dice": dict.fromkeys(("mean", "WT", "TC", "ET"), dice),
-        "iou": dict.fromkeys(("mean", "WT", "TC", "ET"), 0),
-    }
+    metrics = metrics_of(dice)
     answers = [{"kind": "site", "round": number, "site": site, "accepted": True} for site in ("a", "b")]
     return [*metric_rows(number, "a", "received", metrics, 3), *answers]
 
@@ -35,21 +39,30 @@ def test_every_row_is_read_once_whole_and_mirrored(tmp_path):
     assert reader.fresh() == []
 
 
-def test_progress_tells_rounds_answers_and_the_last_dice(tmp_path):
+def test_progress_tells_rounds_answers_and_what_is_left(tmp_path):
     source = tmp_path / "rows.jsonl"
-    follower = Follower("fedavg", 3, 2, RowsReader(source))
+    follower = Follower("fedavg", 4, 2, RowsReader(source))
     assert follower.progress() is None
     with source.open("a") as stream:
-        stream.write(lines({"kind": "job"}, *of_round(0, 0.2)[:-1]))
-        stream.flush()
-        first = follower.progress()
-        assert (first.rounds_done, first.answered, first.dice) == (0, 1, pytest.approx(0.2))
-        stream.write(lines(of_round(0, 0.2)[-1], {"kind": "round", "round": 0}, *of_round(1, 0.5)))
-        stream.flush()
-        second = follower.progress()
-        assert (second.rounds_done, second.answered, second.dice) == (1, 2, pytest.approx(0.5))
-        stream.write(lines({"kind": "round", "round": 1}))
-        stream.flush()
-        third = follower.progress()
-        assert (third.rounds_done, third.answered, third.dice) == (2, 0, pytest.approx(0.5))
+
+        def progress_after(*rows):
+            stream.write(lines(*rows))
+            stream.flush()
+            return follower.progress()
+
+        begun = progress_after({"kind": "job"}, *of_round(0, 0.2)[:-1])
+        assert (begun.rounds_done, begun.dice, begun.seconds_left) == (0, None, None)
+        both = [of_round(0, 0.2)[-1], *metric_rows(0, "b", "received", METRICS, 1)]
+        first = progress_after(*both, {"kind": "round", "round": 0, "seconds": 10.0})
+        assert (first.rounds_done, first.answered, first.cases, first.seconds_left) == (1, 2, 4, 30.0)
+        assert first.dice == pytest.approx((3 * 0.2 + 0.6) / 4)
+        half = progress_after(*of_round(1, 0.5), {"kind": "round", "round": 1, "seconds": 20.0})
+        assert (half.rounds_done, half.answered, half.dice) == (2, 2, None)  # one site said nothing
+        assert half.seconds_left == pytest.approx(30.0)
     assert follower.progress() is None
+
+
+def test_a_resumed_job_counts_the_rounds_before(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines({"kind": "job"}, {"kind": "resume", "round": 2}))
+    assert Follower("fedavg", 6, 2, RowsReader(source)).progress().rounds_done == 3

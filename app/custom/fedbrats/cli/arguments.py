@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fedbrats.cli.progress import say
 from fedbrats.errors import ArgumentError, ConfigurationError
-from fedbrats.run_folder import find_run
+from fedbrats.run_folder import find_run, why_unfinished
 
 if TYPE_CHECKING:
     from fedbrats.data.cases.names import OwnNames
@@ -60,6 +60,8 @@ def run_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
     if found != Path(text):
         say(f"{text} is {found}")
+    if status := why_unfinished(found):
+        say(f"warning: {found} did not come to its end: {status}")
     return found
 
 

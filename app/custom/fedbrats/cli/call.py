@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
+
+END_S = 90.0  # for a command that is interrupted
 
 
 def call(*words: object) -> str:
     """Run `fedbrats WORDS`, its progress on our standard error; returns its standard output, or exits as it did."""
     command = [sys.executable, "-m", "fedbrats.cli.main", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return done.stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException as error:  # it stops what it has started, which takes its time
+            if not isinstance(error, KeyboardInterrupt):  # Ctrl-C reaches every process of a terminal
+                process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+            process.kill()
+            raise
+    if process.returncode:
+        sys.exit(process.returncode)
+    return said

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fedbrats.cli.progress import say
+from fedbrats.cli.progress import duration, say
 from fedbrats.errors import ArgumentError, ConfigurationError, FedbratsError
 
 PLAN_FORMAT = "fedbrats plan 1"
@@ -87,6 +87,26 @@ def tell_misfits_of_jobs(
             tell_misfits(command, values, folders)
 
 
+def tell_minutes(args: argparse.Namespace, command: str, values: Mapping[str, Any], sites_dir: Path) -> None:
+    """Say before a run on this machine how long it will take, by the plan that was given, or who says it."""
+    from fedbrats.data.cases.datalist import find_sites, read_datalist
+    from fedbrats.data.parallel import count_cores
+    from fedbrats.jobs.estimate import START_S, Cost, Work, seconds_of_job
+    from fedbrats.model.settings import TrainingSettings
+
+    found = _read_plan(args.plan).get("estimate", {}) if args.plan else {}
+    try:
+        cost = Cost(*(float(found[name]) for name in ("step_s", "score_s", "prepare_s")))
+    except (KeyError, TypeError, ValueError):
+        say(f"{command}: the first round will show how long it takes; `fedbrats plan {sites_dir}` says it before a run")
+        return
+    about = {name: values[name] for name in ("local_steps", "local_epochs", "batch_size") if name in values}
+    settings, lists = TrainingSettings(**about), [read_datalist(site) for site in find_sites(sites_dir)]
+    works = [Work(len(x.training), len(x.validation), settings.steps_per_round(len(x.training))) for x in lists]
+    seconds = seconds_of_job(cost, works, values, count_cores(), START_S[command])
+    say(f"{command}: {values['num_rounds']} rounds will take about {duration(seconds)}, by {args.plan}")
+
+
 def _spacings(folder: Path) -> Iterator[Sequence[float]]:
     """The voxel size of one scan of each site; nothing of a folder that whoever trains on it will refuse."""
     from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
@@ -101,13 +121,17 @@ def _spacings(folder: Path) -> Iterator[Sequence[float]]:
 
 
 def _read_planned(path: Path) -> dict[str, Any]:
+    variables = _read_plan(path).get("variables")
+    if not isinstance(variables, dict):
+        raise ArgumentError(f"--plan: {path} has no variables; make it anew with `fedbrats plan`")
+    return variables
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ArgumentError(f"--plan: cannot read {path}: {error}") from None
     if not isinstance(document, dict) or document.get("format") != PLAN_FORMAT:
         raise ArgumentError(f"--plan: {path} is no plan; `fedbrats plan DATA --out {path}` writes one")
-    variables = document.get("variables")
-    if not isinstance(variables, dict):
-        raise ArgumentError(f"--plan: {path} has no variables; make it anew with `fedbrats plan`")
-    return variables
+    return document

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbrats.cli.arguments import one_run, run_path, whole_number
 from fedbrats.cli.progress import say
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.run_folder import find_personal, personal_of_sites
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=whole_number(1), metavar="N", help="CPU threads (default: the machine's cores)"
     )
+
+
+def require_models(paths: Sequence[Path]) -> None:
+    """Raise DataError for a model that is not there, before PyTorch is imported, which takes seconds."""
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} is not there")
 
 
 def load_whole(args: argparse.Namespace) -> SavedModel:

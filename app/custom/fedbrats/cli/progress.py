@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.rows import describe_model
+from fedbrats.rows import ROWS_FILE, describe_model, read_rows
 
 if TYPE_CHECKING:
     from fedbrats.admin.run.following import Progress
 
 
+QUIET_S, LONGEST_QUIET_S = 10.0, 300.0  # seconds without a line; a log that nobody watches gets fewer
+_said_at = [0.0]  # when the last line was
+
+
 def say(text: str) -> None:
     """Tell a person how far things are; standard output stays free for results."""
+    _said_at[0] = time.monotonic()
     print_line(text, sys.stderr)
 
 
@@ -25,18 +35,68 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def show_progress(progress: Progress) -> None:
-    """One line a change."""
-    dice = "" if progress.dice is None else f", Dice {progress.dice:.3f}"
-    if not progress.rounds:
-        say(f"{progress.job}: {progress.sites} sites evaluate")
-    elif progress.rounds_done == progress.rounds:
-        say(f"{progress.job}: {progress.rounds} rounds done, evaluating the final model{dice}")
-    else:
-        say(
-            f"{progress.job}: round {progress.rounds_done + 1}/{progress.rounds}, "
-            f"{progress.answered}/{progress.sites} sites answered{dice}"
-        )
+def this_command() -> str:
+    """The command as it was given, for a person who begins it again."""
+    return shlex.join(["fedbrats", *sys.argv[1:]])
+
+
+def rounds_done(results: Path) -> int:
+    """The last round that a run has finished, counted from 1, by the rows in its results folder; 0 for none."""
+    path = results / ROWS_FILE
+    rows = read_rows(path) if path.exists() else []
+    return max((row["round"] + 1 for row in rows if row["kind"] == "round"), default=0)
+
+
+class RoundLines:
+    """Tells a person of a job that runs: one line a round."""
+
+    def __init__(self) -> None:
+        self._told: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Say how far it is, where a round is done since the last time."""
+        if progress.rounds_done == self._told:
+            return
+        self._told = progress.rounds_done
+        say(f"{progress.job}: {line_of(progress)}")
+
+
+def line_of(progress: Progress) -> str:
+    """How far a job is, in one line; a score says of which model it is, and of how many cases."""
+    done, rounds = progress.rounds_done, progress.rounds
+    if not rounds:
+        return f"{progress.sites} sites evaluate"
+    if not done:
+        return f"round 1/{rounds} begins at {progress.sites} sites"
+    parts = [f"round {done}/{rounds} done, {progress.answered}/{progress.sites} sites"]
+    if progress.dice is not None:
+        parts.append(f"the shared model before it had Dice {progress.dice:.3f} on {progress.cases} validation cases")
+    if done == rounds:
+        parts.append("now the final model is evaluated")
+    elif progress.seconds_left is not None:
+        parts.append(f"about {duration(progress.seconds_left)} left")
+    return "; ".join(parts)
+
+
+@contextmanager
+def never_silent(doing: str) -> Iterator[None]:
+    """While a block runs, say that it still does where nothing was said for ten seconds, and less often later."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        pause, began = QUIET_S, time.monotonic()
+        while not ended.wait(1.0):
+            if time.monotonic() - max(_said_at[0], began) >= pause:
+                pause = QUIET_S if sys.stderr.isatty() else min(2 * pause, LONGEST_QUIET_S)
+                say(f"{doing}: still at work, for {duration(time.monotonic() - began)} so far")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def print_documents(documents: Sequence[dict[str, Any]], *, as_json: bool) -> None:

@@ -8,17 +8,29 @@ from pathlib import Path
 
 from fedbrats.rows import Row, learning_curve
 
+RECENT = 3  # rounds that tell how long the others will take
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a running job stands: rounds done, the sites that answered in the running round, Dice of the last model."""
+    """Where a running job stands.
+
+    Attributes:
+        rounds_done: of `rounds`; 0 rounds are those of a job that only evaluates.
+        answered: the sites that took part in the last finished round.
+        dice: at the start of that round, of the shared model, over `cases` validation cases of all those sites; None
+            where one of them did not say.
+        seconds_left: for the other rounds, by those that are done.
+    """
 
     job: str
     rounds_done: int
     rounds: int
     answered: int
     sites: int
-    dice: float | None
+    dice: float | None = None
+    cases: int = 0
+    seconds_left: float | None = None
 
 
 class RowsReader:
@@ -52,7 +64,8 @@ class Follower:
     def __init__(self, job: str, rounds: int, sites: int, reader: RowsReader):
         self._job, self._rounds, self._sites = job, rounds, sites
         self._reader = reader
-        self._done: set[int] = set()
+        self._done = 0
+        self._seconds: list[float] = []  # of the finished rounds
         self._recent: list[Row] = []  # of the last finished round, and since
 
     def progress(self) -> Progress | None:
@@ -60,13 +73,26 @@ class Follower:
         fresh = self._reader.fresh()
         if not fresh:
             return None
-        self._done.update(row["round"] for row in fresh if row["kind"] == "round")
-        running = len(self._done)
-        rows = [*self._recent, *fresh]
-        self._recent = [row for row in rows if row.get("round") is None or row["round"] >= running - 1]
+        for row in fresh:
+            if row["kind"] in ("round", "resume"):  # a job that is resumed begins after the rounds of another
+                self._done = row["round"] + 1
+            if row["kind"] == "round" and isinstance(row.get("seconds"), int | float):
+                self._seconds.append(row["seconds"])
+        last = self._done - 1
+        self._recent = [row for row in [*self._recent, *fresh] if row.get("round") is None or row["round"] >= last]
         answered = {
-            row["site"] for row in rows if row["kind"] == "site" and row["accepted"] and row["round"] == running
+            row["site"] for row in self._recent if row["kind"] == "site" and row["accepted"] and row["round"] == last
         }
-        curve = learning_curve(rows)
-        dice = next(reversed(curve.values()), None) if curve else None
-        return Progress(self._job, running, self._rounds, len(answered), self._sites, dice)
+        dice, cases = self._score(last, answered)
+        left = None
+        if recent := self._seconds[-RECENT:]:
+            left = sum(recent) / len(recent) * max(0, self._rounds - self._done)
+        return Progress(self._job, self._done, self._rounds, len(answered), self._sites, dice, cases, left)
+
+    def _score(self, number: int, answered: set[str]) -> tuple[float | None, int]:
+        """Dice and cases of the shared model that a round began with; None where a site did not say."""
+        received = [row for row in self._recent if row["kind"] == "metrics" and row["stage"] == "received"]
+        own = [row for row in received if row["round"] == number and row["region"] == "mean"]
+        if not answered or not answered <= {row["site"] for row in own if row["dice"] is not None}:
+            return None, 0
+        return learning_curve(own).get(number), sum(row["cases"] for row in own if row["site"] in answered)

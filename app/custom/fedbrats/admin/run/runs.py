@@ -13,6 +13,7 @@ from typing import Any
 from fedbrats.admin.run.following import Follower, Progress, RowsReader
 from fedbrats.admin.run.poc import PERSONAL_FOLDER, SERVER, Poc, allow_here, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
+from fedbrats.admin.run.unfinished import write_unfinished
 from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
@@ -35,6 +36,7 @@ from fedbrats.run_folder import BEST_MODEL, FINAL_MODEL, SUMMARY_FILE
 from fedbrats.site.personal import PERSONAL_FILE
 
 POLL_S = 0.5
+ABORT_S = 20.0  # for a job that is aborted
 MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BEST_MODEL}  # FLARE's name, ours
 COMPLETED = "FINISHED:COMPLETED"
 CRASHED = "FINISHED:EXECUTION_EXCEPTION"  # as FLARE calls a job that ended by an error
@@ -47,8 +49,11 @@ def run_job(
     job_dir: Path,
     results_dir: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    on_submitted: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Submit a built job, wait for its end, collect its results and return the summary document.
+
+    on_submitted: is told the job's id.
 
     Raises: FedbratsError where the job did not complete or left no result; what can be collected is collected first.
         ConfigurationError for a job of another version.
@@ -59,12 +64,16 @@ def run_job(
     let_misbehave(job_dir, poc.misbehaviour)
     allow_here(poc, packages_named(variables))
     job_id = session.submit_job(str(job_dir.resolve()))
+    if on_submitted:
+        on_submitted(job_id)
     try:
         rounds = int(variables.get("num_rounds", 0))
         status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(Exception):  # the reason why we leave is what must be told
             session.abort_job(job_id)
+            _wait_for_end(session, job_id)
+        write_unfinished(results_dir, job_dir.name, job_id, variables, time.monotonic() - began, error)
         raise
     seconds = time.monotonic() - began
     collect(poc, session, job_id, results_dir)
@@ -81,6 +90,13 @@ def _name_sites(job_dir: Path, sites: Sequence[str]) -> dict[str, Any]:
     set_variables(job_dir / "app" / "config", {"secure_sites": sorted(sites)}, source="the POC's sites")
     check_built(job_dir)
     return read_variables(job_dir)
+
+
+def _wait_for_end(session: Any, job_id: str) -> None:
+    """Let the server keep what there is of a job that was aborted: only of a job that has ended can one go on."""
+    until = time.monotonic() + ABORT_S
+    while time.monotonic() < until and not job_status(session, job_id, 0.0).startswith("FINISHED"):
+        time.sleep(POLL_S)
 
 
 def collect(poc: Poc, session: Any, job_id: str, results_dir: Path) -> None:
@@ -120,7 +136,7 @@ def finish_results(
 
     Raises: FedbratsError where the outputs say that the job failed, whatever its status says.
     """
-    rows = _lift_files(results_dir)
+    rows = lift_files(results_dir)
     conditions: dict[str, Any] = {}
     if rows:
         conditions = describe_conditions(rows, variables, site_dirs, misbehaviour)
@@ -160,7 +176,7 @@ def finish_results(
     return document
 
 
-def _lift_files(results_dir: Path) -> list[Row]:
+def lift_files(results_dir: Path) -> list[Row]:
     """Copy the server's rows and models to the top of a results folder; returns the rows."""
     server = results_dir / SERVER
     for stored, name in {ROWS_FILE: ROWS_FILE, **MODEL_FILES}.items():

@@ -22,7 +22,8 @@ from fedbrats.admin.run.poc import (
     shared_facts,
 )
 from fedbrats.admin.run.processes import participant_environment
-from fedbrats.admin.run.runs import finish_results
+from fedbrats.admin.run.runs import finish_results, lift_files
+from fedbrats.admin.run.unfinished import write_unfinished
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.data.parallel import count_cores
@@ -87,7 +88,13 @@ def simulate_job(
         _give_back_personal(model, personal_dir)
     began = time.monotonic()
     names = [site.name for site in sites]
-    _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
+    try:
+        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
+    except BaseException as error:
+        _bring_home(workspace, personal_dir, names, results_dir)
+        lift_files(results_dir)
+        write_unfinished(results_dir, job_dir.name, SIMULATED, variables, time.monotonic() - began, error)
+        raise
     seconds = time.monotonic() - began
     _bring_home(workspace, personal_dir, names, results_dir)
     return finish_results(

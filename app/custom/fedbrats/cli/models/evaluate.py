@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.check import add_names_argument
 from fedbrats.cli.cases.findings import as_documents, tell_findings, tell_recorded
-from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
+from fedbrats.cli.model_arguments import add_model_arguments, open_predictor, require_models
 from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.cli.progress import say
 from fedbrats.data.cases.case import SEGMENTATION
@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
     args.model, args.data = _part(args.model, args.data)
+    require_models(args.model)
     findings = tell_recorded("evaluate", args.data)
     sites, unsafe = _read_sites(args.data, args, findings)
     predictor = open_predictor(args)

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.cases.check import add_names_argument, examine_cases
 from fedbrats.cli.cases.findings import as_documents, tell_findings
-from fedbrats.cli.model_arguments import add_model_arguments, open_predictor
+from fedbrats.cli.model_arguments import add_model_arguments, open_predictor, require_models
 from fedbrats.cli.models.predicted import read_earlier, remarks_on_volumes, require_same, write_lists
 from fedbrats.cli.output import follow, print_json, print_line, print_table
 from fedbrats.cli.pictures import require_matplotlib
@@ -85,12 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
-    from fedbrats.report.export.viewers import write_label_table
-
+    require_models(args.model)
     if args.overlays:
         require_matplotlib("a picture of every case (--no-overlays draws none)")
     examinations = examine_cases(args.cases, 1, args.names)
     predictor = open_predictor(args)
+    from fedbrats.report.export.viewers import write_label_table  # with PyTorch, which takes seconds
+
     settled, problems = _judge(examinations)
     cases = [examination.case for examination in examinations]
     tell_findings("predict", [p for p in _concerning(problems, cases) if not p.case], args.cases)

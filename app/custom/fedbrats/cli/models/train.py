@@ -30,7 +30,7 @@ from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_at
 from fedbrats.cli.arguments import run_path, whole_number
 from fedbrats.cli.cases.findings import as_documents, tell_recorded
 from fedbrats.cli.job_arguments import add_set_argument, as_words, read_settings, tell_misfits, wrong_arguments
-from fedbrats.cli.progress import duration, print_documents, say
+from fedbrats.cli.progress import duration, never_silent, print_documents, say, this_command
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.errors import ArgumentError, ConfigurationError, DataError
 from fedbrats.privacy.settings import PrivacySettings
@@ -86,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
     course = _resume(args) if args.resume else _begin(args)
     try:
-        document = course.train()
-    except (KeyboardInterrupt, SystemExit):
-        say(course.say_what_was_kept())
+        with never_silent("train"):
+            document = course.train()
+    except BaseException as error:
+        course.write_unfinished(error)
+        if not isinstance(error, Exception):
+            say(course.say_what_was_kept())
         raise
     print_documents([document], as_json=args.json)
     return 0
@@ -105,6 +108,8 @@ def _begin(args: argparse.Namespace) -> _Course:
             f"{out} holds a training that was stopped; go on with `fedbrats train --resume {out}`, or give another "
             f"--out"
         )
+    _read_plan(args)  # what is refused is refused before PyTorch is imported, which takes seconds
+    _require_own_names(_site_dirs(args.data))
     return _Course(args, out, job_id)
 
 
@@ -128,6 +133,7 @@ def _resume(args: argparse.Namespace) -> _Course:
         raise DataError(
             f"{args.resume / CHECKPOINT_FILE} is not one of `fedbrats train`, or of another version"
         ) from None
+    (args.resume / SUMMARY_FILE).unlink(missing_ok=True)  # it said that the run was interrupted
     say(f"train: {args.resume} goes on after round {checkpoint.rounds_done}")
     return _Course(args, args.resume, *before, checkpoint)
 
@@ -245,10 +251,18 @@ class _Course:
         (self.out / CHECKPOINT_FILE).unlink(missing_ok=True)
         return document
 
+    def write_unfinished(self, error: BaseException) -> None:
+        """Write into the results that it ended before its end, where a round was done."""
+        from fedbrats.admin.run.unfinished import write_unfinished
+
+        if self.rounds_done:
+            seconds = self.seconds + time.perf_counter() - self._began
+            write_unfinished(self.out, "train", self.job_id, self.rows[0]["variables"], seconds, error)
+
     def say_what_was_kept(self) -> str:
         """For a person who has stopped it: what there is, and the command that goes on."""
         if not self.rounds_done:
-            return "train: stopped before the end of a round; nothing was kept"
+            return f"train: stopped before the end of a round; nothing was kept; begin again with: {this_command()}"
         best = ""
         if self.best:
             best = f"the best model so far, of round {self.best[0]:.0f} with Dice {self.best[1]:.3f}, is "

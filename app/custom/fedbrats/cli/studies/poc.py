@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,12 +30,13 @@ from fedbrats.cli.job_arguments import (
     add_set_argument,
     check_jobs,
     read_settings,
+    tell_minutes,
     tell_misfits_of_jobs,
     wrong_arguments,
 )
 from fedbrats.cli.model_arguments import POC_WORKSPACE
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.progress import print_documents, say, show_progress
+from fedbrats.cli.progress import RoundLines, never_silent, print_documents, rounds_done, say, this_command
 from fedbrats.cli.studies.job import (
     add_models_argument,
     add_trouble_argument,
@@ -92,9 +94,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from fedbrats.admin.run.processes import stop
+    from fedbrats.jobs.build import read_variables
 
     with _jobs_folder() as folder:
         jobs = _build_jobs(args, folder, [args.data])  # a wrong name or variable is found before anything is started
+        for job_dir in jobs:
+            if "num_rounds" in (variables := read_variables(job_dir)):
+                tell_minutes(args, "poc", variables, args.data)
         poc, findings = _prepare_and_start(args)
         try:
             documents = _run_jobs(args, poc, jobs, findings)
@@ -200,7 +206,8 @@ def _prepare_and_start(args: argparse.Namespace) -> tuple[Poc, list[Problem]]:
         misbehaviour=misbehaviour,
     )
     say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
-    federation.start(poc)
+    with never_silent("poc"):
+        federation.start(poc)
     return poc, findings
 
 
@@ -251,6 +258,31 @@ def _run_jobs(
         for job_dir in jobs:
             results = new_run(args.results, job_dir.name)
             say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
-            document = run_job(poc, session, job_dir, results, on_progress=show_progress)
+            submitted: list[str] = []
+            try:
+                with never_silent(job_dir.name):
+                    document = run_job(
+                        poc, session, job_dir, results, on_progress=RoundLines(), on_submitted=submitted.append
+                    )
+            except (KeyboardInterrupt, SystemExit):
+                _say_what_was_kept(args, job_dir.name, submitted, results)
+                raise
             documents.append(add_to_summary(document, findings))
     return documents
+
+
+def _say_what_was_kept(args: argparse.Namespace, job: str, submitted: Sequence[str], results: Path) -> None:
+    """For a person who has stopped a job: what there is of it, and the commands that go on."""
+    rounds = rounds_done(results)
+    if not submitted or not rounds:
+        say(f"{job}: stopped before the end of a round, so nothing was kept; begin again with: {this_command()}")
+        return
+    at = [] if args.workspace == POC_WORKSPACE else ["--workspace", str(args.workspace)]
+    where = [] if args.results == Path("results") else ["--results", str(args.results)]
+    begin = [shlex.join(["fedbrats", "poc", "restart", *at])] if args.action == "run" else []
+    go_on = shlex.join(["fedbrats", "poc", "submit", "--resume", submitted[0], *at, *where])
+    say(
+        f"{job}: stopped after round {rounds}; the models of that round stay in {args.workspace}, and the rows so far "
+        f"in {results}"
+    )
+    say(f"{job}: go on with: {' && '.join([*begin, go_on])}")

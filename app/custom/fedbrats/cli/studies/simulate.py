@@ -15,6 +15,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from fedbrats.cli.cases.findings import add_to_summary, tell_recorded
@@ -22,10 +23,11 @@ from fedbrats.cli.job_arguments import (
     add_set_argument,
     check_jobs,
     read_settings,
+    tell_minutes,
     tell_misfits_of_jobs,
     wrong_arguments,
 )
-from fedbrats.cli.progress import print_documents, say, show_progress
+from fedbrats.cli.progress import RoundLines, never_silent, print_documents, rounds_done, say, this_command
 from fedbrats.cli.studies.job import (
     add_models_argument,
     add_trouble_argument,
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build the job, simulate it, report."""
     from fedbrats.admin.run.simulator import simulate_job
-    from fedbrats.jobs.build import build_job
+    from fedbrats.jobs.build import build_job, read_variables
     from fedbrats.run_folder import new_run
 
     settings = read_settings(args)
@@ -65,15 +67,32 @@ def run(args: argparse.Namespace) -> int:
     with wrong_arguments():
         job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
     tell_packages([job_dir])
+    if "num_rounds" in (variables := read_variables(job_dir)):
+        tell_minutes(args, "simulate", variables, args.data)
     say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
-    document = simulate_job(
-        job_dir,
-        args.data,
-        results,
-        cache_dir=args.cache,
-        misbehaviour=misbehaviour,
-        models=args.models,
-        on_progress=show_progress,
-    )
+    try:
+        with never_silent(job_dir.name):
+            document = simulate_job(
+                job_dir,
+                args.data,
+                results,
+                cache_dir=args.cache,
+                misbehaviour=misbehaviour,
+                models=args.models,
+                on_progress=RoundLines(),
+            )
+    except (KeyboardInterrupt, SystemExit):
+        _say_what_was_kept(job_dir.name, results)
+        raise
     print_documents([add_to_summary(document, findings)], as_json=args.json)
     return 0
+
+
+def _say_what_was_kept(job: str, results: Path) -> None:
+    """For a person who has stopped it. A simulation does not go on: its sites keep their state in memory."""
+    if rounds := rounds_done(results):
+        say(f"{job}: stopped after round {rounds}; the rows so far, and models where there are any, are in {results}")
+    else:
+        shutil.rmtree(results, ignore_errors=True)
+        say(f"{job}: stopped before the end of a round; nothing was kept")
+    say(f"{job}: a simulation cannot go on; begin it again with: {this_command()}")

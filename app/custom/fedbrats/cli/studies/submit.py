@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from fedbrats.cli.job_arguments import (
     add_set_argument,
@@ -26,7 +27,7 @@ from fedbrats.cli.job_arguments import (
     wrong_arguments,
 )
 from fedbrats.cli.output import print_json, print_line
-from fedbrats.cli.progress import say
+from fedbrats.cli.progress import never_silent, say
 from fedbrats.cli.studies.following import follow_job
 from fedbrats.cli.studies.job import add_models_argument
 
@@ -71,9 +72,20 @@ def run(args: argparse.Namespace) -> int:
             job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
             job_id = submit(session, job_dir)
             say(f"submitted {job_dir.name} as {job_id}")
-            status = follow_job(session, job_id, job_dir.name, args.kit) if args.wait else "SUBMITTED"
+            status = _wait(session, job_id, job_dir.name, args.kit) if args.wait else "SUBMITTED"
     if args.json:
         print_json({"job_id": job_id, "status": status})
     else:
         print_line(job_id)
     return 0 if status in ("SUBMITTED", COMPLETED) else 1
+
+
+def _wait(session: Any, job_id: str, name: str, kit: Path) -> str:
+    """Follow a job to its end; returns its status. It does not end where a person stops to wait."""
+    try:
+        with never_silent(name):
+            return follow_job(session, job_id, name, kit)
+    except (KeyboardInterrupt, SystemExit):
+        say(f"{name}: the job goes on at the server; wait again with: fedbrats job follow {job_id} --kit {kit}")
+        say(f"{name}: to end it: fedbrats job abort {job_id} --kit {kit}")
+        raise

@@ -30,11 +30,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.call import call
 from fedbrats.cli.output import print_json, print_line
-from fedbrats.cli.progress import say
+from fedbrats.cli.progress import say, this_command
 from fedbrats.errors import ConfigurationError, FedbratsError
 
 if TYPE_CHECKING:
     from fedbrats.admin.run.sweep import Run, Sweep
+
+
+SIGNALLED = 128  # exit statuses above are 128 and the number of a signal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,12 +95,17 @@ def _do(left: Sequence[Run], sweep: Sweep, args: argparse.Namespace, lines: Path
     """Do run after run, and keep each one's line; returns the names of those that failed."""
     from fedbrats.atomic import append_lines
 
-    failed, began = [], time.monotonic()
+    failed: list[str] = []
+    began = time.monotonic()
     for number, each in enumerate(left, start=1):
         say(f"sweep: {number}/{len(left)} {each.name}")
         try:
             record = _execute(each, sweep, args)
-        except (FedbratsError, SystemExit) as error:
+        except (KeyboardInterrupt, FedbratsError, SystemExit) as error:
+            if _is_a_stop(error):
+                kept = f"{number - 1 - len(failed)} of {len(left)} runs that were left are kept in {lines}"
+                say(f"sweep: stopped; {kept}; go on with: {this_command()}")
+                raise
             why = f": {error}" if isinstance(error, FedbratsError) else ""
             say(f"sweep: {each.name} has failed{why}; it is left for the next time")
             failed.append(each.name)
@@ -107,6 +115,12 @@ def _do(left: Sequence[Run], sweep: Sweep, args: argparse.Namespace, lines: Path
         each_s = (time.monotonic() - began) / number
         say(f"sweep: done in {record['seconds']} s; about {each_s * (len(left) - number) / 60:.0f} min to go")
     return failed
+
+
+def _is_a_stop(error: BaseException) -> bool:
+    """Whether a person or a signal ended it, and not a run that failed."""
+    code = error.code if isinstance(error, SystemExit) else None
+    return isinstance(error, KeyboardInterrupt) or (isinstance(code, int) and code > SIGNALLED)
 
 
 def _execute(each: Run, sweep: Sweep, args: argparse.Namespace) -> dict[str, Any]:
