@@ -129,7 +129,8 @@ def test_a_process_that_is_killed_goes_on_to_the_same_bits(
     out = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-m", "fedbrats.cli.main", *data, "--out", str(out)])
     rows = out / "rows.jsonl"
-    while not (rows.exists() and rows.read_text().count('"kind": "round"') >= rounds_done):
+    kept = out / "checkpoint.pt"  # written after the rows of its round
+    while not (kept.exists() and rows.read_text().count('"kind": "round"') >= rounds_done):
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

@@ -45,7 +45,8 @@ def seconds_of_job(cost: Cost, sites: Sequence[Work], values: Mapping[str, Any],
     """
     threads = max(1, cores // len(sites))
     passes = int(values.get("validate_received", True)) + int(values.get("validate_trained", True))
-    of_round = [site.steps * cost.step_s + passes * site.validation * cost.score_s for site in sites]
+    passes_a_round = passes / int(values.get("validate_every", 1))
+    of_round = [site.steps * cost.step_s + passes_a_round * site.validation * cost.score_s for site in sites]
     flips = FLIPS if values.get("final_flips", True) else 1
     at_end = [flips * site.validation * cost.score_s for site in sites]
     prepare_s = cost.prepare_s * sum(site.training + site.validation for site in sites) / cores

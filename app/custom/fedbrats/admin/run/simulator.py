@@ -63,8 +63,8 @@ def simulate_job(
 
     Raises: FedbratsError where the job left no result.
     """
-    refuse_simulated(variables := read_variables(job_dir))
     check_place(results_dir)
+    refuse_simulated(variables := read_variables(job_dir))
     check_own_address()
     pass_by_proxy()
     sites = find_sites(sites_dir)
