@@ -64,23 +64,20 @@ def simulate_job(
     Raises: FedbratsError where the job left no result.
     """
     check_place(results_dir)
-    refuse_simulated(variables := read_variables(job_dir))
     check_own_address()
     pass_by_proxy()
+    refuse_simulated(variables := read_variables(job_dir))
     sites = find_sites(sites_dir)
     results_dir.mkdir(parents=True, exist_ok=True)
     workspace = results_dir / "simulator"
     personal_dir = results_dir / PERSONAL_FOLDER
-    facts = shared_facts(workspace, sites_dir, cache_dir, len(sites))
-    facts |= {"personal_dir": str(personal_dir.resolve())}
+    facts = {**shared_facts(workspace, sites_dir, cache_dir, len(sites)), "personal_dir": str(personal_dir.resolve())}
     register = register_of(sites)
     shutil.rmtree(workspace, ignore_errors=True)
     # The server and every site have this folder as theirs.
     write_json_atomic(workspace / "local" / SITE_FILE, {**facts, REGISTER: register})
     packages = packages_named(variables)
-    allowed = [*ALLOWED_CLASSES, *server_classes(packages)]
-    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": allowed}
-    write_json_atomic(workspace / "local" / "resources.json", policy)
+    _write_policy(workspace / "local" / "resources.json", packages)
     if misbehaviour:
         allow_misbehaviour(workspace / "local" / "resources.json")
         let_misbehave(job_dir, misbehaviour)
@@ -107,6 +104,13 @@ def simulate_job(
         misbehaviour,
         site_dirs=sites,
     )
+
+
+def _write_policy(path: Path, packages: Sequence[Package]) -> None:
+    """Which classes a job may name there."""
+    allowed = [*ALLOWED_CLASSES, *server_classes(packages)]
+    policy = {"format_version": 2, "class_list_enforcement_mode": "enforce", "class_allow_list": allowed}
+    write_json_atomic(path, policy)
 
 
 def _bring_home(workspace: Path, personal_dir: Path, names: Sequence[str], results_dir: Path) -> None:
