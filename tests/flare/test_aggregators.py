@@ -259,7 +259,6 @@ def test_the_factor_records_why_a_site_weighs_what_it_weighs(new_federation):
         "coherence",
         "relative_length",
         "usefulness",
-        "stability",
         "factor",
         "weight",
         "clipped",

@@ -16,11 +16,11 @@ RECORDS = st.builds(
     SiteMemory,
     alignment=NUMBER,
     usefulness=NUMBER,
-    scores=st.lists(NUMBER, max_size=10).map(tuple),
     distance=NUMBER,
     aligned_distance=NUMBER,
     quarantined=st.booleans(),
     rounds=st.integers(0, 10**6),
+    coherent_rounds=st.integers(0, 10**6),
 )
 SITES = st.dictionaries(st.text(), RECORDS, max_size=4)
 

@@ -1,4 +1,4 @@
-"""The Contribution Factor (docs/reference/contribution.md): weights by cases, usefulness and stability."""
+"""The Contribution Factor (docs/reference/contribution.md): weights by cases, alignment and usefulness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Contribution Factor: how much each hospital's update counts, from its cases, its usefulness and its stability.
+"""The Contribution Factor: how much each hospital's update counts, from its cases, its alignment and its usefulness.
 
 `weigh` is one round of it, a pure function from updates and memory to weights and memory.
 docs/reference/contribution.md states the definition in words, shows what it does with bad hospitals, and says what it
@@ -39,7 +39,6 @@ class SiteTrace:
     coherence: float
     relative_length: float
     usefulness: float | None
-    stability: float
     factor: float
     weight: float
     influence: float
@@ -84,7 +83,6 @@ def weigh(
             coherence=view.coherence,
             relative_length=float(view.relative_length[i]),
             usefulness=None if math.isnan(view.usefulness[i]) else float(view.usefulness[i]),
-            stability=_stability(before[i], settings),
             factor=float(factors[i]),
             weight=float(weights[i]),
             influence=float(weights[i]) * answer.clip_scale,
@@ -116,9 +114,7 @@ def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) 
     if view.coherence < settings.coherent:
         return site
     return quarantine.add_round(
-        replace(
-            site, scores=(*site.scores, float(view.relative_length[i] * view.alignment_scores[i]))[-settings.window :]
-        ),
+        replace(site, coherent_rounds=site.coherent_rounds + 1),
         distance=(view.usual_alignment * float(view.relative_length[i])) ** 2,
         alignment=float(view.alignment[i]),
         settings=settings,
@@ -126,21 +122,10 @@ def _learn(site: SiteMemory, view: RoundView, i: int, settings: FactorSettings) 
 
 
 def _factor(before: SiteMemory, after: SiteMemory, settings: FactorSettings) -> float:
-    """exp(alignment + usefulness + log(stability) / 2) within its bounds; 1 at a site's first answer."""
+    """exp(alignment + usefulness) within its bounds; 1 at a site's first answer."""
     if before.rounds == 0:
         return 1.0
-    evidence = after.alignment + after.usefulness + 0.5 * math.log(_stability(before, settings))
-    return min(settings.largest_factor, max(settings.smallest_factor, math.exp(evidence)))
-
-
-def _stability(before: SiteMemory, settings: FactorSettings) -> float:
-    """1 / (1 + variance of past alignment scores / scale^2); 1 while there are few.
-
-    It judges the rounds before this one, so that a site that does better today is not held to be unstable for it today.
-    """
-    if len(before.scores) < settings.stability_rounds:
-        return 1.0
-    return 1.0 / (1.0 + float(np.var(before.scores)) / settings.stability_scale**2)
+    return min(settings.largest_factor, max(settings.smallest_factor, math.exp(after.alignment + after.usefulness)))
 
 
 def _weights(view: RoundView, factors: np.ndarray, active: np.ndarray, settings: FactorSettings) -> np.ndarray:

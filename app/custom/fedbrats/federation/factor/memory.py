@@ -8,27 +8,27 @@ from dataclasses import asdict, dataclass, field
 
 from fedbrats.errors import ConfigurationError
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
 class SiteMemory:
     """One site's record.
 
-    `alignment` and `usefulness` are running evidence in log units (0 is neutral), `scores` the site's robust alignment
-    scores of recent coherent rounds times those rounds' relative length, oldest first; `distance` is how far the model
-    has moved while the site took part, `aligned_distance` the same with each round times the site's alignment in it;
-    `farthest` is the length of its longest update; `rounds` is how often it was counted.
+    `alignment` and `usefulness` are running evidence in log units (0 is neutral); `distance` is how far the model has
+    moved while the site took part, `aligned_distance` the same with each round times the site's alignment in it;
+    `farthest` is the length of its longest update; `rounds` is how often it was counted, `coherent_rounds` how often in
+    a round that counts for quarantine.
     """
 
     alignment: float = 0.0
     usefulness: float = 0.0
-    scores: tuple[float, ...] = ()
     distance: float = 0.0
     aligned_distance: float = 0.0
     farthest: float = 0.0
     quarantined: bool = False
     rounds: int = 0
+    coherent_rounds: int = 0
 
     @property
     def standing(self) -> float:
@@ -94,12 +94,12 @@ def _as_record(values: dict) -> SiteMemory:
     return SiteMemory(
         alignment=float(values["alignment"]),
         usefulness=float(values["usefulness"]),
-        scores=tuple(float(score) for score in values["scores"]),
         distance=float(values["distance"]),
         aligned_distance=float(values["aligned_distance"]),
         farthest=float(values["farthest"]),
         quarantined=bool(values["quarantined"]),
         rounds=int(values["rounds"]),
+        coherent_rounds=int(values["coherent_rounds"]),
     )
 
 

@@ -66,7 +66,7 @@ def _room(cases: np.ndarray, suspects: Sequence[int], min_clients: int) -> int:
 
 def _is_suspect(site: SiteMemory, expected: float, settings: FactorSettings) -> bool:
     share = settings.release_share if site.quarantined else settings.quarantine_share
-    return len(site.scores) >= settings.quarantine_rounds and site.standing < share * expected
+    return site.coherent_rounds >= settings.quarantine_rounds and site.standing < share * expected
 
 
 def _expected_share(view: RoundView) -> np.ndarray:

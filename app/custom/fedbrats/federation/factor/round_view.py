@@ -24,7 +24,6 @@ class RoundView:
     votes: np.ndarray  # one a site for every median, shared among copies, none in quarantine
     alignment: np.ndarray
     coherence: float
-    alignment_scores: np.ndarray
     alignment_evidence: np.ndarray
     usefulness: np.ndarray  # NaN where there is none
     usefulness_evidence: np.ndarray
@@ -64,7 +63,6 @@ def view_round(
         votes=votes,
         alignment=alignment,
         coherence=float(np.clip(usual / settings.coherence_scale, 0.0, 1.0)),
-        alignment_scores=alignment_scores,
         alignment_evidence=evidence.log_evidence(alignment_scores, settings.least_evidence),
         usefulness=usefulness,
         usefulness_evidence=evidence.log_evidence(usefulness_scores, settings.least_evidence),

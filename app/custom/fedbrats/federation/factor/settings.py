@@ -37,14 +37,8 @@ class FactorSettings(Settings):
     """A site that is heard keeps at least this share of its prior weight."""
     largest_weight: float = Field(0.5, gt=0, le=1)
     """No site weighs more than this, unless its cases alone say so."""
-    window: int = Field(10, ge=1, le=1000)
-    """Coherent rounds in which stability is judged."""
-    stability_scale: float = Field(3.0, gt=0, le=1000)
-    """Alignment scores with this standard deviation halve the stability."""
-    stability_rounds: int = Field(3, ge=1, le=1000)
-    """A site counts as stable until it has answered this many coherent rounds."""
     coherent: float = Field(0.5, ge=0, le=1)
-    """The coherence from which a round counts for stability and quarantine."""
+    """The coherence from which a round counts for quarantine."""
     remembered_distance: float = Field(2.0, gt=0, le=1e6)
     """The distance of the model's way that quarantine remembers; a round in which all sites agree has distance 1."""
     quarantine_rounds: int = Field(2, ge=2, le=1000)
