@@ -64,6 +64,11 @@ final model is evaluated in any case. Nearly all of a validation is prediction, 
 the cache. So fewer validations are what saves time. In so short a job every second round loses nothing, and every
 fourth leaves two models to choose from. `round_validation_cases` in a site's file makes it less for that site alone.
 """
+STEPS = """None of these is the default. Channels last is slower. The fused optimiser, bfloat16 and compilation change
+the bits of every run, and compilation costs time before the first step. A batch of two makes half the steps of as many
+patches, and its Dice at equal time was not measured. The foreach optimiser keeps the bits, but gains little more than
+the spread of the turns. Not tried: the layouts of oneDNN, and a kernel of our own for normalisation and activation.
+"""
 LAUNCH = """Launch is the time from `fedbrats poc submit` to the first task at the last site. End is the time from the
 last answer of a site to the command's return. `forked`: the processes of jobs are forked from one that has imported
 everything. `started anew`: as FLARE starts them. The other changes hold for both: what is imported, how a job is
@@ -215,6 +220,20 @@ def validation(found: dict[str, Any]) -> Iterable[str]:
     yield VALIDATION
 
 
+def steps(found: dict[str, Any]) -> Iterable[str]:
+    """Ways to do a training step."""
+    yield f"{found['repeats']} turns of {found['steps']} steps of each way.\n"
+    columns = ("way", "ms a patch", "ratio, median", "lowest", "highest", "same bits in three steps")
+    yield markdown_table(
+        columns,
+        [
+            (e["way"], e["ms_a_patch"], e["ratio"], e["lowest"], e["highest"], "yes" if e["same_bits"] else "no")
+            for e in found["entries"]
+        ],
+    )
+    yield STEPS
+
+
 def launch(found: dict[str, Any]) -> Iterable[str]:
     """A job that is forked, and one that is started anew."""
     ways = found["ways"]
@@ -264,6 +283,7 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
     "aggregation": ("Aggregation", "What combining a round costs on the server.", aggregation),
     "scale": ("A simulated week of FeTS' hospitals", "Our rules in the FeTS Challenge's clock.", scale),
     "profiles": ("Profiles", "Where the time goes, and what the floor is on this machine.", profiles),
+    "steps": ("Ways to do a training step", "Processor time of one thread; the ways take turns in one run.", steps),
     "accountants": ("What differential privacy costs", "Epsilon by Opacus' PRV accountant, which fedbrats uses, by an "
                     "independent one (PLD), and by the quick bound (RDP).", accountants),
     "pads": ("Secure aggregation with pads", "A simulation of the protocol of `secure=pads`: seconds of one site and "
