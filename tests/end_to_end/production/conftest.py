@@ -37,7 +37,8 @@ def consortium(tmp_path_factory):
         if path.is_dir():
             _date(next(path.glob("*/*t1.nii.gz")))
     federation = Consortium(folder, folder / "sites")
-    edit(federation.kit(EAST) / "local" / "fedbrats.json", min_cases=LEAST)
+    edit(federation.kit(EAST) / "local" / "fedbrats.json", min_cases=LEAST, retention={"jobs": 50})
+    edit(federation.kit(SERVER) / "local" / "fedbrats.json", retention={})
     tap(federation.kit(SERVER))
     try:
         federation.start()

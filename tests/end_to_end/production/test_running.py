@@ -2,11 +2,12 @@
 
 import json
 
+import nvflare
 import pytest
 
 from fedbrats import __version__
 from fedbrats.rows import read_rows
-from tests.end_to_end.consortium import LEAD, MEMBER, QUICK, SERVER, fedbrats
+from tests.end_to_end.consortium import EAST, LEAD, MEMBER, QUICK, SERVER, fedbrats, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
@@ -44,6 +45,9 @@ def test_the_result_says_where_it_comes_from(consortium, fedavg, results):
 def test_the_member_sees_the_job_and_is_refused_its_result(consortium, fedavg):
     shown = json.loads(fedbrats("status", "--kit", consortium.kit(MEMBER), "--json", cwd=consortium.folder).stdout)
     assert set(shown["sites"]) >= set(consortium.sites)
+    versions = {each["name"]: (each["fedbrats"], each["flare"]) for each in shown["participants"]}
+    told = {versions[site] for site in consortium.sites} - {(None, None)}  # a busy site may not answer in time
+    assert told == {(__version__, nvflare.__version__)}
     assert fedavg in [job["job_id"] for job in shown["jobs"]]
     refused = fedbrats("fetch", fedavg, "--kit", consortium.kit(MEMBER), cwd=consortium.folder, check=False)
     assert refused.returncode == 1
@@ -69,6 +73,11 @@ def test_people_ask_about_a_job_as_their_role_allows(consortium, fedavg):
         refused = job(*words, who=who, check=False)
         assert refused.returncode == 1
         assert sentence in refused.stderr
+
+
+@pytest.mark.parametrize("name", [SERVER, EAST])
+def test_the_end_of_a_job_cleans_where_it_is_set(consortium, fedavg, name):
+    wait_for(lambda: "cleaned at the end of a job: nothing is left that may go" in consortium.log(name))
 
 
 def test_timeouts_are_advised_from_a_measured_round(consortium, results):
