@@ -80,7 +80,7 @@ def test_the_live_report_follows_the_job_to_its_end(trained):
     assert live  # which rounds they show depends on when the two rounds ended; tests of the page have that
     assert all("Still running: fedavg" in page for page in live)
     (final,) = pages - set(live)
-    assert "Best mean Dice: fedavg" in final
+    assert "Highest mean Dice: fedavg" in final
 
 
 def test_the_matrix_has_every_model_at_every_site(evaluated):
@@ -123,7 +123,7 @@ def test_the_report_draws_the_matrix(folder, trained, evaluated):
     section = page.split('<h2 id="cross-site-evaluation">')[1].split("</section>")[0]
     assert f"fedper with the personal part of {SHARING}" in section
     assert section.count('class="heat"') == 3 * 4
-    assert "Best mean Dice" in page
+    assert "Highest mean Dice" in page
 
 
 def test_models_are_asked_for_where_they_are_needed_and_only_there(folder, trained):
