@@ -38,6 +38,7 @@ ORDER = {
         "viewers",
         "one-workstation",
         "own-method",
+        "python",
         "production",
         "runbook",
         "privacy",

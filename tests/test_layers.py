@@ -13,6 +13,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # From the top down; a floor imports what is below it, and its neighbours where BESIDE says so.
 FLOORS = (
     ("cli",),
+    ("api",),
     ("admin",),
     ("misbehaviour",),
     ("flare",),

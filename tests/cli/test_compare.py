@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fedbrats.admin.run.sweep import plan_runs, read_sweep
+from fedbrats.api.comparison import _latex
 from fedbrats.cli.main import main
-from fedbrats.cli.studies.compare import _latex
 from fedbrats.errors import ConfigurationError
 from fedbrats.report.numbers.method_table import new_hospitals, own_patients
 from fedbrats.report.numbers.records import run_id
@@ -184,6 +184,7 @@ def test_a_sweep_for_real_is_resumed_and_compared(tmp_path, sweep_file, capsys):
     assert main(words) == 0
     lines = (tmp_path / "r" / "runs.jsonl").read_text().splitlines()
     assert [json.loads(line)["method"] for line in lines] == ["centralised", "fedavg"]
+    capsys.readouterr()  # the documents of the sweeps
     assert main(["compare", str(tmp_path / "r"), "--against", "fedavg", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["own_patients"]) == 2
 

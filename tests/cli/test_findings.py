@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from fedbrats.admin.run.poc import Poc
-from fedbrats.cli.cases.findings import add_to_summary, as_documents, recorded_findings
+from fedbrats.api.findings import add_to_summary
 from fedbrats.cli.main import main
 from fedbrats.data.cases.case import find_cases
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.check.problems import make_problem
+from fedbrats.data.check.recorded import as_documents, recorded_findings
 from fedbrats.site.site_file import SITE_FILE
 from tests.data.broken import copy_case
 

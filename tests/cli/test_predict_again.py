@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fedbrats.cli.main import main
-from fedbrats.cli.models.predicted import remarks_on_volumes, write_lists
 from fedbrats.data.cases.case import find_cases
 from fedbrats.data.regions import BRATS_2018
 from fedbrats.errors import DataError
+from fedbrats.report.export.predicted import remarks_on_volumes, write_lists
 
 
 def predict(*words: object, status: int = 0) -> None:

@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from fedbrats.cli.cases.findings import as_documents
 from fedbrats.cli.main import main
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.check.problems import make_problem
+from fedbrats.data.check.recorded import as_documents
 from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.jobs.plan import read_plan
 from fedbrats.model.network import SegmentationNetwork

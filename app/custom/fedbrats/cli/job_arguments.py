@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedbrats.cli.progress import duration, say
-from fedbrats.errors import ArgumentError, ConfigurationError, FedbratsError
+from fedbrats.api import jobs
+from fedbrats.api.jobs import wrong_arguments
+from fedbrats.api.progress import Watch, duration
+from fedbrats.cli.progress import say, show_sentence
+from fedbrats.errors import ArgumentError
 
 PLAN_FORMAT = "fedbrats plan 1"
 
@@ -43,48 +45,11 @@ def as_words(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name}={json.dumps(value)}" for name, value in settings.items()]
 
 
-@contextmanager
-def wrong_arguments() -> Iterator[None]:
-    """Turn what a job's own rules refuse into wrong arguments, which they are where a person gave them."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise ArgumentError(str(error)) from error
-
-
-def check_jobs(names: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Refuse, before anything starts, what --set cannot mean. Raises: ArgumentError."""
-    from fedbrats.jobs.build import list_jobs
-
-    if settings or {*names} - {job.name for job in list_jobs()}:
-        from fedbrats.jobs.plan import check_settings
-
-        with wrong_arguments():
-            for name in names:
-                check_settings(name, settings)
-
-
-def tell_misfits(command: str, values: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
-    """Warn where a job's voxel size and patch do not fit the scans of these sites, or each other."""
-    from fedbrats.jobs.proposal import misfits
-
-    for text in misfits(values, [found for folder in folders for found in _spacings(folder)]):
-        say(f"{command}: warning: {text}")
-
-
 def tell_misfits_of_jobs(
     command: str, names: Sequence[str], settings: Mapping[str, Any], folders: Sequence[Path] = ()
 ) -> None:
-    """The same for jobs that are not built yet, each sentence once."""
-    from fedbrats.jobs.build import find_job, job_variables
-
-    told: list[dict[str, Any]] = []
-    for name in names:
-        values = job_variables(find_job(name), settings)
-        about = {key: values.get(key) for key in ("spacing_mm", "patch_size", "volume_shape")}
-        if about not in told:
-            told.append(about)
-            tell_misfits(command, values, folders)
+    """Warn where voxel size and patch of jobs do not fit the scans of these sites, or each other."""
+    jobs.tell_misfits_of_jobs(Watch(show_sentence), command, names, settings, folders)
 
 
 def tell_minutes(args: argparse.Namespace, command: str, values: Mapping[str, Any], sites_dir: Path) -> None:
@@ -105,19 +70,6 @@ def tell_minutes(args: argparse.Namespace, command: str, values: Mapping[str, An
     works = [Work(len(x.training), len(x.validation), settings.steps_per_round(len(x.training))) for x in lists]
     seconds = seconds_of_job(cost, works, values, count_cores(), START_S[command])
     say(f"{command}: {values['num_rounds']} rounds will take about {duration(seconds)}, by {args.plan}")
-
-
-def _spacings(folder: Path) -> Iterator[Sequence[float]]:
-    """The voxel size of one scan of each site; nothing of a folder that whoever trains on it will refuse."""
-    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
-    from fedbrats.data.fingerprint import spacing_of
-
-    try:
-        for site in [folder] if (folder / DATALIST_NAME).is_file() else find_sites(folder):
-            if (cases := read_datalist(site).training) and (found := spacing_of(cases[0])) is not None:
-                yield found
-    except FedbratsError:
-        return
 
 
 def _read_planned(path: Path) -> dict[str, Any]:

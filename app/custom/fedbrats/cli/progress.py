@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.api.progress import Progress as Show
+from fedbrats.api.progress import Step
+from fedbrats.api.progress import duration as duration
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.rows import ROWS_FILE, describe_model, read_rows
 
@@ -28,11 +31,35 @@ def say(text: str) -> None:
     print_line(text, sys.stderr)
 
 
-def duration(seconds: float) -> str:
-    """A time as a person says it: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def show_sentence(step: Step) -> None:
+    """A step of the API that says something."""
+    say(step.text)
+
+
+@contextmanager
+def steps(*, is_table: bool = False) -> Iterator[Show]:
+    """What shows the steps of a function of the API: a line each, and a bar where a person watches.
+
+    is_table: whether the command ends with a table, which says what is in the result.
+    """
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    bar = Bar(console=Console(file=sys.stderr), disable=not sys.stderr.isatty())
+    tasks: dict[str, Any] = {}
+
+    def show(step: Step) -> None:
+        if step.done is None:
+            return None if is_table and step.is_in_result else show_sentence(step)
+        if step.text not in tasks:
+            bar.start()
+            tasks[step.text] = bar.add_task(step.text, total=step.total)
+        return bar.update(tasks[step.text], completed=step.done)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def this_command() -> str:

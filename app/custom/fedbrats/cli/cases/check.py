@@ -25,27 +25,16 @@ examples: fedbrats check ~/BraTS2021_Training_Data --json > problems.json
 from __future__ import annotations
 
 import argparse
-import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fedbrats.api import cases as api
 from fedbrats.cli.arguments import own_names
-from fedbrats.cli.output import follow, print_json, print_line, print_table
-from fedbrats.data.cases.names import NO_OWN_NAMES, OwnNames
+from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import steps
+from fedbrats.data.cases.names import NO_OWN_NAMES
 from fedbrats.data.cases.recognised import describe_layouts
-from fedbrats.data.check.problems import (
-    ERROR,
-    KINDS,
-    NOTE,
-    WARNING,
-    Problem,
-)
-from fedbrats.data.regions import CONVENTIONS, COVERAGE, get_convention
-
-if TYPE_CHECKING:
-    from fedbrats.data.check.checks import Examination
-    from fedbrats.data.check.conventions import SettledConvention
+from fedbrats.data.check.problems import KINDS, NOTE, WARNING
+from fedbrats.data.regions import CONVENTIONS, COVERAGE
 
 EXPLAINED = "; ".join(f"{convention} for {COVERAGE[name]}" for name, convention in CONVENTIONS.items())
 
@@ -90,52 +79,30 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="processes that read cases (default: one per core)")
 
 
-def examine_cases(folder: Path, workers: int | None, own: OwnNames) -> list[Examination]:
-    """Read every case below `folder`, or in the list that it is, with progress on standard error."""
-    from fedbrats.data.cases.case import find_cases
-    from fedbrats.data.check.checks import examine_case
-    from fedbrats.data.parallel import map_in_processes
-
-    cases = find_cases(folder, own)
-    return list(follow(map_in_processes(examine_case, cases, workers), len(cases), "checking cases"))
-
-
 def run(args: argparse.Namespace) -> int:
     """Check every case below the folder; returns 1 if there is an error, or with --strict a warning."""
-    from fedbrats.data.check.left_over import find_left_over
-    from fedbrats.data.check.survey import judge_cases
-
-    start = time.monotonic()
-    examinations = examine_cases(args.folder, args.workers, args.names)
-    chosen = get_convention(args.convention) if args.convention else None
-    left_over = find_left_over(args.folder, [examination.case for examination in examinations])
-    settled, problems = judge_cases(examinations, chosen, left_over.notes)
-    summary = {
-        "folder": str(args.folder),
-        "cases": len(examinations),
-        "patients": len({examination.case.patient for examination in examinations}),
-        "convention": settled.convention.name if settled else None,
-        "convention_reason": settled.reason if settled else None,
-        "seconds": round(time.monotonic() - start, 2),
-        "errors": sum(problem.severity == ERROR for problem in problems),
-        "warnings": sum(problem.severity == WARNING for problem in problems),
-        "notes": sum(problem.severity == NOTE for problem in problems),
-        "folders_without_case": left_over.folders,
-    }
+    with steps() as progress:
+        found = api.check(
+            args.folder, convention=args.convention, names=args.names, workers=args.workers, progress=progress
+        )
     if args.json:
-        print_json({**summary, "problems": [asdict(problem) for problem in problems]})
+        print_json(found.as_document())
     else:
-        _print_report(problems, settled, summary)
-    return 1 if summary["errors"] or (args.strict and summary["warnings"]) else 0
+        _print_report(found)
+    return 1 if not found.is_sound or (args.strict and found.count(WARNING)) else 0
 
 
-def _print_report(problems: list[Problem], settled: SettledConvention | None, summary: dict[str, object]) -> None:
-    if problems:
-        rows = [(p.case or "(data set)", Path(p.file).name, f"{p.severity}: {p.kind}", p.message) for p in problems]
+def _print_report(found: api.Check) -> None:
+    if found.problems:
+        rows = [
+            (p.case or "(data set)", Path(p.file).name, f"{p.severity}: {p.kind}", p.message) for p in found.problems
+        ]
         print_table(("case", "file", "problem", "what is wrong"), rows)
     print_line(
-        f"label convention: {settled.convention}, {settled.reason}" if settled else "label convention: not settled"
+        f"label convention: {found.convention}, {found.convention_reason}"
+        if found.convention
+        else "label convention: not settled"
     )
     counts = "{cases} case(s) of {patients} patient(s) in {seconds} s: {errors} error(s), {warnings} warning(s)"
-    counts += ", {notes} note(s)" if summary["notes"] else ""
-    print_line(counts.format(**summary))
+    counts += ", {notes} note(s)" if found.count(NOTE) else ""
+    print_line(counts.format(**found.as_document()))

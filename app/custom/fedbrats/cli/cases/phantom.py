@@ -12,11 +12,12 @@ example: fedbrats phantom build/sites --sites 5 --cases 8 --unequal
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 
+from fedbrats.api import cases as api
 from fedbrats.cli.arguments import number, whole_number
-from fedbrats.cli.output import follow, print_json, print_line, print_table
+from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,22 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the cohort and print its sites."""
-    from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
-    from fedbrats.data.split.sites import count_cases, new_sites_folder, write_record
-
-    settings = CohortSettings(
-        args.sites, args.cases, args.unequal, args.seed, args.spacing_mm, args.noise, args.validation_share
-    )
-    with new_sites_folder(args.out, args.force) as folder:
-        sites = list(follow(write_cohort(folder, settings), args.sites, "drawing sites"))
-        write_record(folder, sites, {"made_by": "phantom", "settings": asdict(settings)})
-    counts = {site.site: count_cases(site) for site in sites}
+    with steps() as progress:
+        made = api.phantom(
+            args.out,
+            sites=args.sites,
+            cases=args.cases,
+            unequal=args.unequal,
+            seed=args.seed,
+            spacing_mm=args.spacing_mm,
+            noise=args.noise,
+            validation_share=args.validation_share,
+            force=args.force,
+            progress=progress,
+        )
     if args.json:
-        print_json({"out": str(args.out), "sites": counts})
+        print_json({"out": str(args.out), "sites": made.sites})
     else:
         print_table(
             ("site", "cases", "training", "validation"),
-            [(site, n["cases"], n["training"], n["validation"]) for site, n in counts.items()],
+            [(site, n["cases"], n["training"], n["validation"]) for site, n in made.sites.items()],
         )
         print_line(f"wrote {args.out}")
     return 0

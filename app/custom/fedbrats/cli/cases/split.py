@@ -20,23 +20,15 @@ examples: fedbrats split BraTS2020 --sites 5 --by unequal --out sites
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from fedbrats.api import cases as api
 from fedbrats.cli.arguments import number, whole_number
-from fedbrats.cli.cases.check import add_case_arguments, add_data_argument, examine_cases
-from fedbrats.cli.cases.findings import as_documents, tell_findings
+from fedbrats.cli.cases.check import add_case_arguments, add_data_argument
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.progress import say
+from fedbrats.cli.progress import steps
 from fedbrats.data.cases import patients
-from fedbrats.data.check.problems import FINDINGS, NOTE, WARNING
-from fedbrats.data.regions import get_convention
 from fedbrats.data.split import identity, schemes
-
-if TYPE_CHECKING:
-    from fedbrats.data.check.problems import Problem
-    from fedbrats.data.split.plan import SplitPlan, SplitSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,83 +66,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan the sites, write them, print what went where."""
-    from fedbrats.data.split.plan import SplitSettings, plan_split
-    from fedbrats.data.split.sites import new_sites_folder, write_record, write_site
-
-    settings = SplitSettings(
-        args.by, args.sites, args.seed, args.fold, args.folds, args.validation_share, args.test_share, args.patient
-    )
-    with new_sites_folder(args.out, args.force) as folder:
-        examinations = examine_cases(args.folder, args.workers, args.names)
-        plan = plan_split(examinations, settings, get_convention(args.convention) if args.convention else None)
-        for datalist in plan.sites:
-            write_site(folder, replace(datalist, names=args.names), args.copy)
-        write_record(folder, plan.sites, _describe_origin(args, settings, plan))
-    summary = _summarise(plan)
-    tell_findings("split", _of_kept(plan), args.folder)
-    for remark in plan.remarks:
-        say(f"split: {'warning' if remark.is_warning else 'note'}: {remark.text}")
+    """Make the sites, print what went where."""
+    with steps() as progress:
+        made = api.split(
+            args.folder,
+            args.out,
+            by=args.by,
+            sites=args.sites,
+            seed=args.seed,
+            fold=args.fold,
+            folds=args.folds,
+            validation_share=args.validation_share,
+            test_share=args.test_share,
+            patient=args.patient,
+            copy=args.copy,
+            force=args.force,
+            convention=args.convention,
+            names=args.names,
+            workers=args.workers,
+            progress=progress,
+        )
     if args.json:
-        print_json({"out": str(args.out), **summary})
+        print_json(made.as_document())
     else:
-        _print_report(args.out, plan, summary)
-    return 1 if args.strict and _has_warnings(plan) else 0
+        _print_report(made)
+    return 1 if args.strict and made.has_warnings else 0
 
 
-def _has_warnings(plan: SplitPlan) -> bool:
-    """Whether a warning was told, of a site's numbers or of a case that is at a site."""
-    return any(remark.is_warning for remark in plan.remarks) or any(f.severity != NOTE for f in _of_kept(plan))
-
-
-def _describe_origin(args: argparse.Namespace, settings: SplitSettings, plan: SplitPlan) -> dict[str, Any]:
-    return {
-        "made_by": "split",
-        "source": str(args.folder.resolve()),
-        "files": "copies" if args.copy else "links",
-        "settings": asdict(settings),
-        "names": args.names.as_document(),
-        "label_convention": plan.sites[0].convention.name,
-        "dropped": dict(plan.dropped),
-        FINDINGS: as_documents(_of_kept(plan)),
-    }
-
-
-def _of_kept(plan: SplitPlan) -> list[Problem]:
-    """What was found of the cases that are at a site, and of the data set."""
-    kept = {case.name for datalist in plan.sites for case in datalist.cases}
-    return [finding for finding in plan.findings if not finding.case or finding.case in kept]
-
-
-def _summarise(plan: SplitPlan) -> dict[str, Any]:
-    from fedbrats.data.check.segmentations import tumour_ml
-    from fedbrats.data.split.sites import count_cases
-
-    sites = {}
-    for datalist in plan.sites:
-        volumes = [tumour_ml(plan.labels[case.name], datalist.convention) for case in datalist.cases]
-        grades = sorted({grade for case in datalist.cases if (grade := schemes.grade_of(case))})
-        means = {"tumour_ml": round(sum(volumes) / len(volumes), 1), "grades": grades}
-        sites[datalist.site] = count_cases(datalist) | means
-    convention = plan.sites[0].convention.name
-    return {
-        "convention": convention,
-        "convention_reason": plan.convention_reason,
-        "sites": sites,
-        "dropped": dict(plan.dropped),
-        "remarks": [{"severity": WARNING if r.is_warning else NOTE, "message": r.text} for r in plan.remarks],
-        FINDINGS: as_documents(plan.findings),
-    }
-
-
-def _print_report(out: Path, plan: SplitPlan, summary: dict[str, Any]) -> None:
+def _print_report(made: api.Sites) -> None:
     columns = ("site", "cases", "patients", "training", "validation", "test", "tumour mL", "grades")
     rows = [
         (name, *(site[key] for key in columns[1:6]), site["tumour_ml"], "+".join(site["grades"]) or None)
-        for name, site in summary["sites"].items()
+        for name, site in made.sites.items()
     ]
     print_table(columns, rows)
-    for case, reason in plan.dropped.items():
+    for case, reason in (made.dropped or {}).items():
         print_line(f"left out: {case}: {reason}")
-    print_line(f"label convention: {plan.sites[0].convention}, {plan.convention_reason}")
-    print_line(f"wrote {out}")
+    print_line(f"label convention: {made.convention}, {made.convention_reason}")
+    print_line(f"wrote {made.folder}")

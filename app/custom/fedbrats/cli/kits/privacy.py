@@ -16,8 +16,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from fedbrats.api.jobs import wrong_arguments
 from fedbrats.cli.arguments import whole_number
-from fedbrats.cli.job_arguments import add_set_argument, read_settings, wrong_arguments
+from fedbrats.cli.job_arguments import add_set_argument, read_settings
 from fedbrats.cli.output import print_json, print_line, print_table
 
 

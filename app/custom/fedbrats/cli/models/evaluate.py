@@ -29,37 +29,18 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fedbrats.api.evaluation import SECTIONS, evaluate
 from fedbrats.cli.cases.check import add_names_argument
-from fedbrats.cli.cases.findings import as_documents, tell_findings, tell_recorded
-from fedbrats.cli.model_arguments import add_model_arguments, open_predictor, require_models
-from fedbrats.cli.output import follow, print_json, print_line, print_table
-from fedbrats.cli.progress import say
-from fedbrats.data.cases.case import SEGMENTATION
-from fedbrats.data.check.problems import ERROR, FINDINGS, make_problem
-from fedbrats.data.regions import CONVENTIONS, get_convention
-from fedbrats.errors import DataError
+from fedbrats.cli.model_arguments import add_model_arguments, asked_of_model
+from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import steps
+from fedbrats.data.regions import CONVENTIONS
 from fedbrats.run_folder import final_model
-
-if TYPE_CHECKING:
-    from fedbrats.data.cases.case import Case
-    from fedbrats.data.cases.datalist import Datalist
-    from fedbrats.data.check.problems import Problem
-    from fedbrats.model.metrics import DetailedScore
-    from fedbrats.model.prediction import Predictor
-
-Unsafe = Mapping[tuple[str, str], str]  # (site, case) -> why it should not be scored
-
-SECTIONS = ("training", "validation", "test", "all")
-
-UNFINISHED = "partial"  # in --out: what there is of an evaluation, while a whole earlier one is in --out itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,49 +63,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score every case, save, print."""
-    args.model, args.data = _part(args.model, args.data)
-    require_models(args.model)
-    findings = tell_recorded("evaluate", args.data)
-    sites, unsafe = _read_sites(args.data, args, findings)
-    predictor = open_predictor(args)
-    tally = _Tally(_choose_cases(sites, args.section), unsafe, is_forced=args.force)
-    about = {
-        "model": predictor.name,
-        "sha256": predictor.sha256,
-        "personal": predictor.model.is_personal,
-        "section": args.section,
-        "flips": args.flips,
-        FINDINGS: as_documents(findings),
-    }
-    say(f"evaluate: {_why_other_than_the_job(predictor)}")
-    unfinished = args.out / UNFINISHED if args.out and _holds_whole(args.out) else args.out
-    try:
-        _score_cases(predictor, tally, unfinished)
-    except BaseException:  # a person's Ctrl-C too: what was scored may have taken hours
-        if unfinished and tally.scores:
-            _save(tally, about, unfinished)
-            say(f"evaluate: ended before {tally.unreached} of the cases; the others are in {unfinished}")
-        raise
-    document = _save(tally, about, args.out)
-    _save_table(tally, args.out)
-    if unfinished and unfinished != args.out:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    models, data = _part(args.model, args.data)
+    with steps() as progress:
+        found = evaluate(
+            models,
+            data,
+            **asked_of_model(args),
+            section=args.section,
+            convention=args.convention,
+            names=args.names,
+            out=args.out,
+            force=args.force,
+            progress=progress,
+        )
     if args.json:
-        print_json(document)
+        print_json(found.document)
     else:
-        _print_metrics(document)
-    return 1 if tally.rejected or tally.forced else 0
-
-
-def _why_other_than_the_job(predictor: Predictor) -> str:
-    """Why these scores are not quite those of the job's own table for the same model and cases."""
-    model = predictor.model
-    size = model.preparation.spacing_mm
-    grid = f"voxels of {size:g} mm" if size else "the prepared grid"
-    if predictor.flips == model.final_flips:
-        return f"scores are on the grid of the scans; the job's own table has those on {grid}"
-    by_flips = "over mirror images, as with --flips" if model.final_flips else "without mirror images"
-    return f"scores are on the grid of the scans; the job's own table has those on {grid}, {by_flips}"
+        _print_metrics(found.document)
+    return 1 if found.rejected or found.forced else 0
 
 
 def _part(models: Sequence[Path], data: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -132,143 +88,6 @@ def _part(models: Sequence[Path], data: Sequence[Path]) -> tuple[list[Path], lis
     words = [*models, *data]
     more = sum(1 for _ in takewhile(final_model, words[1:-1]))
     return words[: 1 + more], words[1 + more :]
-
-
-def _holds_whole(out: Path) -> bool:
-    """Whether a folder has an evaluation of all its cases, which one that may not come to its end must not replace."""
-    from fedbrats.report.numbers.evaluation import EVALUATION_FILE
-
-    try:
-        return not json.loads((out / EVALUATION_FILE).read_text(encoding="utf-8")).get("unreached")
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-@dataclass
-class _Tally:
-    """The cases to score, each with its site, and how far things are: scores by site, and why a case has none.
-
-    Attributes:
-        unsafe: why a case should not be scored.
-        is_forced: whether such a case is scored all the same; `forced` then has it.
-    """
-
-    wanted: list[tuple[Datalist, Case]]
-    unsafe: Unsafe
-    is_forced: bool
-    scores: dict[str, list[DetailedScore]] = field(default_factory=dict)
-    rejected: list[dict[str, str]] = field(default_factory=list)
-    forced: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def unreached(self) -> int:
-        """How many cases are still to come."""
-        return len(self.wanted) - len(self.rejected) - sum(map(len, self.scores.values()))
-
-
-def _read_sites(
-    folders: Sequence[Path], args: argparse.Namespace, findings: list[Problem]
-) -> tuple[list[Datalist], Unsafe]:
-    """The sites, and what makes cases unsafe that no `fedbrats split` has checked; `findings` gets what was found."""
-    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites, read_datalist
-
-    sites: list[Datalist] = []
-    unsafe: dict[tuple[str, str], str] = {}
-    for folder in folders:
-        if (folder / DATALIST_NAME).exists():
-            sites.append(read_datalist(folder))
-        elif any(folder.glob(f"*/{DATALIST_NAME}")):
-            sites += [read_datalist(site) for site in find_sites(folder)]
-        else:
-            site, found = _read_cases(folder, args)
-            sites.append(site)
-            findings += found
-            for finding in found:
-                if finding.case and finding.severity == ERROR:
-                    unsafe.setdefault((site.site, finding.case), finding.message)
-    names = [site.site for site in sites]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"site {twice} is given twice; its cases would count double")
-    return sites, unsafe
-
-
-def _read_cases(folder: Path, args: argparse.Namespace) -> tuple[Datalist, list[Problem]]:
-    """A folder of BraTS cases as one site, all of it to evaluate, and what was found of them, which is told."""
-    from fedbrats.data.cases.case import find_cases
-    from fedbrats.data.cases.datalist import Datalist
-    from fedbrats.data.check.checks import examine_case
-    from fedbrats.data.check.conventions import settle_convention
-    from fedbrats.data.check.survey import judge_cases, labels_of
-
-    there = find_cases(folder, args.names)
-    cases = tuple(case for case in there if case.label)
-    examined = [examine_case(case) for case in cases]
-    settled, findings = judge_cases(examined, get_convention(args.convention) if args.convention else None)
-    findings += [_without_label(case) for case in there if not case.label]
-    tell_findings("evaluate", findings, folder)
-    if settled is None:  # for its words
-        settled = settle_convention(labels_of(examined), anatomies=[each.anatomy for each in examined])
-    own: dict[str, Any] = {"test" if args.section == "all" else args.section: cases}
-    site = Datalist(folder.resolve().name, settled.convention, **own)
-    return site, findings
-
-
-def _without_label(case: Case) -> Problem:
-    if SEGMENTATION in case.doubled:
-        return make_problem(case.name, None, "doubled-modality", "it has several segmentations, and is not scored")
-    return make_problem(case.name, None, "missing-segmentation", "it has no segmentation, and is not scored")
-
-
-def _choose_cases(sites: Sequence[Datalist], section: str) -> list[tuple[Datalist, Case]]:
-    wanted = [(site, case) for site in sites for case in _section_of(site, section)]
-    if not wanted:
-        counts = {name: sum(len(_section_of(site, name)) for site in sites) for name in SECTIONS[:-1]}
-        there = ", ".join(f"{count} in {name}" for name, count in counts.items() if count) or "none at all"
-        raise DataError(f"there is no {section} case to evaluate (there are {there}); choose another --section")
-    return wanted
-
-
-def _score_cases(predictor: Predictor, tally: _Tally, out: Path | None) -> None:
-    """Score case after case; one that cannot be scored is said, and the others go on."""
-    for site, case in follow(tally.wanted, len(tally.wanted), "scoring cases"):
-        why = tally.unsafe.get((site.site, case.name))
-        entry = {"site": site.site, "case": case.name}
-        try:
-            if why and not tally.is_forced:
-                raise DataError(f"{case.name} is not safe to score: {why}; --force scores it all the same")
-            score = predictor.score(case, site.convention)
-            tally.scores.setdefault(site.site, []).append(score)
-            if why:
-                tally.forced.append({**entry, "reason": why})
-        except DataError as error:
-            tally.rejected.append({**entry, "reason": str(error)})
-            say(f"evaluate: {error}")
-        _save_table(tally, out)
-
-
-def _save(tally: _Tally, about: dict[str, Any], out: Path | None) -> dict[str, Any]:
-    """The document of what was scored, also written where there is a folder for it."""
-    from fedbrats.atomic import write_json_atomic
-    from fedbrats.report.numbers.evaluation import EVALUATION_FILE, evaluation_document
-
-    counts = {"rejected": tally.rejected, "forced": tally.forced, "unreached": tally.unreached}
-    document = {**evaluation_document(tally.scores, about), **counts}
-    if out:
-        write_json_atomic(out / EVALUATION_FILE, document)
-    return document
-
-
-def _save_table(tally: _Tally, out: Path | None) -> None:
-    """After each case: a process that the system kills for its memory writes nothing at its end."""
-    from fedbrats.atomic import write_text_atomic
-    from fedbrats.report.numbers.evaluation import TABLE_FILE, evaluation_table
-
-    if out:
-        write_text_atomic(out / TABLE_FILE, evaluation_table(tally.scores))
-
-
-def _section_of(site: Datalist, section: str) -> tuple[Case, ...]:
-    return site.cases if section == "all" else getattr(site, section)
 
 
 def _print_metrics(document: dict[str, Any]) -> None:

@@ -15,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.api.jobs import wrong_arguments
 from fedbrats.cli.arguments import one_run, run_path, whole_number
-from fedbrats.cli.cases.findings import as_documents, tell_recorded
-from fedbrats.cli.job_arguments import add_set_argument, read_settings, wrong_arguments
+from fedbrats.cli.cases.findings import tell_recorded
+from fedbrats.cli.job_arguments import add_set_argument, read_settings
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 from fedbrats.data.check.problems import FINDINGS
+from fedbrats.data.check.recorded import as_documents
 from fedbrats.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:

@@ -31,38 +31,16 @@ example:
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fedbrats.cli.cases.check import add_names_argument, examine_cases
-from fedbrats.cli.cases.findings import as_documents, tell_findings
-from fedbrats.cli.model_arguments import add_model_arguments, open_predictor, require_models
-from fedbrats.cli.models.predicted import read_earlier, remarks_on_volumes, require_same, write_lists
-from fedbrats.cli.output import follow, print_json, print_line, print_table
-from fedbrats.cli.pictures import require_matplotlib
-from fedbrats.cli.progress import say
-from fedbrats.data.cases.case import SEGMENTATION
-from fedbrats.data.check.problems import FINDINGS
-from fedbrats.data.regions import (
-    BRATS_2018,
-    CONVENTIONS,
-    REGIONS,
-    LabelConvention,
-    get_convention,
-)
-from fedbrats.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from fedbrats.data.cases.case import Case
-    from fedbrats.data.check.problems import Problem
-    from fedbrats.model.prediction import Prediction, Predictor
-
-_OF_NO_CONCERN = ("missing-segmentation", "same-patient", "similar-names")
+from fedbrats.api.prediction import predict
+from fedbrats.cli.cases.check import add_names_argument
+from fedbrats.cli.model_arguments import add_model_arguments, asked_of_model
+from fedbrats.cli.output import print_json, print_line, print_table
+from fedbrats.cli.progress import steps
+from fedbrats.data.regions import BRATS_2018, CONVENTIONS, REGIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,144 +63,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, predict, write, list."""
-    require_models(args.model)
-    if args.overlays:
-        require_matplotlib("a picture of every case (--no-overlays draws none)")
-    examinations = examine_cases(args.cases, 1, args.names)
-    predictor = open_predictor(args)
-    from fedbrats.report.export.viewers import write_label_table  # with PyTorch, which takes seconds
-
-    settled, problems = _judge(examinations)
-    cases = [examination.case for examination in examinations]
-    tell_findings("predict", [p for p in _concerning(problems, cases) if not p.case], args.cases)
-    earlier = read_earlier(args.out)
-    chosen = args.convention or (earlier or {}).get("convention")
-    convention = _choose_convention(chosen, settled, [case.name for case in cases])
-    model = {"model": predictor.name, "sha256": predictor.sha256, "flips": args.flips}
-    entries: list[dict[str, Any]] = []
-    document = {**model, "convention": convention.name, "labels": convention.written, "cases": entries}
-    document[FINDINGS] = as_documents(_concerning(problems, cases))
-    require_same(earlier, document, args.out)
-    write_label_table(convention, args.out)
-    for case in follow(cases, len(cases), "predicting"):
-        own = [p for p in _concerning(problems, [case]) if p.case]
-        entries.append(_predict(case, own, predictor, convention, settled, args))
-        document["unreached"] = len(cases) - len(entries)
-        write_lists(document, args.out)
-        if args.json:  # the table says it too
-            _say_remarks(entries[-1])
+    with steps(is_table=not args.json) as progress:
+        found = predict(
+            args.model,
+            args.cases,
+            args.out,
+            **asked_of_model(args),
+            convention=args.convention,
+            names=args.names,
+            probabilities=args.probabilities,
+            overlays=args.overlays,
+            force=args.force,
+            progress=progress,
+        )
+    entries = found.document["cases"]
     if args.json:
-        print_json(document)
+        print_json(found.document)
     else:
         _print_entries(entries, args.out)
-        print_line(f"labels in the masks: {convention.written} (convention {convention.name})")
+        print_line(f"labels in the masks: {found.convention.written} (convention {found.convention.name})")
     return 1 if any("refused" in entry or "forced" in entry for entry in entries) else 0
-
-
-def _say_remarks(entry: dict[str, Any]) -> None:
-    """Why a case was refused, or what a person should look at; once."""
-    if "refused" in entry:
-        say(f"predict: {entry['case']} is refused: {entry['refused']}")
-    for text in entry.get("look", ()):
-        say(f"predict: {entry['case']}: look at this one: {text}")
-
-
-def _choose_convention(chosen: str | None, settled: LabelConvention | None, names: Sequence[str]) -> LabelConvention:
-    """What is written: as chosen, else as the segmentations that are there, else as the data set of these names."""
-    from fedbrats.data.check.conventions import convention_of_names
-
-    if chosen:
-        return get_convention(chosen)
-    return settled or convention_of_names(names) or BRATS_2018
-
-
-def _judge(examinations: Sequence[Any]) -> tuple[LabelConvention | None, list[Problem]]:
-    """The convention of the segmentations that are there, None without or where they do not tell; and all problems."""
-    from fedbrats.data.check.survey import judge_cases
-
-    settled, problems = judge_cases(examinations)
-    return (settled.convention if settled else None), problems
-
-
-def _concerning(problems: Sequence[Problem], cases: Sequence[Case]) -> list[Problem]:
-    """The problems of the data set and of these cases that a prediction is the worse for."""
-    by_name = {case.name: case for case in cases}
-    concerning = [p for p in problems if p.kind not in _OF_NO_CONCERN and (not p.case or p.case in by_name)]
-    return [p for p in concerning if not (p.case and _is_about_truth(p, by_name[p.case]))]
-
-
-def _is_about_truth(problem: Problem, case: Case) -> bool:
-    """Whether a problem leaves a prediction as good as it is."""
-    segmentations = (case.label, *case.doubled.get(SEGMENTATION, ()))
-    return problem.file in map(str, segmentations)
-
-
-def _predict(
-    case: Case,
-    problems: Sequence[Problem],
-    predictor: Predictor,
-    convention: LabelConvention,
-    truth_convention: LabelConvention | None,
-    args: argparse.Namespace,
-) -> dict[str, Any]:
-    """Predict and write one case; its entry of the index."""
-    from fedbrats.data.check.problems import ERROR, NOTE
-    from fedbrats.model.maps import write_label_map, write_probability_maps
-    from fedbrats.report.export.viewers import write_slicer_segmentation
-
-    errors = [problem.message for problem in problems if problem.severity == ERROR]
-    if errors and not args.force:
-        return {"case": case.name, "refused": "; ".join(errors)}
-    began = time.perf_counter()
-    look = [problem.message for problem in problems if problem.severity != NOTE]
-    warnings = [problem.message for problem in problems if problem.severity == NOTE]
-    try:
-        prediction = predictor.predict(case)
-    except DataError as error:
-        return {"case": case.name, "refused": str(error)}
-    path = write_label_map(prediction, convention, args.out)
-    slicer = write_slicer_segmentation(prediction, convention, args.out)
-    entry: dict[str, Any] = {"case": case.name, "prediction": str(path), "slicer": str(slicer)}
-    entry |= {"forced": errors} if errors else {}
-    if args.probabilities:
-        write_probability_maps(prediction, args.out)
-    if args.overlays:
-        truth = _find_truth(prediction, truth_convention, warnings)
-        entry["overlay"] = str(_write_overlay(prediction, truth, args.out, predictor.title))
-    volumes = {name: round(volume, 3) for name, volume in prediction.volumes_ml.items()}
-    should_look, is_known = remarks_on_volumes(volumes, prediction.dropped_ml)
-    seconds = round(time.perf_counter() - began, 2)
-    # Each once: two files of a case may have the same thing wrong.
-    remarks = {"look": list(dict.fromkeys(should_look + look)), "warnings": list(dict.fromkeys(warnings + is_known))}
-    return {**entry, "volumes_ml": volumes, "seconds": seconds, **remarks}
-
-
-def _find_truth(
-    prediction: Prediction, convention: LabelConvention | None, warnings: list[str]
-) -> NDArray[np.uint8] | None:
-    """The segmentation to draw, or None where there is none that can be read; the latter is said."""
-    from fedbrats.model.prediction import read_truth
-
-    case = prediction.case
-    if case.label is None:
-        return None
-    try:
-        if convention is None:
-            raise DataError(f"the label convention of {case.label.name} is unclear")
-        return read_truth(case, convention)
-    except DataError as error:
-        warnings.append(f"the truth is not drawn: {error}")
-        return None
-
-
-def _write_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None, out: Path, model: str) -> Path:
-    from fedbrats.atomic import write_bytes_atomic
-    from fedbrats.report.page.overlays import draw_overlay
-
-    path = out / f"{prediction.case.name}_overlay.png"
-    picture = draw_overlay(prediction, truth, model)
-    write_bytes_atomic(path, lambda stream: stream.write(picture))
-    return path
 
 
 def _print_entries(entries: Sequence[dict[str, Any]], out: Path) -> None:

@@ -18,47 +18,20 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fedbrats import __version__
-from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
+from fedbrats.api import training as api
+from fedbrats.api.progress import Progress, Step
+from fedbrats.api.runs import Run
 from fedbrats.cli.arguments import run_path, whole_number
-from fedbrats.cli.cases.findings import as_documents, tell_recorded
-from fedbrats.cli.job_arguments import add_set_argument, as_words, read_settings, tell_misfits, wrong_arguments
-from fedbrats.cli.progress import duration, never_silent, print_documents, say, this_command
-from fedbrats.data.check.problems import FINDINGS
-from fedbrats.errors import ArgumentError, ConfigurationError, DataError
-from fedbrats.privacy.settings import PrivacySettings
-from fedbrats.rows import (
-    CASES_FILE,
-    ROWS_FILE,
-    learning_curve,
-    summarise_rows,
-)
-from fedbrats.run_folder import BEST_MODEL, CENTRAL_MODEL, SUMMARY_FILE
+from fedbrats.cli.job_arguments import add_set_argument, read_settings
+from fedbrats.cli.progress import never_silent, print_documents, steps, this_command
+from fedbrats.errors import ArgumentError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fedbrats.data.check.problems import Problem
-    from fedbrats.data.prepare.site_cases import SiteCases
-    from fedbrats.jobs.plan import TrainingPlan
-    from fedbrats.model.training.central import Rows
-    from fedbrats.model.training.checkpoint import Checkpoint
-    from fedbrats.model.training.trainer import Trainer
-
-CHECKPOINT_FILE = "checkpoint.pt"
 # Arguments that --resume takes from the run, with what they are where nobody gives them.
 _DEFAULTS: dict[str, Any] = {"like": "fedavg", "cache": Path("build/cache"), "device": "auto"}
-_RESUMED = ("like", "rounds", "start", "settings", "cache", "device", "threads")  # arguments that a run keeps
-COMPLETED = "FINISHED:COMPLETED"
-# Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
-FEDERATED_ONLY = ("personal", "personal_rounds", "best_of", *PrivacySettings.model_fields)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,292 +57,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, evaluate, save."""
-    course = _resume(args) if args.resume else _begin(args)
-    try:
-        with never_silent("train"):
-            document = course.train()
-    except BaseException as error:
-        course.write_unfinished(error)
-        if not isinstance(error, Exception):
-            say(course.say_what_was_kept())
-        raise
-    print_documents([document], as_json=args.json)
+    with steps() as progress, never_silent("train"):
+        done = _resume(args, progress) if args.resume else _begin(args, progress)
+    print_documents([done.summary], as_json=args.json)
     return 0
 
 
-def _begin(args: argparse.Namespace) -> _Course:
-    if not args.data:
-        raise ArgumentError("train: name the sites to train on, or a run that was stopped with --resume")
-    args.settings, args.plan = as_words(read_settings(args)), None  # as --resume will find them
-    job_id = f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    out = args.out or Path("results") / job_id
-    if (out / CHECKPOINT_FILE).exists():
-        raise ConfigurationError(
-            f"{out} holds a training that was stopped; go on with `fedbrats train --resume {out}`, or give another "
-            f"--out"
-        )
-    _read_plan(args)  # what is refused is refused before PyTorch is imported, which takes seconds
-    _require_own_names(_site_dirs(args.data))
-    return _Course(args, out, job_id)
+def _begin(args: argparse.Namespace, progress: Progress) -> Run:
+    settings = read_settings(args)
+    given = {name: getattr(args, name) for name in ("out", "like", "rounds", "start", "cache", "device", "threads")}
+
+    def tell(step: Step) -> None:
+        again = f"; begin again with: {this_command()}" if step.text.endswith("nothing was kept") else ""
+        progress(replace(step, text=step.text + again))
+
+    return api.train(args.data, **given, settings=settings, progress=tell)
 
 
-def _resume(args: argparse.Namespace) -> _Course:
-    """The course of a run that was stopped, with the arguments that it had. Raises: ArgumentError, DataError."""
-    from fedbrats.model.training.checkpoint import load_checkpoint
-
+def _resume(args: argparse.Namespace, progress: Progress) -> Run:
     given = [getattr(args, name) for name in ("out", "rounds", "start", "threads")]
     given += [getattr(args, name) for name, usual in _DEFAULTS.items() if getattr(args, name) != usual]
     if args.data or args.settings or args.plan or any(value is not None for value in given):
         raise ArgumentError("train: --resume takes DATA and all settings from the run; leave them out")
-    checkpoint = load_checkpoint(args.resume / CHECKPOINT_FILE)
-    about = checkpoint.about
-    try:
-        for name in _RESUMED:
-            value = about["arguments"][name]
-            setattr(args, name, Path(value) if name == "cache" else value)
-        args.data = [Path(folder) for folder in about["arguments"]["data"]]
-        before = (about["job_id"], about["rows"], about["seconds"], about["best"])
-    except (LookupError, TypeError):
-        raise DataError(
-            f"{args.resume / CHECKPOINT_FILE} is not one of `fedbrats train`, or of another version"
-        ) from None
-    (args.resume / SUMMARY_FILE).unlink(missing_ok=True)  # it said that the run was interrupted
-    say(f"train: {args.resume} goes on after round {checkpoint.rounds_done}")
-    return _Course(args, args.resume, *before, checkpoint)
-
-
-@dataclass
-class _Course:
-    """One training, from its arguments to its results; it may have begun earlier.
-
-    Attributes:
-        rows: of the rounds that are done.
-        seconds: that went by before.
-        best: the best round so far and its Dice.
-        checkpoint: from which it goes on.
-    """
-
-    args: argparse.Namespace
-    out: Path
-    job_id: str
-    rows: Rows = field(default_factory=list)
-    seconds: float = 0.0
-    best: list[float] = field(default_factory=list)
-    checkpoint: Checkpoint | None = None
-    rounds_done: int = 0
-
-    def train(self) -> dict[str, Any]:
-        """Train what is left, and write the results. Raises: DataError, ConfigurationError, UpdateError."""
-        from fedbrats.data.parallel import count_cores
-        from fedbrats.data.prepare.cache import common_spacing
-        from fedbrats.model.training.central import pooled_trainer, train_centrally
-        from fedbrats.site.hooks.choice import choose_step_hooks
-
-        args, self._began = self.args, time.perf_counter()
-        plan, start = _read_plan(args)
-        args.threads = args.threads or count_cores()
-        findings = tell_recorded("train", args.data)
-        tell_misfits("train", plan.variables, args.data)
-        sites = _prepare_sites(args.data, args.cache, plan, workers=args.threads)
-        network, options = plan.network, {"seed": plan.seed, "device": args.device, "threads": args.threads}
-        self._trainer = trainer = pooled_trainer(network, plan.training, sites, **options)
-        if start:
-            trainer.set_weights(start)
-        spacing_mm = common_spacing(case for site in sites for case in site.training)
-        self._plan = replace(plan, preparation=plan.preparation.at(spacing_mm))
-        self._cases = sorted(
-            f"{site.name}/{case.name}" for site in sites for case in (*site.training, *site.validation)
-        )
-        variables = {name: value for name, value in plan.variables.items() if name not in FEDERATED_ONLY}
-        self._take_up()
-        self.rows = self.rows or [
-            {"kind": "job", "job_id": self.job_id, "version": __version__, "variables": variables}
-        ]
-        hooks = choose_step_hooks(plan.training)
-        final, by_case = train_centrally(trainer, sites, plan.rounds, self._keep, hooks, self.rounds_done)
-        return self._finish(final, by_case, variables, findings)
-
-    def _take_up(self) -> None:
-        if self.checkpoint is None:
-            return
-        if self._cases != self.checkpoint.about["cases"]:
-            raise DataError(f"the cases are not those that {self.out} began with; bring them back, or train anew")
-        self.checkpoint.apply(self._trainer)
-        self.rounds_done = self.checkpoint.rounds_done
-
-    def _keep(self, round_number: int, added: Rows) -> None:
-        """Write what a round gave: rows, the best model so far, and the state to go on from."""
-        from fedbrats.model.training.checkpoint import write_checkpoint
-
-        self.rows.extend(added)
-        self.rounds_done = round_number + 1
-        _write_rows(self.out / ROWS_FILE, self.rows)
-        dice = learning_curve(self.rows, stage="trained").get(round_number)
-        if dice is not None and (not self.best or dice > self.best[1]):
-            self.best = [round_number + 1, dice]
-            _write_model(self.out / BEST_MODEL, self._trainer, self._plan)
-        about = {
-            "job_id": self.job_id,
-            "arguments": {name: _plain(getattr(self.args, name)) for name in (*_RESUMED, "data")},
-            "cases": self._cases,
-            "rows": self.rows,
-            "seconds": self.seconds + time.perf_counter() - self._began,
-            "best": self.best,
-        }
-        write_checkpoint(self.out / CHECKPOINT_FILE, self._trainer, self.rounds_done, about)
-        left = (time.perf_counter() - self._began) / (self.rounds_done - self._first_round)
-        _show_round(round_number, self._plan.rounds, self.rows, left * (self._plan.rounds - self.rounds_done))
-
-    @property
-    def _first_round(self) -> int:
-        return self.checkpoint.rounds_done if self.checkpoint else 0
-
-    def _finish(self, final: Rows, by_case: Rows, variables: dict[str, Any], findings: list[Problem]) -> dict[str, Any]:
-        """Write the results of a training that is done; returns its summary."""
-        from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
-
-        seconds = round(self.seconds + time.perf_counter() - self._began, 2)
-        conditions = describe_conditions(self.rows, variables, _site_dirs(self.args.data))
-        end = {"kind": "end", "status": COMPLETED, "seconds": seconds}
-        rows = [{"kind": CONDITIONS, **conditions}, *self.rows, *final, end]
-        _write_rows(self.out / ROWS_FILE, rows)
-        _write_rows(self.out / CASES_FILE, by_case)
-        _write_model(self.out / CENTRAL_MODEL, self._trainer, self._plan)
-        document = {
-            "job": "train",
-            "like": self.args.like,
-            "job_id": self.job_id,
-            "status": COMPLETED,
-            **summarise_rows(rows),
-            "seconds": seconds,
-            "results": str(self.out),
-            "variables": variables,
-            CONDITIONS: conditions,
-            FINDINGS: as_documents(findings),
-        }
-        write_json_atomic(self.out / SUMMARY_FILE, document)
-        (self.out / CHECKPOINT_FILE).unlink(missing_ok=True)
-        return document
-
-    def write_unfinished(self, error: BaseException) -> None:
-        """Write into the results that it ended before its end, where a round was done."""
-        from fedbrats.admin.run.unfinished import write_unfinished
-
-        if self.rounds_done:
-            seconds = self.seconds + time.perf_counter() - self._began
-            write_unfinished(self.out, "train", self.job_id, self.rows[0]["variables"], seconds, error)
-
-    def say_what_was_kept(self) -> str:
-        """For a person who has stopped it: what there is, and the command that goes on."""
-        if not self.rounds_done:
-            return f"train: stopped before the end of a round; nothing was kept; begin again with: {this_command()}"
-        best = ""
-        if self.best:
-            best = f"the best model so far, of round {self.best[0]:.0f} with Dice {self.best[1]:.3f}, is "
-            best += f"{self.out / BEST_MODEL}; "
-        return f"train: stopped after round {self.rounds_done}; {best}go on with: fedbrats train --resume {self.out}"
-
-
-def _plain(value: Any) -> Any:
-    """An argument as JSON; folders as they are found from anywhere."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return str(value.resolve()) if isinstance(value, Path) else value
-
-
-def _read_plan(args: argparse.Namespace) -> tuple[TrainingPlan, dict[str, np.ndarray] | None]:
-    """What is trained, and the first weights if there are any. Raises: ConfigurationError, DataError."""
-    from fedbrats.jobs.plan import check_settings, read_plan
-    from fedbrats.jobs.private import is_private
-    from fedbrats.jobs.start import GIVEN, NONE, read_start
-
-    settings = read_settings(args)
-    if args.rounds is not None:
-        settings["num_rounds"] = args.rounds
-    if args.start is not None:
-        settings["start"] = args.start
-    with wrong_arguments():
-        if settings:
-            check_settings(args.like, settings)
-        plan = read_plan(args.like, settings)
-    if is_private(plan.variables):
-        raise ConfigurationError(
-            f"{args.like} trains with differential privacy, which a site keeps an account of; run it in a federation"
-        )
-    start = read_start(str(plan.variables["start"]), plan.network)
-    plan.variables["start"] = GIVEN if start else NONE
-    return plan, start
-
-
-def _prepare_sites(folders: Sequence[Path], cache_dir: Path, plan: TrainingPlan, workers: int) -> list[SiteCases]:
-    """Prepare the cases of every site.
-
-    Raises: DataError if a folder holds no site; ConfigurationError for two sites of one name.
-    """
-    from fedbrats.data.prepare.site_cases import read_site
-
-    site_dirs = _site_dirs(folders)
-    _require_own_names(site_dirs)
-    sites: list[SiteCases] = []
-    for site_dir in site_dirs:
-        site = read_site(site_dir, cache_dir, plan.preparation, workers=workers)
-        say(f"train: {site.name}: {len(site.training)} training and {len(site.validation)} validation cases")
-        for case in site.rejected:
-            say(f"train: {site.name}: {case.name} is left out: {case.reason}")
-        sites.append(site)
-    return sites
-
-
-def _site_dirs(folders: Sequence[Path]) -> list[Path]:
-    """The site folders that are given, or that are in those. Raises: DataError if a folder holds no site."""
-    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
-
-    return [
-        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
-    ]
-
-
-def _require_own_names(site_dirs: Sequence[Path]) -> None:
-    """A site is told by its folder's name, in rows and in results."""
-    seen: dict[str, Path] = {}
-    for folder in (site_dir.resolve() for site_dir in site_dirs):
-        if (earlier := seen.setdefault(folder.name, folder)) is folder:
-            continue
-        if earlier == folder:
-            raise ConfigurationError(f"site {folder.name} is given twice; its cases would count double")
-        raise ConfigurationError(
-            f"site {folder.name} is both {earlier} and {folder}, and results tell sites by name; rename one of them"
-        )
-
-
-def _show_round(round_number: int, rounds: int, rows: Rows, seconds_left: float) -> None:
-    dice = learning_curve(rows, stage="trained").get(round_number)
-    cases = sum(row["cases"] for row in rows if _is_mean_of(row, round_number))
-    loss = [row["loss"] for row in rows if row["kind"] == "site"][-1]
-    said = "" if dice is None else f", Dice {dice:.3f} of this round's model on {cases} validation cases"
-    left = f", about {duration(seconds_left)} left" if round_number + 1 < rounds else ""
-    say(f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}{left}")
-
-
-def _is_mean_of(row: Mapping[str, Any], round_number: int) -> bool:
-    return (row["kind"], row.get("stage"), row.get("region"), row.get("round")) == (
-        *("metrics", "trained", "mean"),
-        round_number,
-    )
-
-
-def _write_rows(path: Path, rows: Rows) -> None:
-    write_text_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-
-
-def _write_model(path: Path, trainer: Trainer, plan: TrainingPlan) -> None:
-    """Save what inference needs; torch.load(..., weights_only=True) reads it."""
-    import torch
-
-    document = {
-        "model": {name: value.cpu() for name, value in trainer.network.state_dict().items()},
-        "network": plan.network,
-        "settings": plan.training.model_dump(),
-        "preparation": plan.preparation.model_dump(),
-    }
-    write_bytes_atomic(path, lambda stream: torch.save(document, stream))
+    return api.resume(args.resume, progress=progress)

@@ -30,16 +30,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.api.jobs import check_harm, check_jobs, wrong_arguments
 from fedbrats.cli.arguments import number, run_path
 from fedbrats.cli.job_arguments import (
     add_set_argument,
-    check_jobs,
     read_settings,
     tell_misfits_of_jobs,
-    wrong_arguments,
 )
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.progress import say
 from fedbrats.cli.studies.running import add_running_arguments, list_of_consortium, run_running
 
 if TYPE_CHECKING:
@@ -192,23 +190,6 @@ def _as_document(declared: Sequence[Declaration]) -> dict[str, Any]:
     return {each.name: {key: value for key, value in asdict(each).items() if key != "name"} for each in declared}
 
 
-def name_of_run(job: str, called: str | None) -> str:
-    """The name of a run of a job: the one that it was given, or the job's."""
-    from fedbrats.jobs.build import find_job
-
-    return called or find_job(job).name
-
-
-def tell_packages(job_dirs: Sequence[Path]) -> None:
-    """Say what packages beside fedbrats jobs will run here. Raises: ConfigurationError where one is not installed."""
-    from fedbrats.jobs.build import read_variables
-    from fedbrats.jobs.named_classes import packages_named
-
-    lines = {package.line for job_dir in job_dirs for package in packages_named(read_variables(job_dir))}
-    for line in sorted(lines):
-        say(f"this run has code of {line}; in production a consortium would have to list it")
-
-
 def _advise(args: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Print the table of timeouts for a job."""
     from fedbrats.jobs.plan import read_plan
@@ -245,13 +226,4 @@ def add_trouble_argument(parser: argparse.ArgumentParser) -> None:
 
 def read_misbehaviour(words: list[str], sites_dir: Path) -> dict[str, str]:
     """What each site does wrong, by its name. Raises: ConfigurationError for a site or a kind that does not exist."""
-    from fedbrats.data.cases.datalist import find_sites
-    from fedbrats.errors import ConfigurationError
-    from fedbrats.misbehaviour.kinds import check_misbehaviour
-
-    kinds = {site: kind for site, _, kind in (word.partition("=") for word in words)}
-    names = [site.name for site in find_sites(sites_dir)]
-    for site in kinds:
-        if site not in names:
-            raise ConfigurationError(f"--misbehave: there is no site {site!r}; there are: {', '.join(names)}")
-    return check_misbehaviour(kinds)
+    return check_harm({site: kind for site, _, kind in (word.partition("=") for word in words)}, sites_dir)

@@ -29,9 +29,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbrats.api.jobs import wrong_arguments
 from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.cases.check import add_names_argument
-from fedbrats.cli.job_arguments import PLAN_FORMAT, add_set_argument, as_words, read_settings, wrong_arguments
+from fedbrats.cli.job_arguments import PLAN_FORMAT, add_set_argument, as_words, read_settings
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import duration, say
 from fedbrats.errors import ArgumentError, DataError

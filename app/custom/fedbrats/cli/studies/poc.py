@@ -25,25 +25,34 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedbrats.cli.cases.findings import add_to_summary, as_documents, tell_recorded
+from fedbrats.api.findings import add_to_summary
+from fedbrats.api.jobs import check_jobs, tell_packages, wrong_arguments
+from fedbrats.api.models import POC_WORKSPACE
+from fedbrats.api.progress import Watch
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.job_arguments import (
     add_set_argument,
-    check_jobs,
     read_settings,
     tell_minutes,
     tell_misfits_of_jobs,
-    wrong_arguments,
 )
-from fedbrats.cli.model_arguments import POC_WORKSPACE
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.progress import RoundLines, never_silent, print_documents, rounds_done, say, this_command
+from fedbrats.cli.progress import (
+    RoundLines,
+    never_silent,
+    print_documents,
+    rounds_done,
+    say,
+    show_sentence,
+    this_command,
+)
 from fedbrats.cli.studies.job import (
     add_models_argument,
     add_trouble_argument,
     read_misbehaviour,
-    tell_packages,
 )
 from fedbrats.data.check.problems import FINDINGS
+from fedbrats.data.check.recorded import as_documents
 
 if TYPE_CHECKING:
     from fedbrats.admin.run.poc import Poc
@@ -234,7 +243,7 @@ def _build_jobs(args: argparse.Namespace, folder: Path, folders: Sequence[Path])
     tell_misfits_of_jobs("poc", args.jobs, settings, folders)
     with wrong_arguments():
         jobs = [build_job(name, folder, settings, models=args.models, called=args.name) for name in args.jobs]
-    tell_packages(jobs)
+    tell_packages(Watch(show_sentence), jobs)
     return jobs
 
 

@@ -18,22 +18,29 @@ import argparse
 import shutil
 from pathlib import Path
 
-from fedbrats.cli.cases.findings import add_to_summary, tell_recorded
+from fedbrats.api.findings import add_to_summary
+from fedbrats.api.jobs import check_jobs, name_of_run, tell_packages, wrong_arguments
+from fedbrats.api.progress import Watch
+from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.job_arguments import (
     add_set_argument,
-    check_jobs,
     read_settings,
     tell_minutes,
     tell_misfits_of_jobs,
-    wrong_arguments,
 )
-from fedbrats.cli.progress import RoundLines, never_silent, print_documents, rounds_done, say, this_command
+from fedbrats.cli.progress import (
+    RoundLines,
+    never_silent,
+    print_documents,
+    rounds_done,
+    say,
+    show_sentence,
+    this_command,
+)
 from fedbrats.cli.studies.job import (
     add_models_argument,
     add_trouble_argument,
-    name_of_run,
     read_misbehaviour,
-    tell_packages,
 )
 
 
@@ -66,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     results = new_run(args.results, name_of_run(args.job, args.name))
     with wrong_arguments():
         job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
-    tell_packages([job_dir])
+    tell_packages(Watch(show_sentence), [job_dir])
     if "num_rounds" in (variables := read_variables(job_dir)):
         tell_minutes(args, "simulate", variables, args.data)
     say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")

@@ -19,12 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fedbrats.api.jobs import check_jobs, wrong_arguments
 from fedbrats.cli.job_arguments import (
     add_set_argument,
-    check_jobs,
     read_settings,
     tell_misfits_of_jobs,
-    wrong_arguments,
 )
 from fedbrats.cli.output import print_json, print_line
 from fedbrats.cli.progress import never_silent, say

@@ -1,4 +1,4 @@
-"""What `fedbrats predict` says of all cases together: predictions.json and volumes.csv, which a later run adds to."""
+"""What a prediction says of all cases together: predictions.json and volumes.csv, which a later run adds to."""
 
 from __future__ import annotations
 
