@@ -51,7 +51,7 @@ def test_without_the_personal_part_it_is_refused_and_with_it_not(make_job, phant
     status, said = ask(capsys, words)
     assert status == 1
     assert "which its sites never shared (personal: head)" in said
-    assert "WORKSPACE/personal/JOB_ID/SITE/personal.npz" in said
+    assert "RESULTS/sites/SITE/personal.npz" in said
     assert not (job / "out").exists()
     assert ask(capsys, [*words, "--personal", job / "personal.npz"])[0] == 0
 

@@ -59,7 +59,7 @@ def federate(
     ('fedavg', 1, 0)
     >>> federate("fedavg", "sites", settings={"num_rounds": 0})
     Traceback (most recent call last):
-    fedbrats.errors.ConfigurationError: --set: num_rounds is 0, expected a whole number from 1 to 1000000
+    fedbrats.errors.ArgumentError: --set: num_rounds is 0, expected a whole number from 1 to 1000000
     """
     job, sites, watch = str(method), Path(data), Watch(progress)
     numbers = list(seeds)
