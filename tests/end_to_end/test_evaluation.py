@@ -130,7 +130,7 @@ def test_models_are_asked_for_where_they_are_needed_and_only_there(folder, train
     for words, status, said in (
         (("evaluate",), 2, "name them with --models"),
         (("fedavg", "--models", trained[0][0]), 2, "takes no models"),
-        (("evaluate", "--models", trained[0][0], trained[0][0]), 1, "given twice"),
+        (("evaluate", "--models", trained[0][0], trained[0][0]), 2, "given twice"),
         (("evaluate", "--models", "sites"), 1, "holds no global_model.pt"),
     ):
         done = subprocess.run(
