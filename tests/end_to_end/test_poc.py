@@ -57,7 +57,6 @@ def test_run_trains_reports_and_leaves_no_process(tmp_path, phantom_sites):
     assert (tmp_path / results / "global_model.pt").is_file()
     assert list((tmp_path / results).rglob("events.out.tfevents.*")), "no TensorBoard events"
     assert re.search(r"fedavg: round \d/2", done.stderr)  # a round may be over before it is next looked at
-    assert "fedavg: 2 rounds done" in done.stderr
     assert find_processes(tmp_path / "build" / "poc") == []
 
 
@@ -168,17 +167,17 @@ def test_a_job_with_code_runs_on_a_poc_that_flare_prepared(tmp_path, phantom_sit
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "status", "sentence"),
     [
-        (("run", "fedavgg", "--data", "{sites}"), "no job named 'fedavgg'"),
-        (("run", "fedavg", "--data", "{sites}", "--set", "rounds=3"), "no variable 'rounds'"),
-        (("run", "fedavg", "--data", "nowhere"), "nowhere"),
-        (("submit", "fedavg"), "fedbrats poc up"),
+        (("run", "fedavgg", "--data", "{sites}"), 2, "no job named 'fedavgg'"),
+        (("run", "fedavg", "--data", "{sites}", "--set", "rounds=3"), 2, "no variable 'rounds'"),
+        (("run", "fedavg", "--data", "nowhere"), 1, "nowhere"),
+        (("submit", "fedavg"), 1, "fedbrats poc up"),
     ],
 )
-def test_bad_input_ends_in_one_sentence_and_starts_nothing(tmp_path, phantom_sites, words, sentence):
+def test_bad_input_ends_in_one_sentence_and_starts_nothing(tmp_path, phantom_sites, words, status, sentence):
     done = fedbrats("poc", *(word.format(sites=phantom_sites) for word in words), cwd=tmp_path, check=False)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""

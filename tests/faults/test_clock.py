@@ -24,6 +24,7 @@ PACKAGE = Path(fedbrats.__file__).parent
 # Where the wall clock is read, and that it is no deadline there.
 STAMPS = {
     "data/prepare/cache.py": "the age of what killed processes left; a lock protects the living",
+    "flare/audit_trail.py": "when something was done, and the name of a file that was put aside",
     "flare/process/start.py": "when a line was said, for people",
     "flare/server/recorder.py": "when a job began and a round ended, for people",
     "flare/server/tracking.py": "when a point of a curve was made, for MLflow",

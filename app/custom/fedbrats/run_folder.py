@@ -68,7 +68,7 @@ def why_unfinished(run: Path) -> str | None:
     """The status of a run that was interrupted or has failed, by its summary; None of any other."""
     try:
         document = json.loads(((run if run.is_dir() else run.parent) / SUMMARY_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     status = document.get("status") if isinstance(document, dict) else None
     return status if status in (INTERRUPTED, FAILED) else None

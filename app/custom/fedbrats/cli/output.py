@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, TypeVar
@@ -31,8 +32,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
 
 def print_line(text: object, stream: TextIO | None = None) -> None:
-    """Print a sentence on standard output, or on `stream`: nothing that stands in it moves a terminal."""
-    print(show_lines(str(text), LONGEST_LINE), file=stream, flush=stream is not None)
+    """Print a sentence on standard output, or on `stream`: nothing that stands in it moves a terminal.
+
+    A command goes on where nobody reads its standard error any more, as of a terminal that was closed.
+    """
+    try:
+        print(show_lines(str(text), LONGEST_LINE), file=stream, flush=stream is not None)
+    except OSError:
+        if stream is not sys.stderr:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_json(document: Mapping[str, Any], indent: int | None = 2) -> None:
