@@ -6,6 +6,9 @@ import time
 import pytest
 from nvflare.apis.fl_constant import ReturnCode
 
+from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.data.prepare.site_cases import read_site
+from fedbrats.errors import ConfigurationError
 from fedbrats.site.job_record import RECORD_FILE, keep_record
 from tests.faults.site import Site
 from tests.flare.conftest import JOB_ID
@@ -50,7 +53,7 @@ def test_what_a_job_would_have_prepared_beyond_the_sites_limits_is_refused(site,
 @attack(
     "take a hospital's memory by a window, a patch or a batch of any size",
     who="a lead",
-    happens="refused by the hospital before a case is prepared",
+    happens="refused by the hospital before it trains",
     says="inference_window of the job takes 68719476736 voxels at once, and this site prepares at most",
 )
 @pytest.mark.parametrize(
@@ -64,6 +67,30 @@ def test_parts_larger_than_the_sites_cases_are_refused(tmp_path, phantom_sites, 
     assert site.answer().get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert "voxels at once, and this site prepares at most" in caplog.text
     assert not list(tmp_path.rglob("entry.json"))
+
+
+def test_a_batch_of_whole_volumes_counts_the_largest_case(tmp_path, phantom_sites, monkeypatch, caplog):
+    """Without a patch, a batch of four of the largest cases is the most, where that is all that the site prepares."""
+    monkeypatch.setattr("fedbrats.model.training.trainer.Trainer", _build_none)
+    voxels = _largest_case(tmp_path, phantom_sites)
+    for batch_size, sentence in (
+        (4, "a trainer is built"),
+        (5, f"whole volumes (patch_size null) of the job takes 5 times {voxels} voxels at once"),
+    ):
+        caplog.clear()
+        site = Site(tmp_path, phantom_sites, {"max_prepared_voxels": voxels})
+        site.executor._training = {"patch_size": None, "batch_size": batch_size}
+        site.answer()
+        assert sentence in caplog.text
+
+
+def _build_none(*_args, **_options):
+    raise ConfigurationError("a trainer is built")
+
+
+def _largest_case(tmp_path, sites):
+    cases = read_site(sites / "site-1", tmp_path / "cache", CacheSettings()).training
+    return max(case.image[0].size for case in cases)
 
 
 @pytest.mark.parametrize(

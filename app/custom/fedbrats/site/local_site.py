@@ -220,6 +220,9 @@ def open_local_site(
             f"site {name} has no training case that can be used ({len(cases.rejected)} of its cases were rejected): "
             f"see `fedbrats check` on its data folder"
         )
+    if settings.patch_size is None:
+        largest = max(math.prod(case.image.shape[1:]) for case in cases.training)
+        _refuse_voxels(name, facts, "whole volumes (patch_size null)", settings.batch_size, largest)
     trainer = Trainer(
         network,
         settings,
@@ -243,13 +246,17 @@ def _refuse_large_parts(name: str, facts: SiteFacts, settings: TrainingSettings)
     Raises: ConfigurationError.
     """
     for part, at_once in (("patch_size", settings.batch_size), ("inference_window", 1)):
-        sides = getattr(settings, part)
-        if sides and at_once * math.prod(sides) > MOST_AT_ONCE * facts.max_prepared_voxels:
-            times = f"{at_once} times " if at_once > 1 else ""
-            raise ConfigurationError(
-                f"site {name}: {part} of the job takes {times}{math.prod(sides)} voxels at once, and this site "
-                f"prepares at most {facts.max_prepared_voxels} (max_prepared_voxels in its site file)"
-            )
+        if sides := getattr(settings, part):
+            _refuse_voxels(name, facts, part, at_once, math.prod(sides))
+
+
+def _refuse_voxels(name: str, facts: SiteFacts, part: str, at_once: int, voxels: int) -> None:
+    if at_once * voxels > MOST_AT_ONCE * facts.max_prepared_voxels:
+        times = f"{at_once} times " if at_once > 1 else ""
+        raise ConfigurationError(
+            f"site {name}: {part} of the job takes {times}{voxels} voxels at once, and this site "
+            f"prepares at most {facts.max_prepared_voxels} (max_prepared_voxels in its site file)"
+        )
 
 
 def prepare_site(site: str, facts: SiteFacts, preparation: CacheSettings) -> SiteCases:

@@ -110,8 +110,8 @@ class SiteFacts(Kept):
     max_hours: float | None = Field(None, gt=0, le=MOST)
     """How long a job may run here; after that the site answers it no more. null for any time."""
     max_prepared_voxels: int = Field(MOST_VOXELS, ge=1, le=2**31)
-    """The largest prepared case that a job may ask for; one voxel takes 11 bytes. A window, or a batch of patches, may
-    be four times as large."""
+    """The largest prepared case that a job may ask for; one voxel takes 11 bytes. A window, or a batch of
+    patches or whole cases, may be four times as large."""
     cache_gb: float | None = Field(None, gt=0, le=1e6)
     """What the prepared cases of all jobs may take on the disk; the least recently used make room. null for no limit.
     """
