@@ -99,6 +99,17 @@ def test_no_byte_of_it_is_of_a_key_a_password_a_token_or_a_patient(troubled, tmp
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
 
 
+def test_a_site_whose_cases_nobody_knows_sends_no_log(troubled, tmp_path):
+    """A mount that is gone: the names in the logs could not be taken out."""
+    (troubled.parent / "data").rename(troubled.parent / "elsewhere")
+    archive = tmp_path / "bundle.zip"
+    assert main(["support-bundle", str(troubled), "--out", str(archive), "--offline"]) == 0
+    with zipfile.ZipFile(archive) as packed:
+        assert [name for name in packed.namelist() if name.startswith("logs/")] == ["logs/left-out.txt"]
+    everything = read_every_byte(archive)
+    assert not [each for each in PATIENTS if each.lower() in everything]
+
+
 def test_it_says_what_a_helper_asks_for(troubled, tmp_path):
     entries = support.write_bundle(open_kit(troubled), tmp_path / "support.zip", offline=True).entries
     assert {"versions.json", "certificates.json", "doctor.json", "health.json", "files.txt"} <= set(entries)

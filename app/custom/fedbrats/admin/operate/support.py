@@ -39,6 +39,10 @@ SETTINGS = (
     *(f"local/{name}.json{end}" for name in ("resources", "authorization", "log_config") for end in ("", ".default")),
     *(f"startup/{name}" for name in ("fed_server.json", "fed_client.json", "fed_admin.json")),
 )  # fmt: skip
+LOGS_LEFT_OUT = (
+    "The logs are left out: this site's data folder names no case now, so nobody could take its cases' names out of "
+    "them. Mend the folder first (`fedbrats doctor`), then make the bundle again.\n"
+)
 KEY_FILES = ("*.key", "*.pem", "*.pfx", "*.p12")
 
 
@@ -56,12 +60,14 @@ def write_bundle(kit: Kit, archive: Path, *, offline: bool = False) -> Bundle:
 
     Raises: OSError of the file system; no half archive stays.
     """
-    redactor = redactor_of(kit)
+    names = case_names(kit)
+    redactor = redactor_of(kit, names)
+    with_logs = kit.kind != "client" or bool(names)
     entries: dict[str, int] = {}
 
     def write(stream: BinaryIO) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
-            for name, text in _texts(kit, offline):
+            for name, text in _texts(kit, offline, with_logs):
                 content = redactor.clean(text).encode("utf-8", errors="backslashreplace")
                 packed.writestr(name, content)
                 entries[name] = len(content)
@@ -70,14 +76,18 @@ def write_bundle(kit: Kit, archive: Path, *, offline: bool = False) -> Bundle:
     return Bundle(entries)
 
 
-def redactor_of(kit: Kit) -> Redactor:
-    """What knows the kit's keys, its cases and its jobs."""
-    names: set[str] = set()
-    if kit.kind == "client":
-        try:
-            names = names_below(read_site_facts(kit.local_dir, kit.name).data_dir)
-        except FedbratsError:
-            names = set()  # a site file that cannot be read names no folder
+def case_names(kit: Kit) -> set[str]:
+    """What a site's data folder calls its cases and patients; nothing where it is gone or the site file broken."""
+    if kit.kind != "client":
+        return set()
+    try:
+        return names_below(read_site_facts(kit.local_dir, kit.name).data_dir)
+    except FedbratsError:
+        return set()
+
+
+def redactor_of(kit: Kit, names: set[str]) -> Redactor:
+    """What knows the kit's keys, its cases by these names, and its jobs."""
     secrets = [
         line
         for folder in (kit.startup_dir, kit.local_dir, kit.folder)
@@ -89,7 +99,7 @@ def redactor_of(kit: Kit) -> Redactor:
     return Redactor(names, secrets, [*_jobs(kit), *_stored_jobs(kit)])
 
 
-def _texts(kit: Kit, offline: bool) -> Iterator[tuple[str, str]]:
+def _texts(kit: Kit, offline: bool, with_logs: bool) -> Iterator[tuple[str, str]]:
     yield "versions.json", _json(_versions(kit))
     yield "certificates.json", _json(_certificates(kit))
     yield "doctor.json", _json([asdict(finding) for finding in examine(kit, offline=offline)])
@@ -98,7 +108,9 @@ def _texts(kit: Kit, offline: bool) -> Iterator[tuple[str, str]]:
     for name in SETTINGS:
         if (path := kit.folder / name).is_file():
             yield f"settings/{name}", _settings(_read(path))
-    for name in _log_names(kit):
+    if not with_logs:
+        yield "logs/left-out.txt", LOGS_LEFT_OUT
+    for name in _log_names(kit) if with_logs else ():
         yield f"logs/{name}", _end_of(kit.folder / name)
     yield "files.txt", "\n".join(_listed(kit))
 
