@@ -85,8 +85,8 @@ def _make_room(auditor: Auditor) -> None:
     aside = _free_name(path, lambda: datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ"))
     try:
         path.rename(aside)
-        auditor.audit_file.close()
-        auditor.audit_file = path.open("a", encoding="utf-8")
+        full, auditor.audit_file = auditor.audit_file, path.open("a", encoding="utf-8")
+        full.close()
     except OSError as error:
         _log.warning(f"the audit trail is full and cannot be put aside: {error.strerror}; file={path.name}")
 
