@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +91,12 @@ def simulate(
     models: Sequence[Path],
     cache: Path,
     watch: Watch,
+    on_progress: Callable[[JobProgress], None] | None = None,
 ) -> dict[str, Any]:
-    """Build one job that was checked, and simulate it; returns its summary. Raises: as `federate`."""
+    """Build one job that was checked, and simulate it; returns its summary. Raises: as `federate`.
+
+    on_progress: is told where the job stands, in place of `watch`.
+    """
     from fedbrats.admin.run.simulator import simulate_job
     from fedbrats.jobs.build import build_job
 
@@ -107,7 +111,7 @@ def simulate(
         cache_dir=cache,
         misbehaviour=misbehave,
         models=models,
-        on_progress=lambda stand: watch.say(describe_progress(stand)),
+        on_progress=on_progress or (lambda stand: watch.say(describe_progress(stand))),
     )
 
 

@@ -18,8 +18,9 @@ import argparse
 import shutil
 from pathlib import Path
 
+from fedbrats.api.federation import simulate
 from fedbrats.api.findings import add_to_summary
-from fedbrats.api.jobs import check_jobs, name_of_run, tell_packages, wrong_arguments
+from fedbrats.api.jobs import check_jobs, name_of_run
 from fedbrats.api.progress import Watch
 from fedbrats.cli.cases.findings import tell_recorded
 from fedbrats.cli.job_arguments import (
@@ -61,8 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the job, simulate it, report."""
-    from fedbrats.admin.run.simulator import simulate_job
-    from fedbrats.jobs.build import build_job, read_variables
+    from fedbrats.jobs.build import find_job, job_variables
     from fedbrats.run_folder import new_run
 
     settings = read_settings(args)
@@ -70,26 +70,26 @@ def run(args: argparse.Namespace) -> int:
     findings = tell_recorded("simulate", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     tell_misfits_of_jobs("simulate", [args.job], settings, [args.data])
-    results = new_run(args.results, name_of_run(args.job, args.name))
-    with wrong_arguments():
-        job_dir = build_job(args.job, results / "job", settings, models=args.models, called=args.name)
-    tell_packages(Watch(show_sentence), [job_dir])
-    if "num_rounds" in (variables := read_variables(job_dir)):
+    name = name_of_run(args.job, args.name)
+    results = new_run(args.results, name)
+    if "num_rounds" in (variables := job_variables(find_job(args.job), settings)):
         tell_minutes(args, "simulate", variables, args.data)
-    say(f"{job_dir.name}: follow it with `fedbrats report {results} --live`")
     try:
-        with never_silent(job_dir.name):
-            document = simulate_job(
-                job_dir,
+        with never_silent(name):
+            document = simulate(
+                args.job,
                 args.data,
                 results,
-                cache_dir=args.cache,
-                misbehaviour=misbehaviour,
+                settings=settings,
+                name=args.name,
+                misbehave=misbehaviour,
                 models=args.models,
+                cache=args.cache,
+                watch=Watch(show_sentence),
                 on_progress=RoundLines(),
             )
     except (KeyboardInterrupt, SystemExit):
-        _say_what_was_kept(job_dir.name, results)
+        _say_what_was_kept(name, results)
         raise
     print_documents([add_to_summary(document, findings)], as_json=args.json)
     return 0
