@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class Run:
     per_site: Mapping[str, SiteScore]
     findings: tuple[Problem, ...]
     seconds: float
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
 
     @classmethod
     def of(cls, summary: dict[str, Any]) -> Run:
