@@ -227,8 +227,14 @@ def test_a_command_that_is_ended_stops_everything(tmp_path, phantom_sites, numbe
     if number != signal.SIGINT:  # a terminal that is closed signals twice, and nobody reads on
         run.stderr.close()
         run.send_signal(number)
+    said = run.stderr.read() if number == signal.SIGINT else ""
     assert run.wait(timeout=240) == status
     assert find_processes(tmp_path / "build" / "poc") == []
+    if said:
+        [results] = (tmp_path / "results").iterdir()
+        summary = json.loads((results / "summary.json").read_text())
+        assert summary["status"] == "INTERRUPTED"
+        assert f"go on with: fedbrats poc restart && fedbrats poc submit --resume {summary['job_id']}\n" in said
     assert not psutil.pid_exists(run.pid) or run.poll() is not None
 
 

@@ -1,6 +1,8 @@
 """A server of a POC that dies while somebody follows a job: said at once, and what the sentence advises works."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +56,44 @@ def _fedbrats(folder, *words):
     done = subprocess.run([FEDBRATS, "poc", *words], cwd=folder, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_run_that_is_interrupted_prints_the_command_that_completes_it(tmp_path, phantom_sites):
+    """Ctrl-C while it starts, after some rounds, and again while it goes on: each time what is printed goes on."""
+    words = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    command = ["fedbrats", "poc", "run", "fedavg", "--data", str(phantom_sites), *words]
+    told = []
+    try:
+        for moment in ("starting the server", "round 2/6 done", "round 4/6 done"):
+            told.append(_interrupted(tmp_path, command, moment))
+            command = re.search(r"(?:go on|begin again) with: (.*)", told[-1])[1].split()
+            if "&&" in command:
+                where = command.index("&&")
+                assert _fedbrats(tmp_path, *command[2:where])
+                command = command[where + 1 :]
+        assert ["begin again with" in text for text in told] == [True, False, False]
+        done = _fedbrats(tmp_path, *command[2:], "--json")
+        document = json.loads(done.splitlines()[-1])
+        assert (document["status"], document["rounds"]) == ("FINISHED:COMPLETED", 6)
+        found = [json.loads(path.read_text())["status"] for path in tmp_path.glob("results/*/summary.json")]
+        assert sorted(found) == ["FINISHED:COMPLETED", "INTERRUPTED", "INTERRUPTED"]
+    finally:
+        _fedbrats(tmp_path, "down")
+
+
+def _interrupted(folder, command, moment):
+    """What a command says that gets Ctrl-C as soon as it says `moment`."""
+    run = subprocess.Popen(
+        [FEDBRATS, *command[1:]],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    for line in run.stderr:
+        if moment in line:
+            break
+    run.send_signal(signal.SIGINT)
+    said = run.stderr.read()
+    assert run.wait(timeout=240) == 130, said
+    return said
