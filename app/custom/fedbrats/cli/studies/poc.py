@@ -206,17 +206,21 @@ def _prepare_and_start(args: argparse.Namespace) -> tuple[Poc, list[Problem]]:
     findings = tell_recorded("poc", [args.data])
     misbehaviour = read_misbehaviour(args.misbehave, args.data)
     say("preparing the federation")
-    poc = federation.prepare(
-        args.workspace,
-        args.data,
-        site_facts=facts,
-        cache_dir=args.cache,
-        mlflow_uri=args.mlflow,
-        misbehaviour=misbehaviour,
-    )
-    say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
-    with never_silent("poc"):
-        federation.start(poc)
+    try:
+        poc = federation.prepare(
+            args.workspace,
+            args.data,
+            site_facts=facts,
+            cache_dir=args.cache,
+            mlflow_uri=args.mlflow,
+            misbehaviour=misbehaviour,
+        )
+        say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
+        with never_silent("poc"):
+            federation.start(poc)
+    except (KeyboardInterrupt, SystemExit):
+        say(f"poc: stopped before a job began, so there is nothing to keep; begin again with: {this_command()}")
+        raise
     return poc, findings
 
 
