@@ -21,7 +21,7 @@ from nvflare.lighter.utils import (
 )
 
 from fedbrats.admin.kits import read_certificate
-from fedbrats.admin.provision.consortium import state_dir
+from fedbrats.admin.provision.root_key import open_root
 from tests.end_to_end.consortium import Consortium
 
 SIGNATURE = "signature.json"
@@ -66,8 +66,7 @@ def edit_startup(kit: Path, target: Path, *, unsigned: bool = False, **client_se
 def expire(consortium: Consortium, site: str, target: Path) -> Path:
     """A site's kit with a certificate of the true root that ended yesterday."""
     startup = copy_kit(consortium.kit(site), target) / "startup"
-    state = json.loads((state_dir(consortium.project, consortium.folder / "provisioned") / "cert.json").read_text())
-    root_key = load_pem_private_key(state["root_pri_key"].encode(), password=None)
+    root_key = open_root(consortium.project, consortium.folder / "provisioned").key
     old = read_certificate(startup / "client.crt")
     private, public = generate_keys()
     now = datetime.datetime.now(datetime.UTC)

@@ -12,7 +12,8 @@ import yaml
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.provision.builders import REQUESTS_LOGGER, _register_of, share_settings
 from fedbrats.admin.provision.builds import newest_build
-from fedbrats.admin.provision.consortium import build_kits, export_authority, read_project, state_dir
+from fedbrats.admin.provision.consortium import build_kits, export_authority, read_project
+from fedbrats.admin.provision.root_key import state_dir
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import COMM_CONFIG, SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import list_jobs

@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 from nvflare.lighter.utils import (
     Identity,
@@ -18,8 +17,8 @@ from nvflare.lighter.utils import (
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.doctor import credentials
-from fedbrats.admin.provision import consortium
 from fedbrats.admin.provision.revoking import make_list
+from fedbrats.admin.provision.root_key import open_root
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.app_rules import check_app
@@ -113,8 +112,8 @@ def test_a_job_is_refused_by_whoever_has_the_list(revoke, kit, deployed):
 def test_a_list_is_enforced_where_only_one_folder_has_the_stolen_signature(revoke, kit, deployed, folder):
     accept_list(revoke(LEAD), kit(SITE) / "local", open_kit(kit(SITE)).root)
     stolen = shutil.copytree(kit(LEAD), kit("stolen"))
-    root, key = consortium.read_root(PROJECT, folder / "provisioned")
-    own_key, certificate = certify(root.subject, load_pem_private_key(key, None))
+    root = open_root(PROJECT, folder / "provisioned")
+    own_key, certificate = certify(root.certificate.subject, root.key)
     (kit(LEAD) / "startup" / "client.key").write_bytes(serialize_pri_key(own_key))
     (kit(LEAD) / "startup" / "client.crt").write_bytes(serialize_cert(certificate))
     assert check_app(deployed(SITE, LEAD)).name == LEAD, "the new certificate of the same person"
@@ -164,16 +163,15 @@ def test_a_list_of_another_root_is_refused_and_revokes_nothing_here(kit, deploye
     root_key, public = generate_keys()
     same_name = Identity("brain_consortium")
     root = generate_cert(same_name, same_name, root_key, public, ca=True)
-    key = serialize_pri_key(root_key)
     listed = tmp_path / "other.crl"
-    listed.write_bytes(make_list(None, [certify(root.subject, root_key)[1]], root, key))
+    listed.write_bytes(make_list(None, [certify(root.subject, root_key)[1]], root, root_key))
     with pytest.raises(ConfigurationError, match="a list of another root"):
         accept_list(listed, kit(SITE) / "local", open_kit(kit(SITE)).root)
     shutil.copy(listed, kit(SITE) / "local" / REVOKED_FILE)  # as it stays there when the root is renewed
     assert check_app(deployed(SITE, LEAD)).name == LEAD
     assert row(kit(SITE)).state == "warning"
     with pytest.raises(ConfigurationError, match="is of another root"):
-        make_list(None, [open_kit(kit(LEAD)).certificate], root, key)
+        make_list(None, [open_kit(kit(LEAD)).certificate], root, root_key)
 
 
 def test_who_never_had_a_certificate_cannot_be_revoked(folder, capsys):

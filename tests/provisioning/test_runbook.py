@@ -42,6 +42,7 @@ def test_the_runbook_names_every_way_to_change_a_consortium():
         "wheelhouse",
         "pack",
         "retire",
+        "lock",
         "authority",
     }
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from cryptography.x509 import BasicConstraints, ExtendedKeyUsage, ExtensionType, KeyUsage
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from nvflare.lighter.entity import Project
 from nvflare.lighter.impl.cert import CertBuilder
+from nvflare.lighter.spec import ProvisionContext
 
 
 class UsageCertBuilder(CertBuilder):
@@ -20,6 +22,12 @@ class UsageCertBuilder(CertBuilder):
     Args:
         root_valid_days: as in CertBuilder.
     """
+
+    def initialize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Hold root_valid_days against a root whose key lies apart too, which CertBuilder leaves out."""
+        super().initialize(project, ctx)
+        if project.root_private_key:
+            self._validate_existing_root_validity()
 
     @staticmethod
     def _generate_cert(*args: Any, ca: bool = False, role: str | None = None, **more: Any) -> Any:

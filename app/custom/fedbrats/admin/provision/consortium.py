@@ -1,14 +1,14 @@
 """Provisioning a consortium: from project.yml to one startup kit a participant, and what changes it later.
 
-The state beside the kits holds the root's private key and every certificate: it makes later kits belong to the same
-consortium, and whoever has it can join as anybody. The folder is readable by its owner alone.
+The state beside the kits holds every certificate, and the root's private key where it does not lie apart
+(fedbrats.admin.provision.root_key): it makes later kits belong to the same consortium, and whoever has it can join as
+anybody. The folder is readable by its owner alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import logging
 import os
 import re
@@ -22,14 +22,14 @@ import yaml
 
 from fedbrats.admin.kits import fingerprint, open_kit
 from fedbrats.admin.provision.names import check_participant
+from fedbrats.admin.provision.root_key import STATE_FILE, Root, is_locked, open_root, read_state, state_dir
 from fedbrats.admin.run.sessions import quiet
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from nvflare.lighter.entity import Project
 
-STATE_FILE = "cert.json"
 BUILD_PREFIX = "prod_"  # FLARE's, before the number of a build
 PARTICIPANTS = "participants"
 _RAISED = re.compile(
@@ -49,16 +49,22 @@ def read_project(path: Path) -> dict[str, Any]:
     return project
 
 
-def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> Path:
+def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False, root: Root | None = None) -> Path:
     """Build a kit for every participant and return the folder that holds them, `out_dir/NAME/prod_NN`.
 
     Participants known from an earlier build in the same folder keep their certificates.
 
-    Raises: ConfigurationError for a participant whose names FLARE cannot carry, or with what FLARE says of the project.
+    Args:
+        project: of project.yml.
+        out_dir: folder of the builds.
+        poc: whether the kits are for a federation on one workstation.
+        root: with its private key, needed where that lies apart.
+
+    Raises: ConfigurationError for a participant whose names FLARE cannot carry, where the root's key is not there, or
+        with what FLARE says of the project.
     """
     from nvflare.lighter.constants import CtxKey, ProvisionMode
     from nvflare.lighter.prov_utils import prepare_builders
-    from nvflare.lighter.provision import prepare_project
     from nvflare.lighter.provisioner import Provisioner
 
     for entry in project[PARTICIPANTS]:
@@ -66,12 +72,15 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
     project = copy.deepcopy(project)  # FLARE 2.9.0 writes into it
     out_dir.mkdir(parents=True, exist_ok=True)
     out_dir.chmod(PRIVATE_FOLDER)
+    locked = is_locked(project, out_dir)
+    if locked and root is None:
+        root = open_root(project, out_dir)
     mode = ProvisionMode.POC if poc else ProvisionMode.NORMAL
     # FLARE 2.9.0 prints a traceback for whatever a builder refuses; its text is in the context as well.
     with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         try:
             provisioner = Provisioner(str(out_dir), prepare_builders(project))
-            ctx = provisioner.provision(prepare_project(project), mode=mode, logger=logger)
+            ctx = provisioner.provision(_prepared(project, root if locked else None), mode=mode, logger=logger)
         except (ValueError, RuntimeError, TypeError) as error:
             raise ConfigurationError(f"the project {project['name']} cannot be provisioned: {error}") from error
     _protect(state_dir(project, out_dir))
@@ -80,6 +89,18 @@ def build_kits(project: dict[str, Any], out_dir: Path, *, poc: bool = False) -> 
     kits = Path(ctx[CtxKey.CURRENT_PROD_DIR])
     _require_protections(kits, project["name"])
     return kits
+
+
+def _prepared(project: dict[str, Any], root: Root | None) -> Project:
+    """FLARE's project; root: one whose key FLARE does not find beside the certificates, and never writes there."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from nvflare.lighter.provision import prepare_project
+
+    prepared = prepare_project(project)
+    if root is not None:
+        prepared.root_private_key = root.key
+        prepared.serialized_root_cert = root.certificate.public_bytes(Encoding.PEM)
+    return prepared
 
 
 def _reasons(errors: Iterable[str]) -> str:
@@ -146,7 +167,7 @@ def forget_certificates(project: Mapping[str, Any], out_dir: Path, names: Collec
     Raises: ConfigurationError for a participant that has none.
     """
     path = state_dir(project, out_dir) / STATE_FILE
-    state = _read_state(path)
+    state = read_state(path)
     unknown = sorted(set(names) - set(state))
     if unknown:
         raise ConfigurationError(f"{', '.join(unknown)} never had a certificate; see `fedbrats provision show`")
@@ -159,22 +180,23 @@ def retire_root(project: Mapping[str, Any], out_dir: Path) -> Path:
     Raises: ConfigurationError where there is no root yet.
     """
     state = state_dir(project, out_dir)
-    _read_state(state / STATE_FILE)
+    read_state(state / STATE_FILE)
     retired = state.with_name(f"state-retired-{time.strftime('%Y%m%d-%H%M%S')}")
     state.rename(retired)
     return retired
 
 
-def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) -> None:
+def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path, root: Root | None = None) -> None:
     """Write the root as `nvflare cert approve` takes it, for participants that make their own keys.
 
     `folder` gets rootCA.pem, rootCA.key, ca.json and project_profile.yaml; like the state, it belongs to nobody else.
+    FLARE 2.9.0 takes a key without a passphrase only.
 
     Raises: ConfigurationError where there is no root yet, or the project has no server.
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    root, key = read_root(project, out_dir)
+    root = root or open_root(project, out_dir)
     server = next((entry for entry in project[PARTICIPANTS] if entry.get("type") == "server"), None)
     if server is None:
         raise ConfigurationError(f"the project {project['name']} has no participant of type server")
@@ -187,29 +209,16 @@ def export_authority(project: Mapping[str, Any], out_dir: Path, folder: Path) ->
     }
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(PRIVATE_FOLDER)
-    write_text_atomic(folder / "rootCA.key", key.decode(), mode=PRIVATE_FILE)
-    write_text_atomic(folder / "rootCA.pem", root.public_bytes(Encoding.PEM).decode())
+    write_text_atomic(folder / "rootCA.key", root.key_pem().decode(), mode=PRIVATE_FILE)
+    write_text_atomic(folder / "rootCA.pem", root.certificate.public_bytes(Encoding.PEM).decode())
     write_text_atomic(folder / "project_profile.yaml", yaml.safe_dump(profile, sort_keys=False))
     about = {
         "project": project["name"],
-        "created_at": f"{root.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "created_at": f"{root.certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
         "provision_version": "00",
-        "rootCA_fingerprint": f"SHA256:{fingerprint(root)}",
+        "rootCA_fingerprint": f"SHA256:{fingerprint(root.certificate)}",
     }
     write_json_atomic(folder / "ca.json", about)
-
-
-def read_root(project: Mapping[str, Any], out_dir: Path) -> tuple[Certificate, bytes]:
-    """The root's certificate, and its private key as PEM. Raises: ConfigurationError where there is no root yet."""
-    from cryptography.x509 import load_pem_x509_certificate
-
-    state = _read_state(state_dir(project, out_dir) / STATE_FILE)
-    return load_pem_x509_certificate(state["root_cert"].encode()), state["root_pri_key"].encode()
-
-
-def state_dir(project: Mapping[str, Any], out_dir: Path) -> Path:
-    """Where the root's private key and the certificates are kept."""
-    return out_dir / str(project["name"]) / "state"
 
 
 def _protect(state: Path) -> None:
@@ -218,12 +227,3 @@ def _protect(state: Path) -> None:
         state.chmod(PRIVATE_FOLDER)
         for path in state.rglob("*"):
             path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path} is missing: nothing was provisioned there yet") from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from None

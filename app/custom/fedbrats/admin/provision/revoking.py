@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.admin.kits import read_certificate
-from fedbrats.admin.provision.consortium import BUILD_PREFIX, read_root
+from fedbrats.admin.provision.consortium import BUILD_PREFIX
+from fedbrats.admin.provision.root_key import Root, open_root
 from fedbrats.atomic import write_bytes_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.revoked import REVOKED_FILE, number_of, read_revoked
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate, CertificateRevocationList
 
 
 def revoke_certificates(
-    project: Mapping[str, Any], out_dir: Path, names: Sequence[str], files: Iterable[Path] = ()
+    project: Mapping[str, Any],
+    out_dir: Path,
+    names: Sequence[str],
+    files: Iterable[Path] = (),
+    authority: Root | None = None,
 ) -> tuple[Path, int]:
     """Put every certificate of these participants on the list `revoked.crl` beside the kits.
 
@@ -28,11 +34,13 @@ def revoke_certificates(
         project: of project.yml.
         names: of participants; those of the folder's builds count, former ones too.
         files: further certificates, of participants that made their own keys.
+        authority: the root with its private key, needed where that lies apart.
 
     Returns: the list, and how many certificates are on it.
     Raises: ConfigurationError for a participant without a certificate, or one that the root did not sign.
     """
-    root, key = read_root(project, out_dir)
+    authority = authority or open_root(project, out_dir)
+    root = authority.certificate
     folder = out_dir / str(project["name"])
     certificates = [read_certificate(path) for path in files]
     for name in names:
@@ -43,7 +51,7 @@ def revoke_certificates(
         certificates += [each for each in ours if is_issued_by(each, root)]  # those of a former root count nowhere
     path = folder / REVOKED_FILE
     old = read_revoked(path, root) if path.exists() else None
-    content = make_list(old, certificates, root, key)
+    content = make_list(old, certificates, root, authority.key)
     write_bytes_atomic(path, lambda stream: stream.write(content))
     made = read_revoked(path, root)
     return path, len(list(made or ()))
@@ -61,7 +69,7 @@ def is_issued_by(certificate: Certificate, root: Certificate) -> bool:
 
 
 def make_list(
-    old: CertificateRevocationList | None, certificates: list[Certificate], root: Certificate, key_pem: bytes
+    old: CertificateRevocationList | None, certificates: list[Certificate], root: Certificate, key: RSAPrivateKey
 ) -> bytes:
     """The list `old` with more certificates, signed by the root's key, as PEM.
 
@@ -69,7 +77,7 @@ def make_list(
     """
     from cryptography import x509
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     now = datetime.now(UTC)
     entries = {entry.serial_number: entry.revocation_date_utc for entry in old or ()}
@@ -85,5 +93,4 @@ def make_list(
     for serial, since in sorted(entries.items()):
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since).build()
         builder = builder.add_revoked_certificate(entry)
-    key = load_pem_private_key(key_pem, password=None)
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)

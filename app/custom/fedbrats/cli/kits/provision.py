@@ -3,7 +3,8 @@
 `build` makes one kit per participant of project.yml: certificates, policy, the site's own settings, jobs, and a README
 for the person who receives it. Building again keeps existing certificates, writes what has changed, and says to whom it
 goes. The output folder has the root's private key: keep it on one machine of the project admin, back it up, and send
-only single kits from it.
+only single kits from it. `lock` encrypts that key into a file of its own, which can be kept elsewhere. What signs
+(build, add-site, add-user, renew, revoke, authority) then asks for its passphrase; nothing else needs it.
 
 example:
   fedbrats provision build
@@ -15,6 +16,7 @@ example:
   fedbrats provision wheelhouse wheelhouse --wheel dist/fedbrats-0.1.0-py3-none-any.whl   # for those without internet
   fedbrats provision pack hospital-6 --to handover --wheelhouse wheelhouse
   fedbrats provision retire --yes                  # remove kits that later ones replaced
+  fedbrats provision lock --to /media/safe/root.key   # the root's key, encrypted, away from this machine
   fedbrats provision authority ca                  # for a hospital that made its own key
   fedbrats provision show
 """
@@ -27,18 +29,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.cli.arguments import whole_number
+from fedbrats.cli.kits.root_key import (
+    add_lock_arguments,
+    add_root_arguments,
+    lock,
+    new_passphrase,
+    root_to_sign,
+    say_passphrase,
+)
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.cli.progress import say
 
 if TYPE_CHECKING:
     from fedbrats.admin.provision.builds import Change
+    from fedbrats.admin.provision.root_key import Root
 
+RENEW_WHAT = "name the participants whose certificates to renew, or give --root for all of them"
 DEFAULT_PROJECT, DEFAULT_OUT = Path("provisioning/project.yml"), Path("provisioned")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare build, add-site, add-user, renew, revoke, wheelhouse, pack, retire, authority and show."""
-    choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|retire|authority|show"
+    """Declare build, add-site, add-user, renew, revoke, wheelhouse, pack, retire, lock, authority and show."""
+    choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|retire|lock|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
@@ -48,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     wheelhouse = actions.add_parser("wheelhouse", help="fetch the package and all that it needs, with checksums")
     pack = actions.add_parser("pack", help="write one encrypted archive of a kit for its receiver")
     old = actions.add_parser("retire", help="list kits whose keys later ones replaced, and with --yes remove them")
+    locking = actions.add_parser("lock", help="encrypt the root's private key into a file of its own")
     authority = actions.add_parser("authority", help="write the folder that `nvflare cert approve` needs")
     show = actions.add_parser("show", help="show the participants and when their certificates expire")
     _describe_newcomers(site, user)
@@ -65,7 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _describe_packages(wheelhouse, pack)
     old.add_argument("--yes", action="store_true", help="remove them but for their certificates")
     authority.add_argument("folder", type=Path, help="folder to write; it will have the root's private key")
-    for action in (build, site, user, renew, revoke, pack, old, authority, show):
+    for action in (build, site, user, renew, revoke, authority):
+        add_root_arguments(action)
+    add_lock_arguments(locking)
+    for action in (build, site, user, renew, revoke, pack, old, locking, authority, show):
         action.add_argument("--project", type=Path, default=DEFAULT_PROJECT, help=f"(default: {DEFAULT_PROJECT})")
         action.add_argument("--out", type=Path, default=DEFAULT_OUT, help=f"(default: {DEFAULT_OUT})")
         action.add_argument("--json", action="store_true", help="print one JSON document")
@@ -120,20 +136,24 @@ def run(args: argparse.Namespace) -> int:
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.judge import check_project
 
-    apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack, "retire": _retire}
+    apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack, "retire": _retire, "lock": lock}
     if args.action in apart:
         return apart[args.action](args)
     if args.action not in ("authority", "show"):
         check_project(args.project)
     entry = _entry(args)
     project = consortium.read_project(args.project)
-    changes = {}
+    changes: dict[str, Change] = {}
+    passphrase = ""
     if args.action == "authority":
-        consortium.export_authority(project, args.out, args.folder)
+        consortium.export_authority(project, args.out, args.folder, root_to_sign(args, project))
+    elif args.action == "renew" and args.root:
+        changes, passphrase = _renew_root(args, project)
     elif args.action != "show":
+        root = root_to_sign(args, project)
         with consortium.participant_added(args.project, entry) if entry else nullcontext():
-            changes = _build(args)
-    _show(consortium.read_project(args.project), args.out, changes, as_json=args.json)
+            changes = _build(args, root)
+    _show(consortium.read_project(args.project), args.out, changes, as_json=args.json, passphrase=passphrase)
     return 0
 
 
@@ -144,7 +164,9 @@ def _revoke(args: argparse.Namespace) -> int:
 
     if not args.names and not args.certificate:
         raise ConfigurationError("name the participants whose certificates to revoke, or give --certificate FILE")
-    listed, count = revoke_certificates(consortium.read_project(args.project), args.out, args.names, args.certificate)
+    project = consortium.read_project(args.project)
+    root = root_to_sign(args, project)
+    listed, count = revoke_certificates(project, args.out, args.names, args.certificate, root)
     if args.json:
         print_json({"list": str(listed), "certificates": count})
         return 0
@@ -190,7 +212,7 @@ def _pack(args: argparse.Namespace) -> int:
     return 0
 
 
-def _build(args: argparse.Namespace) -> dict[str, Change]:
+def _build(args: argparse.Namespace, root: Root | None) -> dict[str, Change]:
     """What the action changed, by participant."""
     from fedbrats.admin.provision import consortium
     from fedbrats.admin.provision.builds import keep_changes
@@ -198,15 +220,27 @@ def _build(args: argparse.Namespace) -> dict[str, Change]:
 
     project = consortium.read_project(args.project)
     if args.action == "renew":
-        if bool(args.names) == args.root:
-            raise ConfigurationError(
-                "name the participants whose certificates to renew, or give --root for all of them"
-            )
-        if args.root:
-            consortium.retire_root(project, args.out)
-        else:
-            consortium.forget_certificates(project, args.out, args.names)
-    return keep_changes(consortium.build_kits(project, args.out))
+        if not args.names:
+            raise ConfigurationError(RENEW_WHAT)
+        consortium.forget_certificates(project, args.out, args.names)
+    return keep_changes(consortium.build_kits(project, args.out, root=root))
+
+
+def _renew_root(args: argparse.Namespace, project: dict[str, Any]) -> tuple[dict[str, Change], str]:
+    """What changed, and the passphrase of the new root's key where the old one was locked and one had to be made."""
+    from fedbrats.admin.provision import consortium
+    from fedbrats.admin.provision.builds import keep_changes
+    from fedbrats.admin.provision.root_key import is_locked, lock_root
+    from fedbrats.errors import ConfigurationError
+
+    if args.names:
+        raise ConfigurationError(RENEW_WHAT)
+    passphrase, made = new_passphrase(args.passphrase_file) if is_locked(project, args.out) else ("", "")
+    consortium.retire_root(project, args.out)
+    changes = keep_changes(consortium.build_kits(project, args.out))
+    if passphrase:
+        lock_root(project, args.out, passphrase)
+    return changes, made
 
 
 def _retire(args: argparse.Namespace) -> int:
@@ -251,7 +285,9 @@ def _keeps_register(project: Path) -> bool:
     return not sites or any(site.get("registered_cases") is not None for site in sites)
 
 
-def _show(project: dict[str, Any], out_dir: Path, changes: dict[str, Change], *, as_json: bool) -> None:
+def _show(
+    project: dict[str, Any], out_dir: Path, changes: dict[str, Change], *, as_json: bool, passphrase: str = ""
+) -> None:
     from dataclasses import asdict
 
     from fedbrats.admin.kits import fingerprint, open_kit
@@ -277,6 +313,7 @@ def _show(project: dict[str, Any], out_dir: Path, changes: dict[str, Change], *,
                     for kit in kits
                 },
                 "changes": {name: {**asdict(each), "folder": str(each.folder)} for name, each in changes.items()},
+                **({"passphrase": passphrase} if passphrase else {}),
             }
         )
         return
@@ -294,3 +331,4 @@ def _show(project: dict[str, Any], out_dir: Path, changes: dict[str, Change], *,
     if old := old_kits(project, out_dir):
         print_line(f"{len(old)} older kits have private keys that later ones replaced: `fedbrats provision retire`")
     print_line(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")
+    say_passphrase(passphrase)
