@@ -70,13 +70,16 @@ def main() -> None:
     }
     for seed in args.seeds:
         for wanted in args.epsilons:
-            document["runs"].append(train(sites, wanted, seed, args))
+            known = document["runs"][0]["dice_of_the_start"] if document["runs"] else None
+            document["runs"].append(train(sites, wanted, seed, args, known))
             print(document["runs"][-1], flush=True)
             write_json_atomic(args.out, document)
 
 
-def train(sites: Sequence[SiteCases], wanted: float, seed: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One federation."""
+def train(
+    sites: Sequence[SiteCases], wanted: float, seed: int, args: argparse.Namespace, known: dict[str, float] | None
+) -> dict[str, Any]:
+    """One federation. known: the Dice of the start, where a run before has found it."""
     began = time.perf_counter()
     steps = args.rounds * args.steps
     noise = NO_NOISE if math.isinf(wanted) else solve_noise(wanted, DELTA, 1.0, steps)
@@ -87,7 +90,7 @@ def train(sites: Sequence[SiteCases], wanted: float, seed: int, args: argparse.N
     ]
     weights = read_start(args.start, NETWORK)
     assert weights is not None
-    before = dice(trainers, weights)
+    before = known or dice(trainers, weights)
     for number in range(args.rounds):
         updates = []
         for trainer in trainers:

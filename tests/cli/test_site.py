@@ -37,3 +37,12 @@ def test_what_is_not_named_stays_as_it_was(kit, phantom_sites, capsys):
     assert main(["site", str(kit), "--data", str(phantom_sites / "site-1"), "--threads", "2"]) == 0
     assert facts(kit) == {**before, "data_dir": str(phantom_sites / "site-1"), "threads": 2, "device": "auto"}
     assert "fewer than 5 cases are not sent" in capsys.readouterr().out
+
+
+def test_pads_are_demanded_and_not_any_more(kit, phantom_sites):
+    assert main(["site", str(kit), "--data", str(phantom_sites / "site-1"), "--require-pads"]) == 0
+    assert facts(kit)["require_pads"] is True
+    assert main(["site", str(kit), "--threads", "1"]) == 0
+    assert facts(kit)["require_pads"] is True
+    assert main(["site", str(kit), "--no-require-pads"]) == 0
+    assert facts(kit)["require_pads"] is False

@@ -275,3 +275,16 @@ def test_the_filter_keeps_exactly_the_shared_names():
         )
     ).data
     assert set(kept) == set(weights()) - personal
+
+
+def test_a_hospital_that_demands_pads_does_not_even_train_without_them(new_site, caplog):
+    """The refusal is one sentence in the hospital's own log; a job that shares nothing is none of pads' business."""
+    room, executor = new_site(facts={"require_pads": True})
+    with caplog.at_level(logging.ERROR):
+        reply = execute(room, executor)
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    [record] = [each for each in caplog.records if "require_pads" in each.message]
+    assert "site site-1 takes no part: this job would send its update without pads" in record.message
+    assert not (room.root / "personal").exists(), "nothing was trained"
+    room, executor = new_site(personal="all", facts={"require_pads": True})
+    assert from_shareable(execute(room, executor)).data_kind == DataKind.WEIGHT_DIFF

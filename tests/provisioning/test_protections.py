@@ -112,3 +112,17 @@ def test_a_kit_on_two_machines_is_told_and_a_restart_is_not():
     assert logins.look({"a": tokens.pop(), "b": "x"}, now=11) == [], "told once"
     for day in range(1, 20):
         assert logins.look({"a": tokens.pop()}, now=day * WINDOW_S * 2) == []
+
+
+def test_pads_that_a_hospital_demands_need_its_certificate(kits, tmp_path):
+    kit = shutil.copytree(kits / SITE, tmp_path / SITE)
+
+    def pads():
+        return next(each for each in protections.check(open_kit(kit)) if each.check == "pads")
+
+    assert (pads().state, "not demanded" in pads().found) == ("ok", True)
+    without(kit / "local" / "fedbrats.json", lambda document: document.update(require_pads=True))
+    assert (pads().state, pads().found[:8]) == ("ok", "demanded")
+    (kit / "startup" / "client.key").write_text("none")
+    assert pads().state == "failed"
+    assert "the key or the root certificate" in pads().found

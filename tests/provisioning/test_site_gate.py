@@ -13,7 +13,10 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.errors import FedbratsError, UpdateError
 from fedbrats.flare.kit.site_gate import SiteGate, names_in
+from fedbrats.flare.packing import Compress
 from fedbrats.flare.protocol import REPORT_KEY
+from fedbrats.flare.site.filters import KeepShared
+from fedbrats.flare.site.padding import Offer
 from fedbrats.site.personal import save_personal
 from tests.security.attacks import attack
 
@@ -85,6 +88,32 @@ def test_metrics_of_few_cases_are_taken_out(site):
     assert report["trained"] is None
     assert report["loss"] == 0.1
     assert dxo.get_meta_prop(MetaKey.INITIAL_METRICS) is None
+
+
+def with_pads(site, *filters):
+    """The hospital demands pads, and the job has these filters for what it trained."""
+    path = site.folder / "local" / "fedbrats.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "require_pads": True}))
+    runner = SimpleNamespace(task_result_filters={"train/out": list(filters)})
+    site.context.set_prop(FLContextKey.RUNNER, runner, private=True, sticky=False)
+    site.context.set_prop(FLContextKey.TASK_NAME, "train", private=True, sticky=False)
+
+
+@pytest.mark.parametrize(
+    "filters", [(), (Offer("none"),), (Offer("pads"), Compress("none")), (KeepShared("tiny"),)], ids=len
+)
+def test_a_hospital_that_demands_pads_lets_no_update_out_without_them(site, filters):
+    with_pads(site, *filters)
+    sentence = r"^site site-1 takes no part: this job would send its update without pads \(secure=none\), and require_pads"
+    with pytest.raises(UpdateError, match=sentence):
+        sent(site, update())
+    save_personal(site.folder / "personal" / JOB / "site-1", {"a.weight": np.ones(2), "head.weight": np.ones(1)})
+    assert sent(site, update()).data == {}, "nothing is shared, and nothing is to cover"
+
+
+def test_a_hospital_that_demands_pads_takes_part_where_the_last_filter_covers(site):
+    with_pads(site, KeepShared("tiny"), Offer("pads"))
+    assert set(sent(site, update()).data) == {"a.weight", "head.weight"}
 
 
 @attack(

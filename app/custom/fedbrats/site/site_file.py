@@ -121,6 +121,9 @@ class SiteFacts(Kept):
     """The most that differential privacy may cost a patient in all jobs together; a job that trains without it is then
     refused. null for no limit."""
 
+    require_pads: bool = False
+    """Whether a job must cover the site's updates with pads (secure=pads); another one gets no update of this site."""
+
     @field_validator("privacy_budget")
     @classmethod
     def _a_budget(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the most that differential privacy may cost a patient in all jobs; jobs without it are then refused "
         "(default for a new kit: no limit)",
     )
+    parser.add_argument(
+        "--require-pads",
+        action=argparse.BooleanOptionalAction,
+        help="demand that a job covers this site's updates (secure=pads); another one is refused (default for a new "
+        "kit: not demanded)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,8 +103,8 @@ def _write(args: argparse.Namespace) -> int:
     facts |= {name: str(folder.expanduser().resolve()) for name, folder in folders.items() if folder}
     if args.privacy_budget:
         facts["privacy_budget"] = dict(zip(("epsilon", "delta"), args.privacy_budget, strict=True))
-    numbers = ("device", "threads", "round_validation_cases", "min_cases")
-    facts |= {name: getattr(args, name) for name in numbers if getattr(args, name) is not None}
+    values = ("device", "threads", "round_validation_cases", "min_cases", "require_pads")
+    facts |= {name: getattr(args, name) for name in values if getattr(args, name) is not None}
     if "data_dir" not in facts:
         raise ConfigurationError(f"{args.kit} has no data folder yet: add --data FOLDER")
     found = parse_site_facts(facts, args.kit.name, base=args.kit, source="the command line")

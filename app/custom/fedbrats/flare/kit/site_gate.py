@@ -9,7 +9,7 @@ from typing import Any
 
 from nvflare.apis.dxo import DXO, DataKind, MetaKey
 from nvflare.apis.filter import Filter
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
@@ -17,8 +17,9 @@ from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
 from fedbrats.flare.padded_messages import fault_of_answer
-from fedbrats.flare.protocol import REPORT_KEY, require_answer
+from fedbrats.flare.protocol import REPORT_KEY, SAID_KEY, require_answer
 from fedbrats.flare.said import judge_said
+from fedbrats.flare.site.padding import refuse_open
 from fedbrats.site.personal import stored_names
 from fedbrats.site.site_file import SiteFacts, read_site_facts
 
@@ -35,6 +36,7 @@ class SiteGate(Filter):
     - a job that asks for weights that the hospital lists as its own gets nothing;
     - what the job's method says besides is a number, a short array, or of the update's own form, and nothing else;
     - an update of fewer distinct cases than the site's `min_cases` does not leave, and metrics of fewer are taken out;
+    - where the hospital demands pads (`require_pads`), an update leaves only if the job's last filter covers it;
     - a text with a path, a case or a patient in it stops the result.
 
     Args:
@@ -55,12 +57,7 @@ class SiteGate(Filter):
         site = fl_ctx.get_identity_name()
         facts = read_site_facts(Path(workspace.get_site_config_dir()), site)
         if dxo.data_kind == DataKind.WEIGHT_DIFF:
-            refuse_few(dxo, facts.min_cases)
-            dxo.data = self._take_out_personal(dxo.data, facts.personal_dir / fl_ctx.get_job_id() / site)
-            report = dxo.get_meta_prop(REPORT_KEY) or {}
-            known = {"training": report.get("loss_cases") or 0, "validation": report.get("validation_cases") or 0}
-            judge_said(dxo, known, facts.min_cases)
-            suppress_report(dxo, facts.min_cases)
+            self._judge_update(dxo, facts, fl_ctx)
         elif dxo.data_kind == DataKind.METRICS:
             if dxo.data.get("validation_cases", 0) < facts.min_cases:
                 dxo.data["metrics"] = None
@@ -73,6 +70,17 @@ class SiteGate(Filter):
             raise UpdateError(f"nothing is sent: results of kind {dxo.data_kind} do not leave this site")
         self._refuse_secrets(dxo, facts)
         return dxo.update_shareable(shareable)
+
+    def _judge_update(self, dxo: DXO, facts: SiteFacts, fl_ctx: FLContext) -> None:
+        refuse_few(dxo, facts.min_cases)
+        personal_dir = facts.personal_dir / fl_ctx.get_job_id() / fl_ctx.get_identity_name()
+        dxo.data = self._take_out_personal(dxo.data, personal_dir)
+        if dxo.data or dxo.get_meta_prop(SAID_KEY):
+            refuse_open(facts, str(fl_ctx.get_prop(FLContextKey.TASK_NAME)), fl_ctx)
+        report = dxo.get_meta_prop(REPORT_KEY) or {}
+        known = {"training": report.get("loss_cases") or 0, "validation": report.get("validation_cases") or 0}
+        judge_said(dxo, known, facts.min_cases)
+        suppress_report(dxo, facts.min_cases)
 
     def _take_out_personal(self, weights: dict[str, Any], personal_dir: Path) -> dict[str, Any]:
         personal = stored_names(personal_dir)

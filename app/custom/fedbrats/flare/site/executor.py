@@ -24,7 +24,7 @@ from fedbrats.flare.protocol import (
     TRAVELLED,
     VALIDATION_DICE,
 )
-from fedbrats.flare.site.padding import padding_of
+from fedbrats.flare.site.padding import padding_of, refuse_open
 from fedbrats.flare.site.site_executor import SiteExecutor
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
@@ -144,6 +144,8 @@ class SegmentationExecutor(SiteExecutor):
     def _round_of(self, site: LocalSite, fl_ctx: FLContext) -> LocalRound:
         """The rounds of this job at the site, which live as long as the job."""
         if self._round is None:
+            if self._method["personal"] != "all":  # else nothing of an update leaves
+                refuse_open(site.facts, AppConstants.TASK_TRAIN, fl_ctx)
             folders = self._folders(site, fl_ctx)
             private = choose_private(site, self._privacy, fl_ctx.get_job_id())
             hooks = choose_hooks(site.trainer.settings, **self._method, private=private)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.filter import Filter
 from nvflare.apis.fl_component import FLComponent
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FilterKey, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
@@ -30,6 +30,7 @@ from fedbrats.jobs.settings import check_values
 from fedbrats.privacy.secure.keys import ProtocolError, read_identity
 from fedbrats.privacy.secure.site import PaddedSite
 from fedbrats.site.padded_rounds import note_padded
+from fedbrats.site.site_file import SiteFacts
 
 PADDING = "padding"  # the component's id in a job
 
@@ -102,24 +103,27 @@ class Offer(Filter):
 
     Args:
         secure: the variable `secure` of the job.
+
+    Attributes:
+        covers: whether it does.
     """
 
     def __init__(self, secure: str = "none") -> None:
         super().__init__()
         check_values({"secure": secure})
-        self._pads = secure == PADS
+        self.covers = secure == PADS
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return the offer; raises UpdateError, which stops the result, in doubt."""
-        if not self._pads or shareable.get_return_code() != ReturnCode.OK:
+        if not self.covers or shareable.get_return_code() != ReturnCode.OK:
             return shareable
         dxo: DXO = require_answer(shareable)
         if dxo.data_kind != DataKind.WEIGHT_DIFF:
             raise UpdateError(f"nothing is sent: {dxo.data_kind} is no update that can be covered")
-        if not dxo.data:  # a personal round
-            return shareable
         if dxo.get_meta_prop(SAID_KEY):
             raise UpdateError("nothing is sent: pads do not cover what the job's method says beside the update")
+        if not dxo.data:  # a personal round
+            return shareable
         padding, number = padding_of(fl_ctx), shareable.get_header(AppConstants.CURRENT_ROUND)
         if not isinstance(number, int):
             raise UpdateError("nothing is sent: the result does not say its round")
@@ -133,3 +137,20 @@ def padding_of(fl_ctx: FLContext) -> Padding:
     if not isinstance(found, Padding):
         raise UpdateError("nothing is sent: the job asks for pads and has no component that makes them")
     return found
+
+
+def refuse_open(facts: SiteFacts, task: str, fl_ctx: FLContext) -> None:
+    """Raise UpdateError where a hospital demands pads and a job would send the update of a task without them.
+
+    The job's last filter must be the one that keeps updates here: another one after it could send something else.
+    """
+    if not facts.require_pads:
+        return
+    runner = fl_ctx.get_prop(FLContextKey.RUNNER)
+    table = getattr(runner, "task_result_filters", None) or {}
+    filters = table.get(f"{task}{FilterKey.DELIMITER}{FilterKey.OUT}") or [None]
+    if not (isinstance(filters[-1], Offer) and filters[-1].covers):
+        raise UpdateError(
+            f"site {fl_ctx.get_identity_name()} takes no part: this job would send its update without pads "
+            f"(secure=none), and require_pads in its site file demands them"
+        )

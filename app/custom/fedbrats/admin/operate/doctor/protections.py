@@ -11,7 +11,9 @@ from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import HOSPITAL_IT, PROJECT_ADMIN, Finding, doubtful, failed, good
 from fedbrats.admin.operate.doctor.kit_rules import read_local
 from fedbrats.admin.provision.start_script import MARK, MORE_NAMES, SCRIPT
+from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import APP_VALIDATOR, SUBMITTER_COMPONENT
+from fedbrats.privacy.secure.keys import read_identity
 from fedbrats.site.site_file import read_site_facts
 
 LIMITS = ("max_hours", "cache_gb", "max_evaluations")  # of a site's file; without one of them a job may take any amount
@@ -23,6 +25,7 @@ def check(kit: Kit) -> Iterator[Finding]:
     yield from check_built(kit)
     if kit.kind == "client":
         yield _check_limits(kit)
+        yield _check_pads(kit)
     yield _check_readers(kit)
 
 
@@ -77,6 +80,18 @@ def _check_limits(kit: Kit) -> Finding:
         remedy = f"set {', '.join(missing)} in local/fedbrats.json (docs/reference/deployment.md has advice)"
         return doubtful("limits", f"a job may take any amount: no {', '.join(missing)}", remedy, HOSPITAL_IT)
     return good("limits", ", ".join(f"{name} {getattr(facts, name):g}" for name in LIMITS))
+
+
+def _check_pads(kit: Kit) -> Finding:
+    """Whether the hospital demands that its updates are covered, and whether its kit can do so."""
+    if not read_site_facts(kit.local_dir, kit.name).require_pads:
+        return good("pads", "not demanded (require_pads): a job may send this site's updates open to the server")
+    try:
+        read_identity(kit.startup_dir, kit.name)
+    except ConfigurationError as error:
+        remedy = f"`fedbrats provision renew {kit.name}`; until then this site takes no part in any training"
+        return failed("pads", str(error), remedy, PROJECT_ADMIN)
+    return good("pads", "demanded (require_pads): a job without secure=pads gets no update of this site")
 
 
 def _check_readers(kit: Kit) -> Finding:
