@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 from nvflare.apis.dxo import from_shareable
+from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.federation.factor.similarity import sketch
 from fedbrats.flare import padded_messages as messages
-from fedbrats.flare.protocol import SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN
+from fedbrats.flare.protocol import REPORT_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN
 from fedbrats.methods.contribution import ContributionFactor
 from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.model.network import SegmentationNetwork
@@ -115,6 +116,27 @@ def test_a_site_that_dies_after_its_covered_answer_costs_the_attempt(tmp_path, k
     assert (second["attempt"], second["members"], second["lacks"]) == (2, alive, None)
     assert {times for name, _, times in job.updates if name in alive} == {0, 1}
     assert moved(job) == pytest.approx(open_mean(job, alive, times=1), abs=1e-6)
+
+
+def test_a_share_that_grows_in_a_later_round_ends_the_job_without_training_in_vain(tmp_path, kits):
+    """The first round is equal; in the second a site says a hundred cases, and would be most of the sum."""
+
+    def more(job, name, task, message):
+        if task == "train" and message.get_header(AppConstants.CURRENT_ROUND) == 1:
+            answer = from_shareable(message)
+            answer.meta[REPORT_KEY]["training_cases"] = 100
+            return answer.update_shareable(message)
+        return message
+
+    job = PaddedJob(tmp_path, kits, hands={"site-2": more}, rounds=2).run()
+    first, second = job.server.rows("padded")
+    assert first["lacks"] is None
+    assert "site-2 counts for 71% of the sum that is asked for, more than 60%" in second["lacks"]
+    assert (second["round"], second["attempt"], second["members"]) == (1, 1, [])
+    [said] = job.server.room.said
+    assert "round 1 has no sum" in said
+    assert "set a smaller weight_power" in said
+    assert {times for _, _, times in job.updates} == {0}, "nobody trains the round again"
 
 
 def test_a_late_and_a_replayed_answer_are_not_counted(tmp_path, kits):

@@ -8,7 +8,7 @@ import pytest
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.factor.similarity import sketch
 from fedbrats.privacy.secure.keys import Identity, ProtocolError
-from fedbrats.privacy.secure.messages import PadRequest, check_enough, threshold
+from fedbrats.privacy.secure.messages import PadRequest, check_enough, check_shares, threshold
 from fedbrats.privacy.secure.ring import bits_for, from_ring, to_ring
 from fedbrats.privacy.secure.server import PaddedSum, check_offers, request_for
 from fedbrats.privacy.secure.site import PaddedSite
@@ -194,8 +194,16 @@ def test_a_server_that_tells_two_sites_different_coefficients_gets_no_pad(sites,
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"site-1": 1.0, "site-2": 0.0, "site-3": 0.0, "site-4": 0.0, "site-5": 0.0}, "more than 60%"),
-        ({"site-1": 1.0, "site-2": 0.1, "site-3": 0.1, "site-4": 0.1, "site-5": 0.1}, "more than 60%"),
+        ({"site-1": 1.0, "site-2": 0.0, "site-3": 0.0, "site-4": 0.0, "site-5": 0.0}, "site-1 counts for 100% of"),
+        (
+            {"site-1": 1.0, "site-2": 0.1, "site-3": 0.1, "site-4": 0.1, "site-5": 0.1},
+            "site-1 counts for 71% of .* more than 60%",
+        ),
+        (
+            {"site-1": 0.5, "site-2": 0.5, "site-3": 0.01, "site-4": 0.01, "site-5": 0.0},
+            "site-1 and site-2 together count for 98% of .* more than 90%",
+        ),
+        (dict.fromkeys(NAMES, 0.0), "no site counts"),
         ({"site-1": 1.5}, "not between 0 and 1"),
         ({"site-1": float("nan")}, "not between 0 and 1"),
         ({"stranger": 0.2}, "not a site of this job"),
@@ -205,6 +213,30 @@ def test_a_request_that_would_tell_one_update_is_refused(sites, updates, changes
     asked = PadRequest(JOB, 0, 0, {**dict.fromkeys(NAMES, 0.2), **changes}, 20)
     with pytest.raises(ProtocolError, match=sentence):
         sites["site-1"].pad(asked, updates["site-1"])
+
+
+def test_the_largest_shares_that_are_allowed_are_answered():
+    for shares in ((0.6, 0.3, 0.1), (0.45, 0.45, 0.1), (1 / 3, 1 / 3, 1 / 3)):
+        check_shares(dict(zip(NAMES, shares, strict=False)))
+
+
+def test_a_share_that_grows_in_a_later_round_or_by_who_is_missing_is_refused_then(sites, updates):
+    """Every request and every set is judged, not the first of a job alone."""
+    exchange(sites, request(updates), updates)
+    announcements = [site.announce() for site in sites.values()]
+    for site in sites.values():
+        site.meet(announcements)
+    later = {name: update + np.float32(1e-3) for name, update in updates.items()}
+    with pytest.raises(ProtocolError, match="site-1 counts for 71%"):
+        sites["site-2"].pad(request(later, 1, **{"site-1": 1.0}, **dict.fromkeys(NAMES[1:], 0.1)), later["site-2"])
+    asked = request(later, 2, **{"site-1": 0.9, "site-2": 0.5}, **dict.fromkeys(NAMES[2:], 0.1))
+    total = PaddedSum(asked, LENGTH, len(NAMES))
+    for name in NAMES:
+        if name != "site-2":
+            total.take(sites[name].pad(asked, later[name]))
+    for refuse in (total.close, lambda: sites["site-1"].sign(2, 0, total.members)):
+        with pytest.raises(ProtocolError, match="site-1 counts for 75% of the sum"):
+            refuse()
 
 
 def test_a_sum_over_too_few_is_refused_by_sites_and_server(sites, updates):

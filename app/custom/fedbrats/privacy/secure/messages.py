@@ -11,7 +11,13 @@ from fedbrats.privacy.secure.keys import ProtocolError, shares_of, state
 from fedbrats.privacy.secure.ring import MOST_BITS, Ring
 
 LEAST_SITES = 3
-MOST_SHARE = 0.6  # of one site in a sum: with more, the sum is that site's update
+# Of a sum: with more, it is that site's update, and what two make up alone each of them can take apart.
+MOST_OF_ONE, MOST_OF_TWO = 0.6, 0.9
+_ROUNDING = 1e-9
+
+
+class ShareError(ProtocolError):
+    """A sum in which one site, or two, count for so much that it would tell an update."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,7 @@ class PadRequest:
         least = threshold(sites)
         if len(set(members)) < least or not set(members) <= set(self.coefficients):
             raise ProtocolError(f"a sum over {len(set(members))} sites is asked for, and at least {least} are needed")
-        shares = shares_of(self.coefficients, set(members))
-        if not shares or max(shares.values()) > MOST_SHARE:
-            raise ProtocolError(
-                f"in the sum that is asked for one site counts for more than {MOST_SHARE:.0%}: it would tell its update"
-            )
+        check_shares(shares_of(self.coefficients, set(members)))
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,20 @@ class Reveal:
     site: str
     own: bytes
     pairs: Mapping[str, bytes]
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise ShareError where a sum with these shares of its sites would tell an update, or has nothing in it."""
+    if not shares:
+        raise ShareError("in the sum that is asked for no site counts")
+    largest = sorted(shares, key=lambda site: (-shares[site], site))
+    for most, sites in ((MOST_OF_ONE, largest[:1]), (MOST_OF_TWO, largest[:2])):
+        if (together := math.fsum(shares[site] for site in sites)) > most + _ROUNDING:
+            count = "counts" if len(sites) == 1 else "together count"
+            raise ShareError(
+                f"{' and '.join(sites)} {count} for {together:.0%} of the sum that is asked for, more than {most:.0%}: "
+                f"it would tell an update"
+            )
 
 
 def threshold(sites: int) -> int:

@@ -25,7 +25,7 @@ from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.secure import PADS
 from fedbrats.jobs.settings import check_values
 from fedbrats.privacy.secure.keys import ProtocolError
-from fedbrats.privacy.secure.messages import PadRequest, Reveal, threshold
+from fedbrats.privacy.secure.messages import PadRequest, Reveal, ShareError, threshold
 from fedbrats.privacy.secure.server import PaddedSum, request_for
 
 
@@ -77,12 +77,16 @@ class PaddedRounds(QuorumRounds):
             fire_rows(self, [exchange.row(lacks)], fl_ctx)
             if lacks is None:
                 return
+            if exchange.is_vain:
+                break
             at_end = f"round={self._current_round} attempt={attempt} attempts={self._rule.attempts}"
             self.log_error(fl_ctx, f"no sum of the covered updates: {lacks}; {at_end}")
             self.aggregator.reset(fl_ctx)
+        why = f"after {attempt} attempts {lacks}; see to these sites, then go on"
+        if exchange.is_vain:
+            why = f"{lacks}; every attempt would have these shares: set a smaller weight_power, and go on"
         self.system_panic(
-            f"round {self._current_round} has no sum: after {self._rule.attempts} attempts {lacks}; see to these "
-            f"sites, then go on with `fedbrats submit --resume {fl_ctx.get_job_id()}`",
+            f"round {self._current_round} has no sum: {why} with `fedbrats submit --resume {fl_ctx.get_job_id()}`",
             fl_ctx,
         )
 
@@ -107,6 +111,7 @@ class _Exchange:
         self._request: PadRequest | None = None
         self._sum: PaddedSum | None = None
         self._bytes = 0
+        self.is_vain = False  # all sites are there, and still one of them counts for too much
 
     def run(self) -> str | None:
         """Have the aggregator know the sum; returns why it does not, as a clause."""
@@ -136,7 +141,11 @@ class _Exchange:
         lengths = {site: offer.length for site, offer in weighed.offers.items()}
         job_id = self._fl_ctx.get_job_id()
         request = self._request = request_for(job_id, self._number, self._attempt, weighed.coefficients, lengths)
-        request.check(job_id, among)
+        try:
+            request.check(job_id, among)
+        except ShareError:
+            self.is_vain = set(request.coefficients) == among
+            raise
         total = self._sum = PaddedSum(request, numbers, len(among))
         keys = {site: offer.announcement for site, offer in weighed.offers.items()}
 
