@@ -1,10 +1,10 @@
-"""What a site remembers of every job it took part in: who submitted it, and when it began here."""
+"""What a site remembers of every job it took part in: who submitted it, when it began here, and when it ended."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fedbrats.atomic import write_json_atomic
@@ -17,12 +17,15 @@ RECORD_FILE = "job.json"
 class JobRecord:
     """A job as a site knows it.
 
-    submitter: the person, by the certificate that signed the job. began: when the job first ran here (seconds since
-    1970, UTC).
+    Attributes:
+        submitter: the person, by the certificate that signed the job.
+        began: when the job first ran here (seconds since 1970, UTC).
+        ended: when the server first said that it has ended; None where it has not, or not to this site.
     """
 
     submitter: str
     began: float
+    ended: float | None = None
 
 
 def keep_record(folder: Path, submitter: str) -> JobRecord:
@@ -39,13 +42,24 @@ def keep_record(folder: Path, submitter: str) -> JobRecord:
     return record
 
 
+def mark_ended(folder: Path) -> None:
+    """Note in `folder/job.json` that the job has ended; nothing for a job that never began here.
+
+    Raises: DataError for a record that cannot be read; OSError.
+    """
+    record = read_record(folder)
+    if record is not None and record.ended is None:
+        write_json_atomic(folder / RECORD_FILE, asdict(replace(record, ended=time.time())))
+
+
 def read_record(folder: Path) -> JobRecord | None:
     """What is remembered of a job; None where there is nothing. Raises: DataError for a record that is broken."""
     path = folder / RECORD_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return JobRecord(str(document["submitter"]), float(document["began"]))
+        ended = document.get("ended")
+        return JobRecord(str(document["submitter"]), float(document["began"]), None if ended is None else float(ended))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error!r:.200}); restore it, or move the job's folder away") from None

@@ -22,7 +22,7 @@ from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
-from fedbrats.flare import archives, audit_trail, log_lines, uploads
+from fedbrats.flare import archives, audit_trail, deployed_once, log_lines, uploads
 from fedbrats.flare.kit import arrays
 from fedbrats.flare.kit.cell_rules import (
     ADMIN_CHANNEL,
@@ -68,6 +68,7 @@ class CellGuard(FLComponent):
         answers.survive_unreadable()
         archives.judge_archives()
         uploads.bound_uploads()
+        deployed_once.deploy_once()
 
     def judge(self, message: Message, cell: CoreCell) -> Message | None:
         """What FLARE's filters return: None lets the message pass, a reply stops it; so does an exception."""

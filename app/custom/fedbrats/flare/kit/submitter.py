@@ -71,14 +71,14 @@ def _signer_of(workspace: Workspace, job_id: str, meta: dict[str, Any]) -> Signe
             f"{signer.name} ({signer.organisation}, {signer.role}) signed the job, but its meta.json says that "
             f"{show(said.name)} ({show(said.organisation)}, {show(said.role)}) submitted it"
         )
-    if (folder := _kept_of(workspace, job_id)) is not None:
+    if (folder := kept_of(workspace, job_id)) is not None:
         keep_record(folder, signer.name)
     return signer
 
 
 def _check_resume(workspace: Workspace, earlier: str, signer: Signer) -> None:
     """Refuse to go on from somebody else's job; what an older version left says no name, and is a project admin's."""
-    folder = _kept_of(workspace, earlier)
+    folder = kept_of(workspace, earlier)
     if folder is None or not folder.exists() or signer.role == ADMIN:
         return
     record = read_record(folder)
@@ -87,7 +87,7 @@ def _check_resume(workspace: Workspace, earlier: str, signer: Signer) -> None:
         raise ConfigurationError(f"job {earlier} {whose}: only its submitter or a project admin goes on from it")
 
 
-def _kept_of(workspace: Workspace, job_id: str) -> Path | None:
+def kept_of(workspace: Workspace, job_id: str) -> Path | None:
     """Where a site keeps what belongs to a job; None at the server, which has its own rule (fedbrats.flare.server)."""
     if not Path(workspace.get_startup_kit_dir(), STARTUP_FILE).is_file():
         return None
