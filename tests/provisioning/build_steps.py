@@ -4,13 +4,14 @@ This machine's own root stands in for the base image: in an overlay, so that wha
 Needs root and Linux. An engine would also fetch the base image and make layers; that is not run here.
 
 example:
-  sudo python -m tests.provisioning.build_steps -- fedbrats job list
+  sudo python -m tests.provisioning.build_steps --build-arg BASE=x@sha256:$(printf 0%.0s {1..64}) -- fedbrats job list
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from pathlib import Path
 from fedbrats.shipped import shipped_dir
 
 DOCKERFILE = shipped_dir() / "provisioning" / "Dockerfile"
+MOUNT = re.compile(r"--mount=type=bind,source=(\S+),target=(\S+)\s+")
+WHEELHOUSE = "build/wheelhouse"
 KNOWN = ("ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "VOLUME", "CMD")
 # A base image has nobody but the system's own users.
 LAYERS = """
@@ -35,10 +38,15 @@ awk -F: '$3 < 1000' /etc/group > {out}/root/etc/group
 
 @dataclass
 class Image:
-    """What the steps so far have said; script: the same as lines of a shell."""
+    """What the steps so far have said; script: the same as lines of a shell.
+
+    arguments: of the build. mounts: folders that stand for those of the context.
+    """
 
     context: Path
     root: str
+    arguments: dict[str, str] = field(default_factory=dict)
+    mounts: dict[str, Path] = field(default_factory=dict)
     workdir: str = "/"
     user: str = "0"
     environment: dict[str, str] = field(default_factory=dict)
@@ -55,8 +63,15 @@ class Image:
             self.script += [
                 f"cp -rT {self.context / each} {to}{'/' + each if target == './' else ''}" for each in sources
             ]
+        elif name == "RUN" and (mount := MOUNT.match(value)):
+            source, target = mount.groups()
+            self.script += [f"mkdir -p {self.root}{target}", f"mount --bind {self.mounts[source]} {self.root}{target}"]
+            self.run(value[mount.end() :])
+            self.script.append(f"umount {self.root}{target}")
         elif name == "RUN":
             self.run(value)
+        elif name == "ARG":
+            self.environment |= {value: self.arguments.get(value, "")}
         elif name == "USER":
             self.user = value
         elif name == "ENV":
@@ -81,12 +96,15 @@ def read_steps(dockerfile: Path) -> list[tuple[str, str]]:
 def main() -> int:
     """Build, then run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as of docker build")
+    parser.add_argument("--wheelhouse", type=Path, default=shipped_dir() / WHEELHOUSE, help="the folder of packages")
     parser.add_argument("command", nargs="*", help="to run as the image's user")
     args = parser.parse_args()
     if os.geteuid() or not shutil.which("unshare"):
         raise SystemExit("the steps need root and the command unshare (package util-linux)")
     with tempfile.TemporaryDirectory(prefix="image-") as out:
-        image = Image(shipped_dir(), f"{out}/root")
+        arguments = dict(each.split("=", 1) for each in args.build_arg)
+        image = Image(shipped_dir(), f"{out}/root", arguments, {WHEELHOUSE: args.wheelhouse.resolve()})
         image.script += ["set -e", LAYERS.format(out=out)]
         # In the base image everybody may run Python; here it may lie in a home folder.
         passable = {
@@ -95,6 +113,8 @@ def main() -> int:
         if "/tmp" not in passable:  # a base image's is empty
             image.script.append(f"mount -t tmpfs tmpfs {image.root}/tmp")
         image.script += [f"chmod o+x {image.root}{folder}" for folder in sorted(passable)]
+        # A base image has no such package, and pip leaves one of the same version as it is.
+        image.script += [f"rm -rf {image.root}{folder}/fedbrats-*.dist-info" for folder in sys.path if folder]
         for name, value in read_steps(DOCKERFILE):
             image.script.append(f"echo {shlex.quote(f'{name} {value}')} >&2")
             image.step(name, value)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ import yaml
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.doctor import kit_rules
+from fedbrats.admin.provision.wheelhouse import requirements_text
+from fedbrats.admin.wheels import read_wheel
 from fedbrats.shipped import shipped_dir
 from tests.end_to_end.own_key import nvflare
+from tests.provisioning.build_steps import read_steps
+from tests.security.attacks import attack
 
 FOLDER = shipped_dir() / "provisioning"
 DOCKERFILE = FOLDER / "Dockerfile"
@@ -36,28 +41,81 @@ def test_the_image_is_pinned_and_runs_without_root():
     named = instructions()
     assert next(value for name, value in named if name == "USER") == "1000"
     assert [name for name, _ in named].index("USER") < [name for name, _ in named].index("CMD")
-    installs = [value for name, value in named if name == "RUN" and "pip install" in value]
-    assert installs
-    assert all("--constraint constraints.txt" in value for value in installs)
+    assert [value for name, value in named if name in ("ARG", "FROM")] == ["BASE", "${BASE}", "BASE"], "no default"
 
 
-def test_its_build_steps_run_and_its_user_is_nobody_special():
-    """By the script, in an overlay of this machine; the packages that are installed here stand for a download."""
+def test_every_package_of_the_image_is_compared_with_its_checksum_and_nothing_is_fetched():
+    installs = [value for name, value in read_steps(DOCKERFILE) if name == "RUN" and "install" in value]
+    assert len(installs) == 1
+    assert {"--no-index", "--no-deps", "--require-hashes"} <= set(installs[0].split())
+    assert not [value for name, value in instructions() if name in ("COPY", "ADD")], "the packages hold all of it"
+
+
+@pytest.fixture(scope="module")
+def run_steps(tmp_path_factory):
+    """Run the Dockerfile's steps by the script, in an overlay of this machine.
+
+    The packages that are installed here stand for those of the base image.
+    """
     if os.geteuid() or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("mounts need root")
+    wheelhouse = tmp_path_factory.mktemp("wheelhouse")
+    build = [
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "--wheel-dir",
+        wheelhouse / "wheels",
+    ]
+    subprocess.run([sys.executable, "-m", "pip", *build, "."], cwd=shipped_dir(), check=True, timeout=300)
+    (wheel,) = (wheelhouse / "wheels").iterdir()
+
+    def run(base, listed, *command):
+        (wheelhouse / "requirements.txt").write_text(requirements_text([listed]))
+        words = ["--build-arg", f"BASE={base}", "--wheelhouse", wheelhouse, "--", *command]
+        return subprocess.run(
+            list(map(str, [sys.executable, "-m", "tests.provisioning.build_steps", *words])),
+            cwd=shipped_dir(),
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+
+    run.listed = read_wheel(wheel)
+    return run
+
+
+PINNED = "python:3.11-slim-bookworm@sha256:" + "0" * 64
+
+
+def test_its_build_steps_run_and_its_user_is_nobody_special(run_steps):
     look = "import fedbrats, os; print(os.getuid(), fedbrats.__file__, os.access(fedbrats.__file__, os.W_OK))"
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.provisioning.build_steps", "--", "python", "-c", look],
-        cwd=shipped_dir(),
-        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    done = run_steps(PINNED, run_steps.listed, "python", "-c", look)
     assert done.returncode == 0, done.stderr + done.stdout[-2000:]
     user, package, writable = done.stdout.splitlines()[-1].split()
     assert (user, writable) == ("1000", "False")
     assert "site-packages" in package, "the package is not installed but read from the tree"
+
+
+@pytest.mark.parametrize("base", ["", "python:3.11", "python:3.11@sha256:1234", f"{PINNED}x"])
+def test_a_base_image_without_a_digest_ends_the_build(run_steps, base):
+    done = run_steps(base, run_steps.listed, "true")
+    assert done.returncode != 0
+    assert f"BASE is '{base}'; name the base image by its digest" in done.stderr
+
+
+@attack(
+    "have an image made of a package that was replaced on its way",
+    who="whoever holds the folder of packages for a while",
+    happens="the build ends: each package is compared with the checksum on the list",
+    says="THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE",
+)
+def test_a_package_that_is_not_the_one_listed_ends_the_build(run_steps):
+    done = run_steps(PINNED, replace(run_steps.listed, wheel="0" * 64), "true")
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
 
 
 def test_compose_gives_a_participant_its_kit_and_nothing_else_to_write_to():
