@@ -10,12 +10,13 @@ from nvflare.app_common.app_constant import AppConstants
 
 from fedbrats.federation.factor.similarity import sketch
 from fedbrats.flare import padded_messages as messages
-from fedbrats.flare.protocol import REPORT_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN
+from fedbrats.flare.protocol import OFFER_KEY, REPORT_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN
 from fedbrats.methods.contribution import ContributionFactor
 from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.privacy.secure.ring import from_ring, to_ring
 from tests.flare.padded import NAMES, Kits, PaddedJob
+from tests.security.attacks import attack
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +211,32 @@ def test_a_site_that_offers_another_sketch_than_it_sends_is_found(tmp_path, kits
     assert all("a site has sent another one than it offered" in row["lacks"] for row in job.server.rows("padded"))
     assert "round 0 has no sum" in job.server.room.said[0]
     assert not moved(job).any()
+
+
+@attack(
+    "have every update under pads rounded to nothing, by the offer of a length that the own update does not have",
+    who="a hospital",
+    happens="that hospital's offer is refused; the others' sum has all its bits",
+    says="it says that its update is 1e+09 long, and its sketch is 0.1 long",
+)
+@pytest.mark.parametrize("length", [1e9, 1e300, 1e-9])
+def test_a_length_that_the_sketch_does_not_have_is_refused(tmp_path, kits, length):
+    def lie(job, name, task, reply):
+        if task != "train":
+            return reply
+        with job.rooms[name].new_context() as fl_ctx:
+            offered = job.offer.process(reply, fl_ctx)
+        answer = from_shareable(offered)
+        answer.set_meta_prop(OFFER_KEY, {**answer.get_meta_prop(OFFER_KEY), "length": length})
+        return copy.copy(answer.update_shareable(offered))
+
+    job = PaddedJob(tmp_path, kits, hands={"site-3": lie}).run()
+    members = [name for name in NAMES if name != "site-3"]
+    row = job.server.rows("padded")[-1]
+    assert (row["members"], row["lacks"]) == (members, None)
+    assert row["bits"] > 20
+    assert "and its sketch is" in job.server.rows("refusal")[0]["message"]
+    np.testing.assert_allclose(moved(job), open_mean(job, members), atol=1e-6)
 
 
 def test_a_server_that_was_stopped_repeats_the_round_on_other_batches(tmp_path, kits):

@@ -1,9 +1,12 @@
 """Secure aggregation: the padded sum is the open one bit for bit, and nobody learns more, whatever goes wrong."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.factor.similarity import sketch
@@ -13,6 +16,7 @@ from fedbrats.privacy.secure.ring import bits_for, from_ring, to_ring
 from fedbrats.privacy.secure.server import PaddedSum, check_offers, request_for
 from fedbrats.privacy.secure.site import PaddedSite
 from tests.privacy.secure.consortium import Consortium
+from tests.security.attacks import attack
 
 NAMES = tuple(f"site-{number}" for number in range(1, 6))
 LENGTH, JOB = 20_000, "job"
@@ -191,6 +195,12 @@ def test_a_server_that_tells_two_sites_different_coefficients_gets_no_pad(sites,
             sites[name].reveal(0, 0, signatures)
 
 
+@attack(
+    "learn one hospital's update from a sum under pads, by the coefficients of the others: nought, or next to it",
+    who="the server's operator; with an honest server, another hospital",
+    happens="refused by each hospital: one counts for 60 % at most, and two for 90 %",
+    says="site-1 and site-2 together count for 98% of the sum that is asked for, more than 90%: it would tell an update",
+)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -329,6 +339,12 @@ def test_what_the_server_sees_of_a_site_is_noise(sites, updates):
     assert (other.numbers == answers["site-2"].numbers).mean() < 0.001
 
 
+@attack(
+    "name people as hospitals in `secure_sites`, so that a sum under pads is one hospital's update",
+    who="a lead, with the server's operator",
+    happens="refused by the hospital: only a site's certificate signs a key",
+    says="the certificate of site-2 is of no site: who holds it has no update to add",
+)
 def test_keys_that_are_not_the_consortiums_are_refused(consortium, identities):
     site = PaddedSite(identities["site-1"], consortium.root, JOB, NAMES)
     others = [PaddedSite(identities[name], consortium.root, JOB, NAMES) for name in NAMES[1:]]
@@ -337,11 +353,16 @@ def test_keys_that_are_not_the_consortiums_are_refused(consortium, identities):
     strange = PaddedSite(stranger, consortium.root, JOB, NAMES).announce()
     named = PaddedSite(consortium.identity("site-2", "site-9"), consortium.root, JOB, NAMES).announce()
     expired = PaddedSite(consortium.identity("site-2", days=-1), consortium.root, JOB, NAMES).announce()
+    person = PaddedSite(consortium.identity("site-2", role="lead"), consortium.root, JOB, NAMES).announce()
+    console = consortium.identity("site-2", usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
+    console = PaddedSite(console, consortium.root, JOB, NAMES).announce()
     elsewhere = PaddedSite(identities["site-2"], consortium.root, "another job", NAMES).announce()
     for announcements, sentence in (
         ([good[0], strange, *good[2:]], "not one of this consortium"),
         ([good[0], named, *good[2:]], "is that of"),
         ([good[0], expired, *good[2:]], "not valid now"),
+        ([good[0], person, *good[2:]], "is of no site"),
+        ([good[0], console, *good[2:]], "is of no site"),
         ([good[0], elsewhere, *good[2:]], "does not fit what it is said to sign"),
         ([good[0], replace(good[1], public=good[2].public), *good[2:]], "does not fit"),
         (good[:3], "keys of 3 sites, and at least 4 are needed"),
@@ -354,6 +375,25 @@ def test_keys_that_are_not_the_consortiums_are_refused(consortium, identities):
     with pytest.raises(ProtocolError, match="no keys were exchanged"):
         site.pad(PadRequest(JOB, 0, 0, dict.fromkeys(NAMES, 0.2), 20), np.ones(3))
     site.meet(good)
+
+
+@attack(
+    "stand in for a hospital in a sum under pads, with a kit that was stolen",
+    who="a thief of a kit, with the server's operator",
+    happens="refused by each hospital, which has the consortium's list of revoked certificates",
+    says="the certificate of site-2 was revoked on 2026-11-30",
+)
+def test_a_key_that_a_revoked_certificate_signed_is_refused(consortium, identities):
+    stolen = load_pem_x509_certificate(identities["site-2"].certificate).serial_number
+
+    def revoked_since(certificate):
+        return datetime(2026, 11, 30, tzinfo=UTC) if certificate.serial_number == stolen else None
+
+    site = PaddedSite(identities["site-1"], consortium.root, JOB, NAMES, revoked_since)
+    others = [PaddedSite(identities[name], consortium.root, JOB, NAMES).announce() for name in NAMES[1:]]
+    with pytest.raises(ProtocolError, match="of site-2 was revoked on 2026-11-30"):
+        site.meet([site.announce(), *others])
+    site.meet([site.announce(), *others[1:]])
 
 
 def test_what_pads_cannot_do_is_refused_in_one_sentence(consortium, identities):

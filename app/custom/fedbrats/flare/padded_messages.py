@@ -17,6 +17,7 @@ from fedbrats.privacy.secure.keys import Announcement, ProtocolError
 from fedbrats.privacy.secure.messages import Padded, PadRequest, Reveal
 from fedbrats.privacy.secure.pads import SEED_BYTES
 
+LENGTH_ERROR = 1.1  # of a sketch of 4096 numbers: nine standard deviations
 KEY_BYTES, MOST_SIGNATURE, MOST_CERTIFICATE, MOST_SITES = 32, 1024, 16 * 1024, 10_000
 _COVERED, _SIGNED, _REVEALED = {"round", "attempt", "numbers"}, {"signature"}, {"own", "pairs"}
 
@@ -42,7 +43,22 @@ def read_offer(site: str, answer: DXO) -> Offer:
     length = said.get("length") if isinstance(said, Mapping) else None
     if not isinstance(length, float) or not (math.isfinite(length) and length > 0):
         raise ProtocolError("it offers no update: no length is said")
-    return Offer(answer.data.get(SKETCH), length, _read_key(site, said))
+    image = answer.data.get(SKETCH)
+    _check_length(image, length)
+    return Offer(image, length, _read_key(site, said))
+
+
+def _check_length(image: Any, length: float) -> None:
+    """Raise ProtocolError for a length that the sketch does not have.
+
+    The bits of the sum follow from the largest length: one that is too large would round every update to nothing. What
+    is no sketch at all is for the gates.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype.kind != "f":
+        return
+    seen = float(np.linalg.norm(image.astype(np.float64)))
+    if not seen / LENGTH_ERROR <= length <= seen * LENGTH_ERROR:
+        raise ProtocolError(f"it says that its update is {length:.4g} long, and its sketch is {seen:.4g} long")
 
 
 def write_request(request: PadRequest, keys: Mapping[str, Announcement]) -> Shareable:

@@ -7,6 +7,7 @@ component `Padding` and sends a sketch in its place. The tasks after `train` com
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from fedbrats.jobs.secure import PADS
 from fedbrats.jobs.settings import check_values
 from fedbrats.privacy.secure.keys import ProtocolError, read_identity
 from fedbrats.privacy.secure.site import PaddedSite
+from fedbrats.revoked import revoked_since
 from fedbrats.site.padded_rounds import note_padded
 from fedbrats.site.site_file import SiteFacts
 
@@ -92,7 +94,9 @@ class Padding(FLComponent):
             if name not in self._names:
                 raise ConfigurationError(f"secure_sites of the job does not name {name}: it takes no part in sums")
             identity, root = read_identity(Path(workspace.get_startup_kit_dir()), name)
-            self._site = PaddedSite(identity, root, fl_ctx.get_job_id(), self._names)
+            local = Path(workspace.get_site_config_dir())
+            revoked = partial(revoked_since, local_dir=local, root=root)
+            self._site = PaddedSite(identity, root, fl_ctx.get_job_id(), self._names, revoked)
         return self._site
 
 

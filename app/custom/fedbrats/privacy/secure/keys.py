@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import Certificate, load_pem_x509_certificate
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import Certificate, ExtendedKeyUsage, ExtensionNotFound, load_pem_x509_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedbrats.errors import ConfigurationError, UpdateError
 
 CERTIFICATE, KEY, ROOT = "client.crt", "client.key", "rootCA.pem"  # of a site's startup kit
 _PSS = padding.PSS(padding.MGF1(SHA256()), padding.PSS.DIGEST_LENGTH)
+
+
+RevokedSince = Callable[[Certificate], datetime | None]
 
 
 class ProtocolError(UpdateError):
@@ -81,17 +84,27 @@ def announce(identity: Identity, job: str, own: X25519PrivateKey) -> Announcemen
 
 
 def check_announcements(
-    announcements: Iterable[Announcement], root: Certificate, job: str, sites: Collection[str]
+    announcements: Iterable[Announcement],
+    root: Certificate,
+    job: str,
+    sites: Collection[str],
+    revoked_since: RevokedSince = lambda certificate: None,
 ) -> dict[str, tuple[X25519PublicKey, Certificate]]:
     """The public key and certificate of every one of these sites.
 
-    Raises: ProtocolError where one is missing, twice, none of them, or not signed by a certificate of the root.
+    Args:
+        revoked_since: when a certificate was revoked, by the list that this participant has.
+
+    Raises: ProtocolError where one is missing, twice, none of them, or not signed by a site's certificate of the root
+        that counts today.
     """
     found: dict[str, tuple[X25519PublicKey, Certificate]] = {}
     for each in announcements:
         if each.site not in sites or each.site in found:
             raise ProtocolError(f"the server names {each.site!r:.60}, which is no site of this job, or names it twice")
         certificate = _certificate_of(each, root)
+        if since := revoked_since(certificate):
+            raise ProtocolError(f"the certificate of {each.site} was revoked on {since:%F}")
         check_signature(certificate, each.signature, _statement(job, each.site, each.public), each.site)
         found[each.site] = X25519PublicKey.from_public_bytes(each.public), certificate
     if missing := sorted(set(sites) - found.keys()):
@@ -135,9 +148,22 @@ def _certificate_of(announcement: Announcement, root: Certificate) -> Certificat
     now = datetime.now(UTC)
     if names != [site]:
         raise ProtocolError(f"the certificate of {site} is that of {names}")
+    if not _is_of_a_site(certificate):
+        raise ProtocolError(f"the certificate of {site} is of no site: who holds it has no update to add")
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise ProtocolError(f"the certificate of {site} is not valid now")
     return certificate
+
+
+def _is_of_a_site(certificate: Certificate) -> bool:
+    """Whether a certificate is a site's: a person's says the role, and may not serve as a site does its own jobs."""
+    if certificate.subject.get_attributes_for_oid(NameOID.UNSTRUCTURED_NAME):
+        return False
+    try:
+        usages = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+    except ExtensionNotFound:  # of an earlier kit
+        return True
+    return ExtendedKeyUsageOID.SERVER_AUTH in usages
 
 
 def shares_of(coefficients: Mapping[str, float], members: Iterable[str]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from fedbrats.privacy.secure.keys import (
     Announcement,
     Identity,
     ProtocolError,
+    RevokedSince,
     announce,
     check_announcements,
     check_signature,
@@ -42,12 +43,21 @@ class PaddedSite:
         identity: of the site's kit.
         root: the certificate of the consortium, from the same kit.
         sites: all sites of the job, as the signed job names them.
+        revoked_since: when a certificate was revoked, by the list in the site's kit.
 
     Raises: ConfigurationError for fewer than three sites.
     """
 
-    def __init__(self, identity: Identity, root: Certificate, job: str, sites: Collection[str]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        root: Certificate,
+        job: str,
+        sites: Collection[str],
+        revoked_since: RevokedSince = lambda certificate: None,
+    ) -> None:
         check_enough(len(set(sites)))
+        self._revoked_since = revoked_since
         self._identity, self._root, self._job = identity, root, job
         self._sites = frozenset(sites)
         self._own = X25519PrivateKey.generate()
@@ -76,7 +86,7 @@ class PaddedSite:
         named = {each.site for each in announcements} & self._sites
         if len(named) < (least := threshold(len(self._sites))):
             raise ProtocolError(f"the server passes on keys of {len(named)} sites, and at least {least} are needed")
-        found = check_announcements(announcements, self._root, self._job, {*named, self.name})
+        found = check_announcements(announcements, self._root, self._job, {*named, self.name}, self._revoked_since)
         if found[self.name][0].public_bytes_raw() != self._own.public_key().public_bytes_raw():
             raise ProtocolError("the server passes on another key for this site than its own")
         self._certificates = {site: certificate for site, (_, certificate) in found.items()}
