@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fedbrats.outside import show
 from fedbrats.rows import Row, learning_curve
+
+MOST_SITES = 1000  # that are shown
+LONGEST_TROUBLE = 300
+LARGEST = 1e9  # of a number that is shown
 
 
 class Standing:
@@ -48,3 +53,29 @@ class Standing:
             "refusals": dict(self._refusals),
             "trouble": self._trouble,
         }
+
+
+def read_standing(said: Any) -> dict[str, Any] | None:
+    """What a server says of where a job stands, as `Standing.document` has it; None where it is no such document.
+
+    Texts are such as may be shown, and what is of another kind is left out.
+    """
+    if not isinstance(said, dict) or type(said.get("rounds_done")) is not int:
+        return None
+    refusals = said.get("refusals")
+    counts = list(refusals.items())[:MOST_SITES] if isinstance(refusals, dict) else []
+    return {
+        **{name: int(_number(said.get(name)) or 0) for name in ("rounds_done", "rounds", "sites")},
+        **{name: _names(said.get(name)) for name in ("answered", "silent")},
+        **{name: _number(said.get(name)) for name in ("dice", "round_s")},
+        "refusals": {show(site): count for site, count in counts if _number(count) is not None},
+        "trouble": show(trouble, LONGEST_TROUBLE) if isinstance(trouble := said.get("trouble"), str) else "",
+    }
+
+
+def _names(said: Any) -> list[str]:
+    return [show(each) for each in said[:MOST_SITES] if isinstance(each, str)] if isinstance(said, list) else []
+
+
+def _number(said: Any) -> float | None:
+    return said if type(said) in (int, float) and abs(said) < LARGEST else None

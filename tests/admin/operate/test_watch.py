@@ -1,21 +1,27 @@
 """The live page: what it says, that it changes nothing, and that a hostile name does nothing in a real browser."""
 
+import contextlib
 import http.client
 import json
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedbrats.admin.kits import open_kit
+from fedbrats.admin.operate import page_server
 from fedbrats.admin.operate.overview import Overview
-from fedbrats.admin.operate.page_server import LOOPBACK, PageServer, tls_of
+from fedbrats.admin.operate.page_server import LOOPBACK, MOST_VISITORS, PageServer, is_revoked_in, tls_of
 from fedbrats.admin.operate.watching import page_of_consortium, page_of_machine
 from tests.end_to_end.consortium import LEAD, NORTH
 from tests.report.page.test_page import BROWSERS, HEADLESS
+from tests.security.attacks import attack
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 JOB = "18f294b6-815c-47c5-b35f-0d74ab09547e"
@@ -57,7 +63,8 @@ def serve():
         server.server_close()
 
 
-def ask(server, method="GET", path="/", host=None):
+def ask(server, method="GET", path=None, host=None):
+    path = server.path if path is None else path
     connection = http.client.HTTPConnection(LOOPBACK, server.server_port, timeout=60)
     headers = {} if host is None else {"Host": host}
     connection.request(method, path, headers=headers)
@@ -110,16 +117,41 @@ def test_no_request_changes_anything_and_no_other_host_is_answered(serve):
     assert ask(server, host=f"localhost:{server.server_port}")[0].status == 200
     for host in ("evil.example", f"evil.example:{server.server_port}", "", LOOPBACK + ".evil.example"):
         assert ask(server, host=host)[0].status == 421, host
-    for path in ("/x", "/../etc/passwd", "/?x=1"):
+    for path in ("/", "/x", "/../etc/passwd", f"{server.path}?x=1", f"{server.path}/"):
         assert ask(server, path=path)[0].status == 404, path
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         assert ask(server, method)[0].status == 501, method
     assert server.page == "<style>p{}</style>hello"
 
 
+@attack(
+    "read the page of somebody's `fedbrats watch`, or keep its owner out by connections that say nothing",
+    who="any user of the machine",
+    happens="its address has a secret part; 32 connections at once, of a minute at most",
+)
+def test_the_page_is_for_who_knows_its_address_and_nobody_keeps_its_places(serve, monkeypatch):
+    monkeypatch.setattr(page_server, "LONGEST_S", 0.2)
+    server, other = serve("hello"), serve("hello")
+    assert len(server.path) > 20
+    assert server.path != other.path
+    assert ask(server, path="/")[0].status == 404
+    slow = [socket.create_connection((LOOPBACK, server.server_port), timeout=60) for _ in range(MOST_VISITORS + 8)]
+    for visitor in slow:
+        assert visitor.recv(1) == b"", "hung up, sooner or later"
+        visitor.close()
+    monkeypatch.setattr(page_server, "LONGEST_S", 60.0)
+    for _ in range(1000):  # until the threads have ended
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert ask(server)[1] == "hello"
+            return
+        time.sleep(0.05)
+    raise AssertionError("no place came back")
+
+
 def test_with_tls_only_who_has_a_certificate_of_the_consortium_sees_it(kits, serve):
     kit = open_kit(kits / NORTH)
-    server = serve("hello", hosts=[kit.name], tls=tls_of(kit))
+    revoked = []
+    server = serve("hello", hosts=[kit.name], tls=tls_of(kit), is_revoked=lambda given: bool(revoked) or not given)
     mine = ssl.create_default_context(cafile=str(kit.startup_dir / "rootCA.pem"))
     mine.check_hostname = False
 
@@ -133,6 +165,17 @@ def test_with_tls_only_who_has_a_certificate_of_the_consortium_sees_it(kits, ser
     person = kits / LEAD / "startup"
     mine.load_cert_chain(person / "client.crt", person / "client.key")
     assert asked() == b"hello"
+    revoked.append("hers")
+    assert b"this certificate was revoked" in asked()
+
+
+def test_a_list_that_cannot_be_read_revokes_everybody(site_kit):
+    kit = open_kit(site_kit)
+    own = kit.certificate.public_bytes(Encoding.DER)
+    assert not is_revoked_in(kit)(own)
+    (kit.local_dir / "revoked.crl").write_text("no list")
+    assert is_revoked_in(kit)(own)
+    assert is_revoked_in(kit)(b"")
 
 
 @pytest.mark.parametrize("width", [1200, 500])
@@ -142,7 +185,7 @@ def test_a_browser_shows_it_and_a_hostile_name_does_nothing(working, serve, tmp_
         pytest.skip(f"no browser found; install one of {', '.join(BROWSERS)} to look at the page")
     server = serve(page_of_machine(open_kit(working)))
     start = [browser, *HEADLESS, "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]
-    url = f"http://{LOOPBACK}:{server.server_port}/"
+    url = f"http://{LOOPBACK}:{server.server_port}{server.path}"
     words = [*start, f"--window-size={width},2000", "--dump-dom", url]
     shown = subprocess.run(words, capture_output=True, text=True, timeout=600, check=True)
     assert re.search(r"<title>fedbrats: server ", shown.stdout), "its title was taken"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedbrats.admin.run.remote import standing_of
 from fedbrats.admin.run.sessions import quiet
-from fedbrats.outside import show
+from fedbrats.outside import clean, show
 
 SILENT_S = 40.0  # a site's heartbeat comes every ten seconds
 CONNECTED, SILENT, MISSING = "connected", "silent", "missing"
@@ -35,7 +35,7 @@ def look_around(session: Any, kit: Path) -> Overview:
         info = session.get_system_info()
     jobs = read_jobs(session)
     versions = _or_none(lambda: session.report_version("all")) or {}
-    seen = {client.name: client.last_connect_time for client in info.client_info}
+    seen = {show(client.name): client.last_connect_time for client in info.client_info}
     now = time.time()
     participants = [judge_site(name, seen, now) | _versions_of(versions, name) for name in expected(kit, seen)]
     started = info.server_info.start_time
@@ -50,9 +50,9 @@ def look_around(session: Any, kit: Path) -> Overview:
 def read_jobs(session: Any) -> list[dict[str, Any]]:
     """Every job that the server knows, oldest first: FLARE's short row, submitter, round (`3/50`) and standing."""
     with quiet():
-        jobs = session.list_jobs()
+        jobs = _rows_of(session.list_jobs())
         # Who submitted a job is in its details alone, and its name as people know it is not.
-        submitters = {job.get("job_id"): job.get("submitter_name") for job in session.list_jobs(detailed=True)}
+        submitters = {job["job_id"]: job.get("submitter_name") for job in _rows_of(session.list_jobs(detailed=True))}
     return [_job(session, job, submitters) for job in jobs]
 
 
@@ -65,13 +65,19 @@ def expected(kit: Path, seen: Any) -> list[str]:
     return sorted({*map(str, listed), *seen})
 
 
-def judge_site(name: str, seen: dict[str, float | None], now: float) -> dict[str, Any]:
+def judge_site(name: str, seen: Mapping[str, Any], now: float) -> dict[str, Any]:
     """One row: name, state, seen_s (seconds since its last sign of life, by the server's clock and ours)."""
     if name not in seen:
         return {"name": name, "state": MISSING, "seen_s": None}
     at = seen[name]
-    ago = None if at is None else max(0.0, now - at)
+    ago = max(0.0, now - at) if isinstance(at, int | float) else None
     return {"name": name, "state": SILENT if ago is not None and ago > SILENT_S else CONNECTED, "seen_s": ago}
+
+
+def _rows_of(said: Any) -> list[dict[str, Any]]:
+    """The jobs in a server's answer, with texts that may be shown; what is none is left out."""
+    rows = said if isinstance(said, list) else []
+    return [clean(row) for row in rows if isinstance(row, dict) and isinstance(row.get("job_id"), str)]
 
 
 def _job(session: Any, job: dict[str, Any], submitters: dict[Any, Any]) -> dict[str, Any]:

@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
+import secrets
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from fedbrats.admin.kits import Kit
+from fedbrats.errors import ConfigurationError
+from fedbrats.revoked import revoked_since
 
 LOOPBACK = "127.0.0.1"
-IDLE_S = 15.0  # for which a connection may say nothing
+IDLE_S, LONGEST_S = 15.0, 60.0  # for which a connection may say nothing, and may last
+MOST_VISITORS = 32  # connections at once
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 class PageServer(ThreadingHTTPServer):
-    """One page at `/`, for whoever reaches the port under one of the names of its machine.
+    """One page, for whoever reaches the port under one of the names of its machine.
 
-    A page of another origin that had its own name lead to this machine (DNS rebinding) is refused by its `Host`.
+    Without TLS the page's path is a secret that this server draws: every account of a machine reaches its loopback.
+    With TLS it is `/`, and a visitor's certificate is asked for. A page of another origin that had its own name lead to
+    this machine (DNS rebinding) is refused by its `Host`.
 
     Args:
         host: the address to listen on.
         port: 0 for any that is free.
         hosts: names beside those of the loopback under which it may be asked.
         tls: where the page is for other machines.
+        is_revoked: whether the certificate of a visitor (DER) counts no more.
+
+    Attributes:
+        path: of the page.
     """
 
     daemon_threads = True
+    request_queue_size = 2 * MOST_VISITORS
 
-    def __init__(self, host: str, port: int, hosts: Iterable[str] = (), tls: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        hosts: Iterable[str] = (),
+        tls: ssl.SSLContext | None = None,
+        is_revoked: Callable[[bytes], bool] = lambda certificate: False,
+    ):
         super().__init__((host, port), _Handler)
+        self.path = "/" if tls else f"/{secrets.token_urlsafe(16)}"
+        self.is_revoked = is_revoked
+        self._places = threading.BoundedSemaphore(MOST_VISITORS)
         names = {"localhost", LOOPBACK, "[::1]", *hosts}
         self.hosts = {name.lower() for each in names for name in (each, f"{each}:{self.server_port}")}
         self.page = ""
@@ -51,8 +75,31 @@ class PageServer(ThreadingHTTPServer):
             self.shutdown()
             self.server_close()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a visitor in a thread; one who comes while all places are taken is sent away."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As ThreadingHTTPServer; nobody keeps a place for longer than LONGEST_S, however slowly they speak."""
+        end = threading.Timer(LONGEST_S, _hang_up, args=(request,))
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._places.release()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A visitor who goes away, or has no certificate, is no error of ours."""
+
+
+def _hang_up(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(request, socket.SHUT_RDWR)  # of the connection itself, with TLS too
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,8 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         if self.headers.get("Host", "").lower() not in self.server.hosts:
             self.send_error(421, "this page is not of that host")
-        elif self.path != "/":
+        elif not secrets.compare_digest(self.path.encode(), self.server.path.encode()):
             self.send_error(404)
+        elif self._is_revoked():
+            self.send_error(403, "this certificate was revoked")
         else:
             page = self.server.page
             body = page.encode("utf-8")
@@ -84,6 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if with_body:
                 self.wfile.write(body)
+
+    def _is_revoked(self) -> bool:
+        if not isinstance(self.connection, ssl.SSLSocket):
+            return False
+        return self.server.is_revoked(self.connection.getpeercert(binary_form=True) or b"")
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: what a visitor asks for is theirs."""
@@ -115,3 +169,16 @@ def tls_of(kit: Kit) -> ssl.SSLContext:
     context.load_verify_locations(kit.startup_dir / "rootCA.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def is_revoked_in(kit: Kit) -> Callable[[bytes], bool]:
+    """Whether a kit's list of revoked certificates names one (DER); every one where the list cannot be read."""
+    from cryptography.x509 import load_der_x509_certificate
+
+    def is_revoked(certificate: bytes) -> bool:
+        try:
+            return revoked_since(load_der_x509_certificate(certificate), kit.local_dir, kit.root) is not None
+        except (ConfigurationError, ValueError):
+            return True
+
+    return is_revoked

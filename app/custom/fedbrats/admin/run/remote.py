@@ -26,6 +26,7 @@ from fedbrats.jobs.build import (
 )
 from fedbrats.jobs.secure import require_sites
 from fedbrats.rows import ROWS_FILE, counted_rows, read_rows
+from fedbrats.standing import read_standing
 
 POLL_S = 2.0
 ENDED = ("FINISHED", "FAILED")
@@ -90,7 +91,7 @@ def standing_of(session: Any, job_id: str) -> dict[str, Any] | None:
             said = session.show_stats(job_id, "server")["server"][STANDING]
     except Exception:  # FLARE raises many kinds where a job has just ended, or has not begun
         return None
-    return said if isinstance(said, dict) and type(said.get("rounds_done")) is int else None
+    return read_standing(said)
 
 
 def wait_for_end(session: Any, job_id: str, on_standing: Callable[[Mapping[str, Any]], None] | None = None) -> str:

@@ -2,8 +2,8 @@
 
 With the kit of a server or a site, of what lies on this machine: its health, and at a server each job that runs. With
 the kit of a person, of the consortium, by the server's word. The page needs no script and nothing from elsewhere; no
-request changes anything. It is for this machine alone. With --tls it is for others too: over TLS with the kit's own
-certificate, and only for browsers that have a certificate of the consortium. End it with Ctrl-C.
+request changes anything. It is for you alone: its address has a secret part. With --tls it is for others too: over TLS
+with the kit's own certificate, and only for browsers that have a certificate of the consortium. End it with Ctrl-C.
 
 example:
   fedbrats watch fl.brain-consortium.example
@@ -33,14 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """Serve the page until it is interrupted."""
     from fedbrats.admin.kits import open_kit
     from fedbrats.admin.operate.overview import look_around
-    from fedbrats.admin.operate.page_server import LOOPBACK, PageServer, tls_of
+    from fedbrats.admin.operate.page_server import LOOPBACK, PageServer, is_revoked_in, tls_of
     from fedbrats.admin.operate.watching import REFRESH_S, page_of_consortium, page_of_machine
     from fedbrats.admin.run.sessions import person_session
 
     kit = open_kit(args.kit)
     tls = tls_of(kit) if args.tls else None
-    server = PageServer(args.tls or LOOPBACK, args.port, [args.tls, kit.name] if args.tls else (), tls)
-    url = f"{'https' if tls else 'http'}://{args.tls or LOOPBACK}:{server.server_port}/"
+    hosts = [args.tls, kit.name] if args.tls else ()
+    server = PageServer(args.tls or LOOPBACK, args.port, hosts, tls, is_revoked_in(kit))
+    url = f"{'https' if tls else 'http'}://{args.tls or LOOPBACK}:{server.server_port}{server.path}"
     print_json({"url": url}) if args.json else print_line(f"open {url} in a browser; Ctrl-C ends it")
     if kit.kind != "admin":
         server.keep_fresh(lambda: page_of_machine(kit), REFRESH_S)
