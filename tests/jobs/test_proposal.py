@@ -1,11 +1,14 @@
 """A plan is a pure function of fingerprints: what it chooses, and what it warns of."""
 
+import json
+
 import pytest
 
-from fedbrats.data.fingerprint import Fingerprint
+from fedbrats.data.fingerprint import MOST_BYTES, Fingerprint, read_fingerprint
 from fedbrats.errors import ConfigurationError
 from fedbrats.jobs.estimate import Cost, Work, seconds_in_one_place, seconds_of_job
 from fedbrats.jobs.proposal import misfits, propose
+from tests.security.attacks import attack
 
 BRAIN_MM = [140.0, 180.0, 150.0]
 
@@ -49,6 +52,39 @@ def test_what_is_given_stays_and_the_rest_goes_with_it():
         propose([site()], {"volume_shape": [64, 64, 64]})
     with pytest.raises(ConfigurationError, match="one site at least"):
         propose([], {})
+
+
+@attack(
+    "have the lead's `fedbrats plan` end in a traceback, or plan for a head of a kilometre, by a fingerprint",
+    who="a hospital",
+    happens="one sentence: the file, the number, and what it may be",
+    says="site-1.json: brain_mm is [1e+308, 1e+308, 1e+308], expected three numbers from 0 to 1000",
+)
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        *(({"spacing_mm": [edge] * 3}, f"is [{edge}, {edge}, {edge}], expected three numbers from 0.01 to 100")
+          for edge in (0.0, -1.0, 1e308, 1e-300)),
+        *(({"brain_mm": [side] * 3}, f"is [{side}, {side}, {side}], expected three numbers from 0 to 1000")
+          for side in (-5.0, 1e308)),
+        ({"spacing_mm": [1.0] * 4}, "three numbers"),
+        ({"gflops": float("nan")}, "gflops is NaN"),
+        ({"cases": 10**400}, "cases is"),
+    ],
+)  # fmt: skip
+def test_a_fingerprint_with_numbers_that_no_site_has_is_refused(tmp_path, changes, sentence):
+    path = tmp_path / "site-1.json"
+    path.write_text(json.dumps({**site().model_dump(), **changes}))
+    with pytest.raises(ConfigurationError) as refused:
+        read_fingerprint(path)
+    assert sentence in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_a_file_of_any_size_is_no_fingerprint(tmp_path):
+    path = tmp_path / "large.json"
+    path.write_bytes(b" " * (MOST_BYTES + 1))
+    assert read_fingerprint(path) is None
 
 
 def test_the_order_of_sites_changes_nothing():

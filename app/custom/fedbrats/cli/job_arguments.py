@@ -15,6 +15,7 @@ from fedbrats.cli.progress import say, show_sentence
 from fedbrats.errors import ArgumentError
 
 PLAN_FORMAT = "fedbrats plan 1"
+MOST_PLAN = 2**20  # bytes; that of a hundred sites has 40,000
 
 
 def add_set_argument(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,8 @@ def _read_planned(path: Path) -> dict[str, Any]:
 
 def _read_plan(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > MOST_PLAN:
+            raise ArgumentError(f"--plan: {path} has more than {MOST_PLAN} bytes, and is no plan")
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ArgumentError(f"--plan: cannot read {path}: {error}") from None

@@ -19,7 +19,16 @@ from fedbrats.settings import Settings
 FORMAT = "fedbrats fingerprint 1"
 _WHOLE = 3  # cases whose brains are measured; of the others the header is read
 _CASES, _BRAIN_MM = 5, 10.0  # what numbers of cases and sides of brains are rounded to
-_Edges = Annotated[list[float], Field(min_length=3, max_length=3, json_schema_extra={"kind": "three numbers"})]
+MOST_BYTES = 64 * 1024  # of a file; a fingerprint has some hundred
+
+
+def _three(smallest: float, largest: float) -> Any:
+    kind = f"three numbers from {smallest:g} to {largest:g}"
+    return Field(min_length=3, max_length=3, json_schema_extra={"kind": kind})
+
+
+_Edges = Annotated[list[Annotated[float, Field(ge=0.01, le=100)]], _three(0.01, 100)]
+_Sides = Annotated[list[Annotated[float, Field(ge=0, le=1000)]], _three(0, 1000)]
 
 
 class Fingerprint(Settings):
@@ -35,7 +44,7 @@ class Fingerprint(Settings):
     """Validation cases, likewise."""
     spacing_mm: _Edges
     """Median edges of a voxel in mm, right to left, front to back, bottom to top."""
-    brain_mm: _Edges
+    brain_mm: _Sides
     """Median sides of the box around a brain in mm, along the same axes."""
     cores: int = Field(ge=1, le=10**5)
     """CPU cores that training may use."""
@@ -62,9 +71,11 @@ class Fingerprint(Settings):
 def read_fingerprint(path: Path) -> Fingerprint | None:
     """The fingerprint that a file holds; None where it is something else.
 
-    Raises: ConfigurationError for one that is not whole.
+    Raises: ConfigurationError for one that is not whole, or has a number that no scan and no machine has.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            return None
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
