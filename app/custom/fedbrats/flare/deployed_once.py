@@ -111,7 +111,7 @@ def note_end(workspace: Workspace, job_id: str) -> None:
     try:
         if (folder := kept_of(workspace, job_id)) is not None:
             mark_ended(folder)
-    except (FedbratsError, OSError) as error:
+    except Exception as error:
         logger.error(f"that a job has ended could not be noted: {error!r:.200}; job={job_id}")
 
 
