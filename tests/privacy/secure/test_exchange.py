@@ -199,7 +199,7 @@ def test_a_server_that_tells_two_sites_different_coefficients_gets_no_pad(sites,
     "learn one hospital's update from a sum under pads, by the coefficients of the others: nought, or next to it",
     who="the server's operator; with an honest server, another hospital",
     happens="refused by each hospital: one counts for 60 % at most, and two for 90 %",
-    says="site-1 and site-2 together count for 98% of the sum that is asked for, more than 90%: it would tell an update",
+    says="site-1 and site-2 together count for 98% of the sum that is asked for, more than 90%",
 )
 @pytest.mark.parametrize(
     ("changes", "sentence"),
