@@ -1,4 +1,6 @@
-"""Compare what fedbrats says differential privacy costs with a second, independent accountant (dp-accounting's PLD).
+"""Compare what fedbrats says differential privacy costs with an independent library (dp-accounting): PLD, and Renyi.
+
+Over a grid of settings, and over a ledger that a run of fedavg_dp on phantoms wrote.
 
 dp-accounting wants another attrs than the pinned set, so it runs in an environment of its own:
 
@@ -14,7 +16,9 @@ import argparse
 import itertools
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 DELTAS = (1e-3, 1e-5)
 # (noise, rate, steps): from few patients in every step to many that are seldom drawn, and two whole jobs.
@@ -27,22 +31,33 @@ SETTINGS = (
     (1.0, 0.01, 3200),
     (2.0, 0.05, 1000),
 )
+LEDGER = Path(__file__).parents[1] / "tests" / "privacy" / "phantom_run" / "privacy_ledger.jsonl"
 
 
-def second() -> list[dict[str, float]]:
-    """The grid by dp-accounting's privacy loss distributions."""
-    import dp_accounting
+def second() -> dict[str, Any]:
+    """The grid by dp-accounting's privacy loss distributions, and the ledger by both of its accountants."""
     from dp_accounting.pld import PLDAccountant
+    from dp_accounting.rdp import RdpAccountant
 
     rows = []
     for delta, (noise, rate, steps) in itertools.product(DELTAS, SETTINGS):
-        accountant = PLDAccountant()
-        event = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(noise))
-        accountant.compose(event, steps)
-        rows.append(
-            {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "pld": accountant.get_epsilon(delta)}
-        )
-    return rows
+        spent = _epsilon_of(PLDAccountant(), [(noise, rate, steps)], delta)
+        rows.append({"noise": noise, "rate": rate, "steps": steps, "delta": delta, "pld": spent})
+    lines = [json.loads(line) for line in LEDGER.read_text(encoding="utf-8").splitlines()]
+    history = [(line["noise"], line["rate"], line["steps"]) for line in lines]
+    delta = lines[0]["delta"]
+    ledger = {"lines": len(lines), "steps": sum(line["steps"] for line in lines), "delta": delta}
+    ledger["pld"] = _epsilon_of(PLDAccountant(), history, delta)
+    ledger["second_rdp"] = _epsilon_of(RdpAccountant(), history, delta)
+    return {"rows": rows, "ledger": ledger}
+
+
+def _epsilon_of(accountant: Any, history: Iterable[tuple[float, float, int]], delta: float) -> float:
+    import dp_accounting
+
+    for noise, rate, steps in history:
+        accountant.compose(dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(noise)), steps)
+    return float(accountant.get_epsilon(delta))
 
 
 def compare(path: Path) -> int:
@@ -50,18 +65,23 @@ def compare(path: Path) -> int:
     from record import RESULTS, Target, write
 
     from fedbrats.privacy.accounting import PrivateSteps, epsilon, epsilon_bound
+    from fedbrats.privacy.ledger import Ledger
 
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    rows, ledger = document["rows"], document["ledger"]
     for row in rows:
         cost = [PrivateSteps(row["noise"], row["rate"], int(row["steps"]))]
         row["prv"], row["rdp"] = epsilon(cost, row["delta"]), epsilon_bound(cost, row["delta"])
+    spent = [entry.cost for entry in Ledger(LEDGER).read()]
+    ledger["prv"], ledger["rdp"] = epsilon(spent, ledger["delta"]), epsilon_bound(spent, ledger["delta"])
+    both = [*rows, ledger]
     targets = [
-        Target("largest_disagreement", 0.03, max(abs(row["prv"] / row["pld"] - 1) for row in rows)),
+        Target("largest_disagreement", 0.03, max(abs(row["prv"] / row["pld"] - 1) for row in both)),
         Target(
-            "smallest_rdp_over_the_others", 1.0, min(row["rdp"] / max(row["prv"], row["pld"]) for row in rows), True
+            "smallest_rdp_over_the_others", 1.0, min(row["rdp"] / max(row["prv"], row["pld"]) for row in both), True
         ),
     ]
-    return write(RESULTS / "accountants.json", targets, {"rows": rows})
+    return write(RESULTS / "accountants.json", targets, {"rows": rows, "ledger": ledger})
 
 
 def main() -> int:

@@ -257,6 +257,12 @@ def accountants(found: dict[str, Any]) -> Iterable[str]:
     rows = [(*(f"{row[name]:g}" for name in columns[:4]), *(f"{row[name]:.2f}" for name in columns[4:]))
             for row in found["rows"]]  # fmt: skip
     yield markdown_table(columns, rows)
+    spent = found["ledger"]
+    yield (
+        f"\nThe ledger of a run of `fedavg_dp` on phantoms ({spent['lines']} rounds, {spent['steps']} steps) at delta "
+        f"{spent['delta']:g}: PRV {spent['prv']:.3f}, PLD {spent['pld']:.3f}, RDP {spent['rdp']:.3f}, RDP of the "
+        f"second library {spent['second_rdp']:.3f}.\n"
+    )
 
 
 def pads(found: dict[str, Any]) -> Iterable[str]:

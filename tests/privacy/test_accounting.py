@@ -1,14 +1,18 @@
 """What private steps cost: against a second accountant, by the quick bound, and solved for the noise."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from fedbrats.errors import ConfigurationError
+from fedbrats.errors import ConfigurationError, DataError
 from fedbrats.privacy.accounting import PrivateSteps, epsilon, epsilon_bound, solve_noise
+from fedbrats.privacy.ledger import LEDGER_FILE, Ledger
 
-GRID = json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / "accountants.json").read_text())["rows"]
+FOUND = json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / "accountants.json").read_text())
+GRID = FOUND["rows"]
+LEDGER = Path(__file__).parent / "phantom_run" / LEDGER_FILE
 
 
 def test_two_accountants_agree_over_a_grid_and_renyi_is_above_both():
@@ -25,6 +29,26 @@ def test_the_grid_is_what_the_code_gives():
         cost = [PrivateSteps(row["noise"], row["rate"], row["steps"])]
         assert epsilon(cost, row["delta"]) == pytest.approx(row["prv"], rel=1e-3)
         assert epsilon_bound(cost, row["delta"]) == pytest.approx(row["rdp"], rel=1e-3)
+
+
+def test_the_ledger_of_a_real_run_costs_the_same_by_two_accountants():
+    """A site's ledger of a run of fedavg_dp on phantoms; `pld` and `second_rdp` are dp-accounting's numbers."""
+    entries = Ledger(LEDGER).read()
+    spent, said = [entry.cost for entry in entries], FOUND["ledger"]
+    assert (len(entries), sum(each.steps for each in spent)) == (said["lines"], said["steps"])
+    prv, rdp = epsilon(spent, said["delta"]), epsilon_bound(spent, said["delta"])
+    assert prv == pytest.approx(said["pld"], rel=0.03)
+    assert min(rdp, said["second_rdp"]) > max(prv, said["pld"])
+
+
+@pytest.mark.parametrize("harm", [lambda lines: lines[:3] + lines[4:], lambda lines: lines[:-1]])
+def test_a_line_out_of_that_ledger_is_missed(tmp_path, harm):
+    for path in LEDGER.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    ledger = tmp_path / LEDGER_FILE
+    ledger.write_bytes(b"".join(harm(ledger.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(DataError, match="restore it"):
+        Ledger(ledger).read()
 
 
 def test_jobs_on_the_same_patients_cost_more_than_one_and_less_than_their_sum():
