@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from fedbrats.array_files import write_arrays
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.data.prepare.cache import CacheSettings
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--spacing-mm", type=float, default=2.0)
     parser.add_argument("--cache", type=Path, default=Path("build/cache"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the last model of every run there")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     preparation = CacheSettings.from_json({"spacing_mm": args.spacing_mm})
@@ -91,14 +93,9 @@ def train(
     weights = read_start(args.start, NETWORK)
     assert weights is not None
     before = known or dice(trainers, weights)
-    for number in range(args.rounds):
-        updates = []
-        for trainer in trainers:
-            trainer.set_weights(weights)
-            train_privately(trainer, private, number, args.rounds, SecretRandom())
-            updates.append(difference(trainer.get_weights(), weights))
-        mean = weighted_mean(updates, [len(trainer.training) for trainer in trainers])
-        weights = {name: weights[name] + mean[name] for name in weights}
+    weights = federate(trainers, weights, private, args.rounds)
+    if args.save:
+        write_arrays(args.save / f"epsilon-{wanted:g}-{seed}.npz", weights)
     spent = None if math.isinf(wanted) else epsilon([PrivateSteps(noise, 1.0, steps)], DELTA)
     return {
         "epsilon": None if math.isinf(wanted) else wanted,
@@ -109,6 +106,21 @@ def train(
         "dice": dice(trainers, weights),
         "seconds": round(time.perf_counter() - began, 1),
     }
+
+
+def federate(
+    trainers: Sequence[Trainer], weights: dict[str, np.ndarray], private: PrivacySettings, rounds: int
+) -> dict[str, np.ndarray]:
+    """The model after so many rounds: the mean by cases of what each site trained by its own noise."""
+    for number in range(rounds):
+        updates = []
+        for trainer in trainers:
+            trainer.set_weights(weights)
+            train_privately(trainer, private, number, rounds, SecretRandom())
+            updates.append(difference(trainer.get_weights(), weights))
+        mean = weighted_mean(updates, [len(trainer.training) for trainer in trainers])
+        weights = {name: weights[name] + mean[name] for name in weights}
+    return weights
 
 
 def dice(trainers: Sequence[Trainer], weights: dict[str, np.ndarray]) -> dict[str, float]:

@@ -29,14 +29,15 @@ def to_ring(numbers: NDArray[np.floating], coefficient: float, bits: int, sites:
 
     Raises: UpdateError where a number is not finite, or the sum of as many such sites could overflow.
     """
-    scaled = np.rint(np.asarray(numbers, np.float64) * coefficient * 2.0**bits)
-    largest = float(np.abs(scaled).max(initial=0.0))
+    scaled = np.multiply(numbers, coefficient, dtype=np.float64)
+    np.rint(np.multiply(scaled, 2.0**bits, out=scaled), out=scaled)
+    largest = max(float(scaled.max(initial=0.0)), -float(scaled.min(initial=0.0)))
     if not largest * sites < HALF:
         raise UpdateError(
             f"the update does not fit: {sites} of its size would overflow the ring of 2^32 at {bits} bits; it is "
             f"longer than was offered"
         )
-    return scaled.astype(np.int64).astype(np.uint32)
+    return scaled.astype(np.int32).view(np.uint32)
 
 
 def from_ring(total: Ring, bits: int) -> NDArray[np.float64]:

@@ -87,8 +87,8 @@ class PaddedSum:
                 raise ProtocolError(f"{site} takes off other pads than it was asked for")
             total -= pad_of(reveal.own, len(total))
             for peer, seed in reveal.pairs.items():
-                pair = pad_of(seed, len(total))
-                total = total - pair if site < peer else total + pair
+                take_off = np.subtract if site < peer else np.add
+                take_off(total, pad_of(seed, len(total)), out=total)
         return from_ring(total, self.request.bits)
 
 

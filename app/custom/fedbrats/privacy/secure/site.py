@@ -107,15 +107,15 @@ class PaddedSite:
             raise ProtocolError(f"the request names {strangers[0]}, whose key was not passed on")
         if (request.round, request.attempt) <= self._answered:
             raise ProtocolError(f"round {request.round}, attempt {request.attempt} was answered before")
-        digest = hashlib.sha256(np.ascontiguousarray(update).tobytes()).digest()
+        digest = hashlib.sha256(np.ascontiguousarray(update)).digest()
         if digest in self._seen:
             raise ProtocolError("this update was padded before; train the round again on other batches")
         own = secrets.token_bytes(SEED_BYTES)
         numbers = to_ring(update, request.coefficients[self.name], request.bits, len(request.coefficients))
-        numbers = numbers + pad_of(own, len(numbers))
+        numbers += pad_of(own, len(numbers))
         for peer in sorted(set(request.coefficients) - {self.name}):
-            pair = pad_of(self._pair(request, peer), len(numbers))
-            numbers = numbers + pair if self.name < peer else numbers - pair
+            add = np.add if self.name < peer else np.subtract
+            add(numbers, pad_of(self._pair(request, peer), len(numbers)), out=numbers)
         self._seen.add(digest)
         self._answered = request.round, request.attempt
         self._open = _Open(request, own)

@@ -26,7 +26,7 @@ class Question:
         controller: sends it.
         log: for what goes wrong.
         number: of the round.
-        period_s: seconds between two looks.
+        period_s: seconds between two looks at who is still there.
     """
 
     def __init__(self, controller: Controller, log: RoundLog, number: int, period_s: float) -> None:
@@ -51,7 +51,7 @@ class Question:
             take: raises UpdateError for an answer that does not count.
             present: the sites that are connected.
         """
-        waiting, lock = set(sites), threading.Lock()
+        waiting, lock, all_answered = set(sites), threading.Lock(), threading.Event()
 
         def receive(client_task: ClientTask, fl_ctx: FLContext) -> None:
             site, result = client_task.client.name, client_task.result
@@ -60,6 +60,8 @@ class Question:
                 if site in waiting:
                     waiting.discard(site)
                     self._take(site, task_name, result, take)
+                    if not waiting:
+                        all_answered.set()
 
         task = Task(name=task_name, data=message, result_received_cb=receive)
         began = time.monotonic()
@@ -69,7 +71,7 @@ class Question:
                 left = waiting & present()
             if not left or time.monotonic() - began >= deadline_s:
                 break
-            time.sleep(self._period_s)
+            all_answered.wait(self._period_s)  # the last answer is not left lying for the rest of a period
         with lock:
             waiting.clear()  # what comes now is late
         if task.completion_status is None:
