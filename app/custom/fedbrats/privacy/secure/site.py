@@ -107,7 +107,7 @@ class PaddedSite:
             raise ProtocolError(f"the request names {strangers[0]}, whose key was not passed on")
         if (request.round, request.attempt) <= self._answered:
             raise ProtocolError(f"round {request.round}, attempt {request.attempt} was answered before")
-        digest = hashlib.sha256(np.ascontiguousarray(update)).digest()
+        digest = hashlib.sha256(np.ascontiguousarray(update).data).digest()
         if digest in self._seen:
             raise ProtocolError("this update was padded before; train the round again on other batches")
         own = secrets.token_bytes(SEED_BYTES)
