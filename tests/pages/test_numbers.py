@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2]
-PARTS = ("record", "page", "gpu_training")  # no benchmarks of their own
+PARTS = ("record", "page", "gpu_training", "nnunet_training")  # no benchmarks of their own
 BENCHMARKS = sorted(path.name for path in (HOUSE / "benchmarks").glob("*.py") if path.stem not in PARTS)
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from fedbrats.errors import UpdateError
 from fedbrats.model.settings import TrainingSettings
-from fedbrats.model.training.optimisation import FIRST_SCALE, Optimisation, learning_rate_at
+from fedbrats.model.training.optimisation import FIRST_SCALE, Optimisation, join_moments, learning_rate_at
 
 CPU = torch.device("cpu")
 
@@ -62,6 +63,41 @@ def test_a_restart_makes_the_same_steps(scaled, tmp_path):
     restarted.load(tmp_path / "state.pt")
     steps(again, restarted, [2.0])
     assert np.array_equal(again.weight.detach(), network.weight.detach())
+
+
+def test_a_state_of_an_earlier_version_is_taken_up_alike(tmp_path):
+    network, optimisation = new(False)
+    steps(network, optimisation, [1.0, 2.0])
+    torch.save(optimisation.state(), tmp_path / "earlier.pt")
+    optimisation.save(tmp_path / "state.pt")
+    _, earlier = new(False)
+    _, later = new(False)
+    earlier.load(tmp_path / "earlier.pt")
+    later.load(tmp_path / "state.pt")
+    kept, found = earlier.state()["optimiser"], later.state()["optimiser"]
+    assert found["param_groups"] == kept["param_groups"]
+    assert found["state"].keys() == kept["state"].keys()
+    for number, moments in kept["state"].items():
+        assert found["state"][number].keys() == moments.keys()
+        assert all(torch.equal(found["state"][number][kind], value) for kind, value in moments.items())
+
+
+def test_an_optimiser_that_made_no_step_is_kept_too(tmp_path):
+    _, optimisation = new(False)
+    optimisation.save(tmp_path / "state.pt")
+    optimisation.load(tmp_path / "state.pt")
+    assert optimisation.state()["optimiser"]["state"] == {}
+
+
+def test_moments_that_do_not_fill_their_shapes_are_no_state(tmp_path):
+    network, optimisation = new(False)
+    steps(network, optimisation, [1.0])
+    state = optimisation.state()
+    joined = join_moments(state["optimiser"])
+    joined["joined"]["exp_avg"] = joined["joined"]["exp_avg"][:-1]
+    torch.save({**state, "optimiser": joined}, tmp_path / "state.pt")
+    with pytest.raises(UpdateError, match="is not a training state"):
+        optimisation.load(tmp_path / "state.pt")
 
 
 def test_the_learning_rate_follows_the_share_of_the_job_that_is_done():

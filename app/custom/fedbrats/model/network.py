@@ -119,9 +119,9 @@ class SegmentationNetwork(nn.Module):
         Several of head, decoder, norm and prefixes are separated by commas; a prefix ends at a dot (`net.model.0.`).
         Raises: ConfigurationError where a prefix matches nothing or does not end at a dot.
         """
-        names = tuple(self.state_dict())
-        if kind == "none":
+        if kind == "none":  # asked with every update
             return ()
+        names = tuple(self.state_dict())
         if kind == "all":
             return names
         found = {name for part in kind.split(",") for name in self._names_of(part.strip(), names)}

@@ -21,10 +21,11 @@ from nvflare.apis.fl_constant import SiteType
 from nvflare.private.fed.utils.fed_utils import nvflare_fobs_initialize
 
 from fedbrats.atomic import leave_flushing_to_the_system
+from fedbrats.flare.one_process import lean
 from fedbrats.flare.one_process.folders import lay_out
 from fedbrats.flare.one_process.parts import Server, Site
 
-PAUSE_S = 0.005  # of a thread whose sites have no task
+PAUSE_S = 0.02  # of a thread whose sites have no task
 PAUSES = 50  # in which each of them has asked once
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
@@ -41,6 +42,7 @@ def run(job_dir: Path, root: Path, job_id: str, threads: int, names: Sequence[st
     """Run a built job with these sites; `root` has a folder `local` with a site file and the list of classes."""
     nvflare_fobs_initialize()
     leave_flushing_to_the_system()
+    lean.leave_out()
     workspaces = lay_out(job_dir, root, names, job_id)
     server = Server(workspaces[SiteType.SERVER], job_id, list(names))
     sites = [Site(workspaces[name], job_id, name) for name in names]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey, JobConstants, ReservedKey, SiteType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -70,7 +72,7 @@ class Server:
                 workspace,
                 conf.runner_config.components,
                 self._clients,
-                conf.runner_config.handlers,
+                hearing(conf.runner_config.handlers),
             )
         )
         self.runner = ServerRunner(conf.runner_config, job_id, self.engine)
@@ -111,7 +113,7 @@ class Site:
         _configure(conf, workspace, job_id, args)
         client = SimpleNamespace(client_args={}, client_name=name)
         parts = conf.runner_config
-        self.engine = ClientRunManager(name, job_id, workspace, client, parts.components, parts.handlers, conf)
+        self.engine = ClientRunManager(name, job_id, workspace, client, parts.components, hearing(parts.handlers), conf)
         self.runner = ClientRunner(client.client_args, parts, job_id, self.engine)
         self.engine.add_handler(self.runner)
         with self.engine.new_context() as fl_ctx:
@@ -140,6 +142,15 @@ class Site:
         with self.engine.new_context() as fl_ctx:
             self.runner.fire_event(EventType.ABOUT_TO_END_RUN, fl_ctx)
             self.runner.fire_event(EventType.END_RUN, fl_ctx)
+
+
+def hearing(components: Sequence[FLComponent]) -> list[FLComponent]:
+    """Those that do something at some event: FLARE prepares every event anew for each component that may hear it."""
+    return [
+        each
+        for each in components
+        if type(each).handle_event is not FLComponent.handle_event or each.get_event_handlers()
+    ]
 
 
 def _arguments(workspace: Workspace, job_id: str, name: str) -> Namespace:

@@ -39,7 +39,8 @@ class KeepShared(Filter):
         self._network = SegmentationNetwork(network)
         self._personal = personal
         self._personal_rounds = personal_rounds
-        self._known = frozenset(self._network.state_dict())
+        self._names = tuple(self._network.state_dict())
+        self._known = frozenset(self._names)
         self._shared_names(personal)  # a set that names nothing is found out before anything is trained
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
@@ -71,5 +72,4 @@ class KeepShared(Filter):
         return personal_in_round(self._personal, self._personal_rounds, number, total)
 
     def _shared_names(self, personal: str) -> tuple[str, ...]:
-        names = self._network.state_dict()
-        return split_names(names, self._network.personal_names(personal), allow_nothing_shared=True)[0]
+        return split_names(self._names, self._network.personal_names(personal), allow_nothing_shared=True)[0]

@@ -19,6 +19,7 @@ from fedbrats.model.training.hooks import StepHook
 OPTIMISER_CLASSES = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 # PyTorch begins at 65536, and each overflow halves it and loses a step: a round may have few.
 FIRST_SCALE = 2.0**12
+JOINED = "joined"
 
 
 def learning_rate_at(settings: TrainingSettings, progress: float) -> float:
@@ -96,15 +97,15 @@ class Optimisation:
 
     def save(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights."""
-        write_bytes_atomic(path, lambda stream: torch.save(self.state(), stream))
+        state = self.state()
+        document = {**state, "optimiser": join_moments(state["optimiser"])}
+        write_bytes_atomic(path, lambda stream: torch.save(document, stream))
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
         try:
             state = read_checkpoint(path, self._device)
-            self._optimiser.load_state_dict(state["optimiser"])
-            if self._scaled and "scaler" in state:
-                self._scaler.load_state_dict(state["scaler"])
+            self.load_state({**state, "optimiser": part_moments(state["optimiser"])})
         except (DamagedFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             why = str(error).splitlines()[0]
             raise UpdateError(f"{path} is not a training state of this network: {why}") from None
@@ -113,3 +114,27 @@ class Optimisation:
         """Clip the gradient where the settings say so; whether it is finite."""
         norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.gradient_clip or math.inf)
         return bool(torch.isfinite(norm))
+
+
+def join_moments(state: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimiser's state with one tensor a kind, where `torch.save` would take its time for each of many."""
+    moments = state["state"]
+    kinds = sorted({kind for each in moments.values() for kind in each})
+    shapes = {kind: {number: list(each[kind].shape) for number, each in moments.items()} for kind in kinds}
+    joined = {kind: torch.cat([each[kind].reshape(-1) for each in moments.values()]) for kind in kinds}
+    return {"param_groups": state["param_groups"], JOINED: joined, "shapes": shapes}
+
+
+def part_moments(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `join_moments` was given; a state that is not joined, as earlier versions kept it, stays as it is.
+
+    Raises: ValueError, LookupError, TypeError or RuntimeError where the numbers do not fill the shapes.
+    """
+    if JOINED not in state:
+        return state
+    moments: dict[int, dict[str, Tensor]] = {}
+    for kind, shapes in state["shapes"].items():
+        parts = state[JOINED][kind].split([math.prod(shape) for shape in shapes.values()])
+        for (number, shape), part in zip(shapes.items(), parts, strict=True):
+            moments.setdefault(number, {})[kind] = part.reshape(shape).clone()
+    return {"state": moments, "param_groups": state["param_groups"]}

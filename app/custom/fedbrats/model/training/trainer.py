@@ -228,6 +228,10 @@ def _new_loader(cases: Sequence[CachedCase], settings: TrainingSettings, seed: i
 @contextmanager
 def _seeded(seed: int, round_number: int, device: torch.device) -> Iterator[None]:
     """Torch's own random numbers (dropout) seeded by site and round, and given back as they were."""
+    number = int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0]))
+        if device.type == "cpu":  # torch.manual_seed asks every kind of GPU too, which takes as long as a small step
+            torch.default_generator.manual_seed(number)
+        else:
+            torch.manual_seed(number)
         yield
