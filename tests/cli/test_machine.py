@@ -33,7 +33,7 @@ split = ["split", str(source), "--sites", "1", "--out", str(out / "sites"), "--c
 assert main(split) == 0
 assert main(["job", "build", "fedavg", "--out", str(out / "jobs")]) == 0
 words = ["--data", str(out / "sites"), "--results", str(out / "results"), "--cache", str(out / "cache")]
-sys.exit(main(["simulate", "fedavg", *words]))
+sys.exit(main(["simulate", "fedavg", *words, "--set", "num_rounds=1", "--set", "local_steps=1"]))
 """
 ASCII_ONLY = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # else Python itself makes UTF-8 of the locale C
 

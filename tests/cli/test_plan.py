@@ -1,13 +1,19 @@
 """`fedbrats plan`: from scans or from fingerprints to variables that other commands take."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from fedbrats.admin.run import calibration
+from fedbrats.admin.run.calibration import Measured
+from fedbrats.cli import job_arguments
+from fedbrats.cli.job_arguments import PLAN_FORMAT, tell_minutes
 from fedbrats.cli.main import main
 from fedbrats.data.cases.datalist import read_datalist
 from fedbrats.data.fingerprint import measure_scans
 from fedbrats.jobs.build import read_variables
+from fedbrats.jobs.estimate import Cost
 
 
 @pytest.fixture
@@ -73,3 +79,24 @@ def test_scans_are_measured_along_the_axes_of_the_patient(phantom_sites):
     spacing_mm, brain_mm = measure_scans(read_datalist(phantom_sites / "site-1").cases)
     assert spacing_mm == pytest.approx([4.0] * 3)
     assert brain_mm[1] == max(brain_mm)
+
+
+def test_before_a_run_its_minutes_are_said(phantom_sites, tmp_path, capsys, monkeypatch):
+    """By a plan; of a short job by usual costs; of a longer one after some steps were measured."""
+    plan = tmp_path / "plan.json"
+    costs = Cost(step_s=6.0, score_s=0.0, final_s=0.0, prepare_s=0.0, launch_s=0.0)
+    plan.write_text(json.dumps({"estimate": costs.document(), "format": PLAN_FORMAT, "variables": {}}))
+    tell_minutes("train", "fedavg", {"num_rounds": 10, "local_steps": 10}, [phantom_sites], plan)
+    assert "train: 10 rounds will take about 20 min, by" in capsys.readouterr().err
+    tell_minutes("simulate", "fedavg", {"num_rounds": 1, "local_steps": 1, "network": "tiny"}, [phantom_sites])
+    assert "simulate: 1 round will take about" in capsys.readouterr().err
+    monkeypatch.setattr(job_arguments, "WORTH_MEASURING_S", 0.0)
+    busy = replace(costs, at_once=2, share=0.4)
+    monkeypatch.setattr(calibration, "measure", lambda *_, **__: Measured(busy, 1.0))
+    tell_minutes("simulate", "fedavg", {}, [phantom_sites])
+    said = capsys.readouterr().err
+    assert "measuring some steps" in said
+    assert "simulate: 25 rounds will take about" in said
+    assert "other programs take 60% of this machine now" in said
+    tell_minutes("poc", "evaluate", {}, [phantom_sites])
+    assert capsys.readouterr().err == ""

@@ -37,7 +37,7 @@ def test_jobs_wait_where_no_other_command_builds(tmp_path, monkeypatch, capsys):
         seen.extend((job, json.loads((job / "meta.json").read_text())["name"]) for job in jobs)
         return []
 
-    monkeypatch.setattr("fedbrats.cli.studies.poc._prepare_and_start", lambda args: (None, ()))
+    monkeypatch.setattr("fedbrats.cli.studies.poc._prepare_and_start", lambda *_: (None, ()))
     monkeypatch.setattr("fedbrats.cli.studies.poc._run_jobs", run_jobs)
     for words in ("fedavg", "median"), ("fedavg",):
         assert main(["poc", "run", *words, "--data", "sites", "--workspace", str(tmp_path / "build" / "poc")]) == 0

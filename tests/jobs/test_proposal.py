@@ -6,7 +6,6 @@ import pytest
 
 from fedbrats.data.fingerprint import MOST_BYTES, Fingerprint, read_fingerprint
 from fedbrats.errors import ConfigurationError
-from fedbrats.jobs.estimate import Cost, Work, seconds_in_one_place, seconds_of_job
 from fedbrats.jobs.proposal import misfits, propose
 from tests.security.attacks import attack
 
@@ -107,16 +106,6 @@ def test_the_order_of_sites_changes_nothing():
 def test_what_does_not_fit_is_said(values, spacings, said):
     found = misfits(values, spacings)
     assert found == [] if said is None else said in " ".join(found)
-
-
-def test_sites_share_the_cores():
-    values = {"num_rounds": 10, "final_flips": False}
-    cost, work = Cost(step_s=0.1, score_s=0.5, prepare_s=0.0), Work(8, 2, 20)
-    one = seconds_of_job(cost, [work], values, 2, 0.0)
-    assert one == pytest.approx(10 * (20 * 0.1 + 2 * 2 * 0.5) + 2 * 0.5)
-    assert seconds_of_job(cost, [work] * 2, values, 2, 0.0) == pytest.approx(one)  # a core each
-    assert seconds_of_job(cost, [work] * 4, values, 2, 0.0) == pytest.approx(2 * one)
-    assert seconds_in_one_place(cost, [work] * 4, values, 2) == pytest.approx(10 * (80 * 0.1 + 8 * 0.5) + 8 * 0.5)
 
 
 def test_what_leaves_a_site_is_rounded():

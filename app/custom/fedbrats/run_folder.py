@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedbrats.at_work import killed_job
 from fedbrats.errors import ArgumentError, ConfigurationError
 
 SUMMARY_FILE = "summary.json"
@@ -65,11 +66,12 @@ def _the_one(path: Path, runs: Sequence[Path]) -> Path:
 
 
 def why_unfinished(run: Path) -> str | None:
-    """The status of a run that was interrupted or has failed, by its summary; None of any other."""
+    """The status of a run that was interrupted or killed, or has failed; None of any other."""
+    folder = run if run.is_dir() else run.parent
     try:
-        document = json.loads(((run if run.is_dir() else run.parent) / SUMMARY_FILE).read_text(encoding="utf-8"))
+        document = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None
+        return INTERRUPTED if killed_job(folder) else None
     status = document.get("status") if isinstance(document, dict) else None
     return status if status in (INTERRUPTED, FAILED) else None
 

@@ -14,7 +14,8 @@ from fedbrats.admin.run.poc import (
     Poc,
     ended,
 )
-from fedbrats.admin.run.processes import find_processes, identify, stop
+from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.at_work import identify
 from fedbrats.atomic import write_json_atomic
 from fedbrats.errors import FedbratsError
 

@@ -78,7 +78,7 @@ def _codes(block):
     [
         (0.3, "Yes. fedavg is better than each hospital alone, by 0.200 Dice."),
         (-0.1, "No. fedavg is worse than each hospital alone, by 0.200 Dice."),
-        (0.1, "It cannot be told. These patients do not tell fedavg from each hospital alone."),
+        (0.1, "It is unclear. With these patients, fedavg and each hospital alone cannot be told apart."),
     ],
 )
 def test_whether_federating_helped(make_run, gain, short):
@@ -140,7 +140,7 @@ def test_each_hospital_has_its_advice_and_the_command_that_predicts_with_it(make
     folders = [make_run("fedavg", 0.1), make_run("fine_tuned", 0.3, {"personal_rounds": 3}), make_run("train", 0.4)]
     answer = answers_of(*folders)[WHICH]
     assert answer.short.startswith("fine_tuned: the highest mean Dice of 2 choices")
-    assert answer.short.endswith("and these patients tell it from the others.")
+    assert answer.short.endswith("these patients show that it is better than the others.")
     table = next(block for block in answer.blocks if isinstance(block, Table))
     assert table.columns == ("hospital", "patients", "fedavg", "fine_tuned", "all data in one place")
     assert [(site, cells[0]) for site, cells in table.rows] == [("north", 4), ("south", 4), ("west", 4)]

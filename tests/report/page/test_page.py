@@ -98,7 +98,7 @@ def test_methods_alike_are_told_apart_by_folder_and_tie(make_results, tmp_path):
     assert [run.name for run in runs] == ["fedavg (a)", "fedavg (b)"]
     cells = [cells["mean"] for cells in compare(runs).values()]
     assert {(cell.is_best, cell.is_tie) for cell in cells} == {(True, False), (False, True)}
-    assert "cannot tell it from fedavg (b)" in write_page(runs, "t")
+    assert "cannot be told apart from fedavg (b)" in write_page(runs, "t")
 
 
 def test_a_row_says_its_patients_and_other_patients_are_not_ranked(make_results, tmp_path):

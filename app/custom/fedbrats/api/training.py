@@ -14,7 +14,9 @@ from fedbrats.api.findings import tell_recorded
 from fedbrats.api.jobs import tell_misfits, wrong_arguments
 from fedbrats.api.progress import Progress, Watch, duration
 from fedbrats.api.runs import Run
+from fedbrats.at_work import at_work
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
+from fedbrats.data.cases.datalist import site_folders
 from fedbrats.data.check.problems import FINDINGS
 from fedbrats.data.check.recorded import as_documents
 from fedbrats.errors import ArgumentError, ConfigurationError, DataError
@@ -131,14 +133,19 @@ def _begin(asked: Training, watch: Watch) -> _Course:
         raise ArgumentError("train: name the sites to train on, or a run that was stopped with --resume")
     job_id = f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     out = asked.out or Path("results") / job_id
+    check_free(out)
+    _read_plan(asked)  # what is refused is refused before PyTorch is imported, which takes seconds
+    _require_own_names(site_folders(asked.data))
+    return _Course(asked, watch, out, job_id)
+
+
+def check_free(out: Path) -> None:
+    """Raise ConfigurationError where a folder holds a training that can go on."""
     if (out / CHECKPOINT_FILE).exists():
         raise ConfigurationError(
             f"{out} holds a training that was stopped; go on with `fedbrats train --resume {out}`, or give another "
             f"--out"
         )
-    _read_plan(asked)  # what is refused is refused before PyTorch is imported, which takes seconds
-    _require_own_names(_site_dirs(asked.data))
-    return _Course(asked, watch, out, job_id)
 
 
 def _take_up(run: Path, watch: Watch) -> _Course:
@@ -186,7 +193,8 @@ class _Course:
         Raises: DataError, ConfigurationError, UpdateError.
         """
         try:
-            return self._train()
+            with at_work(self.out, "train"):
+                return self._train()
         except BaseException as error:
             self._write_unfinished(error)
             if not isinstance(error, Exception):
@@ -273,7 +281,7 @@ class _Course:
         from fedbrats.report.numbers.conditions import CONDITIONS, describe_conditions
 
         seconds = round(self.seconds + time.perf_counter() - self._began, 2)
-        conditions = describe_conditions(self.rows, variables, _site_dirs(self.asked.data))
+        conditions = describe_conditions(self.rows, variables, site_folders(self.asked.data))
         end = {"kind": "end", "status": COMPLETED, "seconds": seconds}
         rows = [{"kind": CONDITIONS, **conditions}, *self.rows, *final, end]
         _write_rows(self.out / ROWS_FILE, rows)
@@ -346,7 +354,7 @@ def _prepare_sites(
     """
     from fedbrats.data.prepare.site_cases import read_site
 
-    site_dirs = _site_dirs(folders)
+    site_dirs = site_folders(folders)
     _require_own_names(site_dirs)
     sites: list[SiteCases] = []
     for site_dir in site_dirs:
@@ -356,15 +364,6 @@ def _prepare_sites(
             watch.warn(f"train: {site.name}: {case.name} is left out: {case.reason}")
         sites.append(site)
     return sites
-
-
-def _site_dirs(folders: Sequence[Path]) -> list[Path]:
-    """The site folders that are given, or that are in those. Raises: DataError if a folder holds no site."""
-    from fedbrats.data.cases.datalist import DATALIST_NAME, find_sites
-
-    return [
-        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
-    ]
 
 
 def _require_own_names(site_dirs: Sequence[Path]) -> None:

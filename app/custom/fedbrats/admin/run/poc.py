@@ -20,11 +20,11 @@ from fedbrats.admin.run.place import check_own_address, check_place, pass_by_pro
 from fedbrats.admin.run.processes import (
     find_processes,
     free_port,
-    identify,
     participant_environment,
     stop,
 )
 from fedbrats.admin.run.sessions import admin_session
+from fedbrats.at_work import identify
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.data.cases.datalist import find_sites, read_datalist
 from fedbrats.data.parallel import count_cores

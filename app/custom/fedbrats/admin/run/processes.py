@@ -33,24 +33,6 @@ def participant_environment() -> dict[str, str]:
     return environment
 
 
-def identify(pid: int) -> str | None:
-    """What tells a process from every other one that had or will have its number; None where no such process lives.
-
-    On Linux that is when it started, in clock ticks since boot: psutil's `create_time()` is a time of the wall clock,
-    which a clock that is set moves. A process that has ended and that nobody has waited for does not live.
-    """
-    try:
-        if sys.platform != "linux":
-            process = psutil.Process(pid)
-            return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
-        # proc(5): `pid (name) state ...`; the name may hold spaces and brackets, so fields count from its end.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        return None
-    state, start_tick = fields[0], fields[19]
-    return None if state in (b"Z", b"X") else start_tick.decode()
-
-
 def find_processes(*folders: Path) -> list[psutil.Process]:
     """Return the live FLARE processes that name something in these folders on their command line, daemons first.
 

@@ -14,6 +14,7 @@ from fedbrats.admin.run.following import Follower, Progress, RowsReader
 from fedbrats.admin.run.poc import PERSONAL_FOLDER, SERVER, Poc, allow_here, ended
 from fedbrats.admin.run.sessions import job_status, pause_between_questions
 from fedbrats.admin.run.unfinished import write_unfinished
+from fedbrats.at_work import at_work
 from fedbrats.atomic import replace_folder, write_json_atomic, write_text_atomic
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.kit.versions import check_job_version
@@ -68,7 +69,8 @@ def run_job(
         on_submitted(job_id)
     try:
         rounds = int(variables.get("num_rounds", 0))
-        status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
+        with at_work(results_dir, job_dir.name):
+            status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
     except BaseException as error:
         with contextlib.suppress(Exception):  # the reason why we leave is what must be told
             session.abort_job(job_id)

@@ -24,6 +24,7 @@ from fedbrats.admin.run.poc import (
 from fedbrats.admin.run.processes import participant_environment
 from fedbrats.admin.run.runs import finish_results, lift_files
 from fedbrats.admin.run.unfinished import write_unfinished
+from fedbrats.at_work import at_work
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.cases.datalist import find_sites
 from fedbrats.data.parallel import count_cores
@@ -86,7 +87,8 @@ def simulate_job(
     began = time.monotonic()
     names = [site.name for site in sites]
     try:
-        _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
+        with at_work(results_dir, job_dir.name):
+            _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
     except BaseException as error:
         _bring_home(workspace, personal_dir, names, results_dir)
         lift_files(results_dir)

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.api import training as api
+from fedbrats.api.jobs import check_jobs
 from fedbrats.api.progress import Progress, Step
 from fedbrats.api.runs import Run
 from fedbrats.cli.arguments import run_path, whole_number
-from fedbrats.cli.job_arguments import add_set_argument, read_settings
+from fedbrats.cli.job_arguments import add_set_argument, read_settings, tell_minutes
 from fedbrats.cli.progress import never_silent, print_documents, steps, this_command
 from fedbrats.errors import ArgumentError
 
@@ -65,6 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _begin(args: argparse.Namespace, progress: Progress) -> Run:
     settings = read_settings(args)
+    if args.out:
+        api.check_free(args.out)
+    if args.data:
+        asked = {**settings, **({} if args.rounds is None else {"num_rounds": args.rounds})}
+        check_jobs([args.like], asked)
+        tell_minutes("train", args.like, asked, args.data, args.plan)
     given = {name: getattr(args, name) for name in ("out", "like", "rounds", "start", "cache", "device", "threads")}
 
     def tell(step: Step) -> None:

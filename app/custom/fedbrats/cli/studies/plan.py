@@ -1,14 +1,17 @@
 """Plan a training from its data: voxel size, patch, network, batch, memory, seconds a step, minutes a job.
 
 DATA is a folder of sites, one site, or cases in any layout that `fedbrats check` knows. Headers of all scans and a few
-whole scans are read, and some steps are measured on this machine. --out writes the plan as variables; every command
+whole scans are read. Some steps and a case are measured on this machine, in as many processes as will train at the same
+time, so the minutes are those of a machine as busy as it is now. --out writes the plan as variables; every command
 that takes --set takes it with --plan. --set fixes a variable, and the rest is chosen to go with it.
 
 For a federation, each hospital makes a fingerprint of a few rounded numbers (--fingerprint) and sends that file. Given
 these files, the command makes one plan for all. No scan is needed for that.
 
 --json prints what --out writes: format, variables, why (variable -> reason), warnings, sites (their fingerprints) and
-estimate (rounds, steps, step_s, score_s, memory_gb, federation_min, one_place_min).
+estimate (rounds, steps; step_s, score_s, final_s, prepare_s, launch_s: seconds of a step, of a case in a round, in the
+last evaluation and in preparation, and of a process that starts; at_once: processes measured together; share: of the
+cores that they got; memory_gb, federation_min, of_which_min, one_place_min).
 
 Exit status: 0 there is a plan, 1 there is none, or with --strict a warning, 2 the arguments are wrong.
 
@@ -23,9 +26,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ from fedbrats.cli.progress import duration, say
 from fedbrats.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
+    from fedbrats.admin.run.calibration import Measured
     from fedbrats.data.cases.case import Case
     from fedbrats.data.fingerprint import Fingerprint
     from fedbrats.jobs.estimate import Cost
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from fedbrats.jobs.proposal import Choice
 
 GB = 1e9
-LABELLED = 5 / 4  # files of a case with its segmentation, to those that the measured preparation reads
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,16 @@ def _of_fingerprints(
 def _remote_seconds(site: Fingerprint, plan: TrainingPlan, gflop: float) -> float:
     """Seconds of all rounds at a hospital, by its measured speed, without the preparation of its cases."""
     from fedbrats.data.prepare.settings import USUAL_MM
-    from fedbrats.jobs.estimate import Cost, Work, seconds_of_job
+    from fedbrats.jobs.estimate import MIRRORED, Cost, Work, parts_of_job
 
     voxel = plan.preparation.voxel_mm(site.spacing_mm) or min(site.spacing_mm) or USUAL_MM
     patch = math.prod(plan.training.patch_size or (80, 96, 80)) * plan.training.batch_size
     forward = gflop / 3 * math.prod(side / voxel for side in site.brain_mm) / patch  # a step goes forth and back
     speed = site.gflops or 1.0
+    flips = MIRRORED if plan.training.final_flips else 1
     work = Work(0, site.validation, plan.training.steps_per_round(site.cases))
-    cost = Cost(gflop / speed, forward / speed, 0.0)
-    return seconds_of_job(cost, [work], plan.variables, 1, 0.0)
+    cost = Cost(gflop / speed, forward / speed, flips * forward / speed, prepare_s=0.0, launch_s=0.0)
+    return parts_of_job(cost, [work], plan.variables, 1, "remote").total_s
 
 
 def _of_scans(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,27 +153,37 @@ def _of_scans(args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str
     plan, choices = _propose(args, [site.fingerprint for site in sites], settings)
     cores = sites[0].fingerprint.cores
     threads = max(1, cores // len(sites))
-    say(f"plan: measuring some steps with {threads} thread{'s' if threads > 1 else ''}; this takes some seconds")
-    cost, gflop = _measure(plan, sites, args.device, threads)
-    sites = [replace(s, fingerprint=s.fingerprint.changed(gflops=round(gflop / cost.step_s, 3))) for s in sites]
+    say(f"plan: measuring some steps with {threads} thread{'s' if threads > 1 else ''} a site; this takes some seconds")
+    measured = _measure(plan, sites, args.device, threads)
+    speed = round(measured.gflop_a_step / measured.cost.step_s, 3)
+    sites = [replace(site, fingerprint=site.fingerprint.changed(gflops=speed)) for site in sites]
     if args.fingerprint:
         return sites[0].fingerprint.rounded().model_dump()
-    together = _measure(plan, sites, args.device, cores)[0] if threads < cores else cost
-    return _document(plan, choices, [site.fingerprint for site in sites], _estimate(plan, sites, cost, together))
+    together = _measure(plan, sites, args.device, cores).cost if threads < cores else measured.cost
+    estimate = _estimate(plan, sites, measured.cost, together)
+    return _document(plan, choices, [site.fingerprint for site in sites], estimate)
+
+
+def _measure(plan: TrainingPlan, sites: Sequence[_Site], device: str, threads: int) -> Measured:
+    """Costs with so many threads a process, in as many processes as fit on the cores. Raises: DataError."""
+    from fedbrats.admin.run.calibration import measure
+
+    processes = min(len(sites), max(1, sites[0].fingerprint.cores // threads))
+    return measure(plan, [site.training for site in sites], device=device, threads=threads, processes=processes)
 
 
 def _estimate(plan: TrainingPlan, sites: Sequence[_Site], cost: Cost, together: Cost) -> dict[str, Any]:
     """What a job costs on this machine; together: the cost of a step that has all cores."""
-    from fedbrats.jobs.estimate import START_S, Work, seconds_in_one_place, seconds_of_job
+    from fedbrats.jobs.estimate import Work, parts_in_one_place, parts_of_job
 
     works = [Work(len(s.training), s.validation, plan.training.steps_per_round(len(s.training))) for s in sites]
     cores, values = sites[0].fingerprint.cores, plan.variables
-    found: dict[str, Any] = {"rounds": plan.rounds, "steps": works[0].steps, "step_s": round(cost.step_s, 4)}
-    found |= {"score_s": round(cost.score_s, 3), "prepare_s": round(cost.prepare_s, 3)}
-    found["memory_gb"] = round(cost.memory_gb or 0, 2)
+    found: dict[str, Any] = {"rounds": plan.rounds, "steps": works[0].steps, **cost.document()}
     if len(sites) > 1:
-        found["federation_min"] = _minutes(seconds_of_job(cost, works, values, cores, START_S["poc"]))
-    found["one_place_min"] = _minutes(seconds_in_one_place(together, works, values, cores))
+        parts = parts_of_job(cost, works, values, cores, "poc")
+        found["federation_min"] = _minutes(parts.total_s)
+        found["of_which_min"] = {name.removesuffix("_s"): _minutes(value) for name, value in asdict(parts).items()}
+    found["one_place_min"] = _minutes(parts_in_one_place(together, works, values, cores).total_s)
     return found
 
 
@@ -263,30 +276,6 @@ def _require_one(args: argparse.Namespace, sites: Sequence[_Site]) -> None:
             f"{args.data[0]} has {cases} training cases, and a fingerprint of fewer than {least} would say too much of "
             f"them (--min-cases)"
         )
-
-
-def _measure(plan: TrainingPlan, sites: Sequence[_Site], device: str, threads: int) -> tuple[Cost, float]:
-    """The cost of a step on the first case that can be prepared, and its operations in 10^9. Raises: DataError."""
-    import time
-
-    from fedbrats.data.prepare.cache import prepare_case
-    from fedbrats.data.regions import BRATS_2018
-    from fedbrats.jobs.estimate import Cost
-    from fedbrats.model.training.trial import time_training
-
-    why = ""
-    with tempfile.TemporaryDirectory(prefix="fedbrats-plan-") as scratch:
-        for case in (case for site in sites for case in site.training[:3]):
-            began = time.perf_counter()
-            try:  # without its labels, whose convention nobody has asked for yet
-                prepared = prepare_case(replace(case, label=None), BRATS_2018, Path(scratch), plan.preparation)
-            except DataError as error:
-                why = f": {error}"
-                continue
-            prepare_s = (time.perf_counter() - began) * LABELLED
-            timing = time_training(plan.network, plan.training, prepared, device=device, threads=threads)
-            return Cost(timing.step_s, timing.score_s, prepare_s, timing.memory_gb), timing.gflop_a_step
-    raise DataError(f"no case can be prepared{why}")
 
 
 def _minutes(seconds: float) -> float:

@@ -103,14 +103,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from fedbrats.admin.run.processes import stop
-    from fedbrats.jobs.build import read_variables
 
     with _jobs_folder() as folder:
         jobs = _build_jobs(args, folder, [args.data])  # a wrong name or variable is found before anything is started
-        for job_dir in jobs:
-            if "num_rounds" in (variables := read_variables(job_dir)):
-                tell_minutes(args, "poc", variables, args.data)
-        poc, findings = _prepare_and_start(args)
+        poc, findings = _prepare_and_start(args, args.jobs)
         try:
             documents = _run_jobs(args, poc, jobs, findings)
         finally:
@@ -198,15 +194,15 @@ def _open_running(workspace: Path) -> Poc:
     return poc
 
 
-def _prepare_and_start(args: argparse.Namespace) -> tuple[Poc, list[Problem]]:
-    """The running federation, and what is on record of its cases."""
+def _prepare_and_start(args: argparse.Namespace, jobs: Sequence[str] = ()) -> tuple[Poc, list[Problem]]:
+    """The running federation, and what is on record of its cases; says before how long these jobs will take there."""
     from fedbrats.admin.run import poc as federation
 
     facts: dict[str, Any] = {"threads": args.threads} if args.threads else {}
-    findings = tell_recorded("poc", [args.data])
-    misbehaviour = read_misbehaviour(args.misbehave, args.data)
-    say("preparing the federation")
     try:
+        findings = tell_recorded("poc", [args.data])
+        misbehaviour = read_misbehaviour(args.misbehave, args.data)
+        say("preparing the federation")
         poc = federation.prepare(
             args.workspace,
             args.data,
@@ -215,6 +211,8 @@ def _prepare_and_start(args: argparse.Namespace) -> tuple[Poc, list[Problem]]:
             mlflow_uri=args.mlflow,
             misbehaviour=misbehaviour,
         )
+        for name in jobs:
+            tell_minutes("poc", name, read_settings(args), [args.data], args.plan)
         say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
         with never_silent("poc"):
             federation.start(poc)

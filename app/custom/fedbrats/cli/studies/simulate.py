@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the job, simulate it, report."""
+    from fedbrats.admin.run.place import check_place
     from fedbrats.jobs.build import find_job, job_variables
+    from fedbrats.jobs.secure import refuse_simulated
     from fedbrats.run_folder import new_run
 
     settings = read_settings(args)
@@ -72,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     tell_misfits_of_jobs("simulate", [args.job], settings, [args.data])
     name = name_of_run(args.job, args.name)
     results = new_run(args.results, name)
-    if "num_rounds" in (variables := job_variables(find_job(args.job), settings)):
-        tell_minutes(args, "simulate", variables, args.data)
+    check_place(results)
+    refuse_simulated(job_variables(find_job(args.job), settings))
+    tell_minutes("simulate", args.job, settings, [args.data], args.plan)
     try:
         with never_silent(name):
             document = simulate(

@@ -144,6 +144,13 @@ def find_sites(sites_dir: Path) -> tuple[Path, ...]:
     return sites
 
 
+def site_folders(folders: Sequence[Path]) -> list[Path]:
+    """The site folders that are given, or that are in those. Raises: DataError if a folder holds no site."""
+    return [
+        site for folder in folders for site in ([folder] if (folder / DATALIST_NAME).exists() else find_sites(folder))
+    ]
+
+
 def _read_cases(items: Sequence[Any], section: str, site_dir: Path) -> Iterator[Case]:
     """The cases of a section. Raises: ConfigurationError, DataError."""
     path = site_dir / DATALIST_NAME

@@ -27,15 +27,24 @@ from fedbrats.flare.one_process.parts import Server, Site
 
 PAUSE_S = 0.02  # of a thread whose sites have no task
 PAUSES = 50  # in which each of them has asked once
+LOOK_S = 2.0  # between two looks whether the command lives
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
 def main() -> int:
     """Run the job; 0 says that it came to an end, and its rows say how."""
     job_dir, root, job_id, threads, names = sys.argv[1:]
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format=FORMAT, stream=sys.stdout)
     run(Path(job_dir), Path(root), job_id, int(threads), names.split(","))
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """End where the command that began this is no more: nobody would fetch the result, and the cores are wanted."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
 
 
 def run(job_dir: Path, root: Path, job_id: str, threads: int, names: Sequence[str]) -> None:

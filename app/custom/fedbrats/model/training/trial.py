@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -63,12 +63,23 @@ def try_step(network: SegmentationNetwork, loss: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step and of scoring one case, the memory that it took, and the operations of a step in 10^9."""
+    """What training costs.
+
+    Attributes:
+        step_s: seconds of a step.
+        score_s: of predicting and scoring one case in a round.
+        final_s: of one case in the last evaluation.
+        memory_gb: that it took.
+        gflop_a_step: operations of a step in 10^9.
+        device: `cpu` or `cuda`.
+    """
 
     step_s: float
     score_s: float
+    final_s: float
     memory_gb: float
     gflop_a_step: float
+    device: str
 
 
 def time_training(
@@ -76,12 +87,16 @@ def time_training(
     settings: TrainingSettings,
     case: CachedCase,
     *,
+    weights: Mapping[str, np.ndarray] | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> Timing:
-    """Train some steps on a prepared case, as a site would, and score it once; a few seconds.
+    """Train some steps on a prepared case, as a site would, and score it; a few seconds.
 
     The case gets a made-up mask: only time is asked for.
+
+    Args:
+        weights: the first ones; None leaves those of the network's seed.
 
     Raises: FedbratsError where there is not enough memory.
     """
@@ -96,10 +111,12 @@ def time_training(
             device=device,
             threads=threads,
         )
+        if weights is not None:
+            trainer.set_weights(weights)
+        trainer.evaluation.score()  # the first one reserves memory
+        score_s = _seconds_of(trainer.evaluation.score)
         step_s = _seconds_of_step(trainer)
-        began = time.perf_counter()
-        trainer.evaluation.score()
-        score_s = time.perf_counter() - began
+        final_s = _seconds_of(trainer.evaluation.score_finally)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -107,7 +124,8 @@ def time_training(
             f"a step with patches of {settings.patch_size} voxels does not fit into the memory of this machine; "
             f"set a smaller patch_size, or spacing_mm=2 and network=fast"
         ) from error
-    return Timing(step_s, score_s, _memory_gb(trainer.device), gflop_of_step(network, settings))
+    memory_gb = _memory_gb(trainer.device)
+    return Timing(step_s, score_s, final_s, memory_gb, gflop_of_step(network, settings), trainer.device.type)
 
 
 def gflop_of_step(network: Mapping[str, Any], settings: TrainingSettings) -> float:
@@ -123,8 +141,17 @@ def gflop_of_step(network: Mapping[str, Any], settings: TrainingSettings) -> flo
     return float(counter.get_total_flops()) / 1e9
 
 
+def _seconds_of(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def _seconds_of_step(trainer: Trainer) -> float:
-    """The median over the steps of a round that is stopped early; the first one fills caches and counts only alone."""
+    """The mean over the steps of a round that is stopped early; the first one fills caches and counts only alone.
+
+    The mean and not the median: a step that waits for its patch, or for another program, takes its time too.
+    """
     done = [time.perf_counter()]
     trainer.train_round(
         0,
@@ -133,7 +160,7 @@ def _seconds_of_step(trainer: Trainer) -> float:
         on_step=lambda _step, _loss: done.append(time.perf_counter()),
     )
     steps = [later - earlier for earlier, later in pairwise(done)]
-    return statistics.median(steps[1:] or steps)
+    return statistics.fmean(steps[1:] or steps)
 
 
 def _memory_gb(device: torch.device) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.at_work import killed_job
 from fedbrats.errors import DataError
 from fedbrats.outside import clean
 from fedbrats.report.numbers.evaluation import EVALUATION_FILE
@@ -25,8 +26,9 @@ from fedbrats.rows import (
     Row,
     counted_rows,
     read_rows,
+    summarise_rows,
 )
-from fedbrats.run_folder import AUDIT_FILE, MODEL_FILES, SUMMARY_FILE
+from fedbrats.run_folder import AUDIT_FILE, INTERRUPTED, MODEL_FILES, SUMMARY_FILE
 
 ALL_SITES = "all sites"  # of an older `fedbrats train`, whose cases do not say their sites
 
@@ -233,7 +235,7 @@ def _read_folder(folder: Path) -> Results:
         raise DataError(f"{folder} holds no {ROWS_FILE}; {advice}")
     try:
         rows = read_rows(path)
-        summary = _read_document(folder / SUMMARY_FILE) or {}
+        summary = _read_document(folder / SUMMARY_FILE) or _summary_of_killed(folder, rows)
         evaluation = _read_document(folder / EVALUATION_FILE)
         audit = _read_document(folder / AUDIT_FILE)
         cases = _read_cases(folder)
@@ -247,6 +249,12 @@ def _read_folder(folder: Path) -> Results:
     if bad := summary.get("misbehaviour"):
         method = f"{method} with {', '.join(f'{site}={kind}' for site, kind in sorted(bad.items()))}"
     return Results(method, method, folder, summary, rows, cases, evaluation, checksums, audit=audit)
+
+
+def _summary_of_killed(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """What a run would have said whose program was killed; nothing of one that runs."""
+    job = killed_job(folder)
+    return {"job": job, "status": INTERRUPTED, **summarise_rows(rows), "results": str(folder)} if job else {}
 
 
 def _read_document(path: Path) -> Any:

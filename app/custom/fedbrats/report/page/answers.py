@@ -52,7 +52,7 @@ def _did_it_help(methods: Sequence[Results], benefit: Benefit | None) -> Answer:
             f"{found.high:+.3f}, {show_p(found.p)}, {found.patients} patients."
         )
         if not benefit.is_clear:
-            short = f"It cannot be told. These patients do not tell {ours} from {theirs}."
+            short = f"It is unclear. With these patients, {ours} and {theirs} cannot be told apart."
         elif found.mean > 0:
             short = f"Yes. {ours} is better than {theirs}, by {size}."
         else:
@@ -154,9 +154,9 @@ def _advice_in_short(choices: Sequence[Results], chosen: Sequence[tuple[Advice, 
     cells = {name: found["mean"] for name, found in compare(choices, ("mean",)).items() if "mean" in found}
     short = f"{_capital(names[0])}: the highest mean Dice of {len(choices)} choices, {cells[names[0]].dice:.3f}"
     if cells[names[0]].is_clear:
-        return f"{short}, and these patients tell it from the others."
+        return f"{short}; these patients show that it is better than the others."
     level = [name for name, cell in cells.items() if cell.is_level and name != names[0]]
-    return f"{short}; these patients do not tell it from {', '.join(level) or 'the others'}."
+    return f"{short}; with these patients it cannot be told apart from {', '.join(level) or 'the others'}."
 
 
 def _for_a_new_hospital(choices: Sequence[Results], chosen: Sequence[tuple[Advice, Results]]) -> list[Block]:

@@ -32,10 +32,11 @@ RANKING_METRICS = {
 
 NOTE = (
     f"In small figures the {LEVEL:.0%} interval of {RESAMPLES} bootstrap samples of patients, and of seeds where a "
-    "method was trained with several. “best” marks the highest method where these patients tell it from every other "
-    "one. “≈ best” marks the highest method and those that they cannot tell from it: the interval of the paired "
-    "difference holds 0, or p is at least 0.05. p is against the highest, corrected for the number of methods (Holm): "
-    "of the paired permutation test, which says nothing of other seeds, or of the bootstrap over seeds and patients. "
+    "method was trained with several. “best” marks the highest method where these patients show that it is better than "
+    "every other one. “≈ best” marks the highest method and those that cannot be told apart from it: the interval of "
+    "the paired difference holds 0, or p is at least 0.05. p is against the highest, corrected for the number of "
+    "methods (Holm): of the paired permutation test, which says nothing of other seeds, or of the "
+    "bootstrap over seeds and patients. "
     f"Below {LEAST_PATIENTS} patients there is neither: the values stand there. Only methods that were scored on the "
     "same patients are ranked; “other patients” marks the rest, whose numbers stand beside the others but not against "
     "them. Folds of a cross-validation count as one method: every patient is scored by the model that was not trained "
@@ -141,7 +142,7 @@ def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
     ties = [name for name, found in cells.items() if found.is_tie]
     others = [name for name, found in cells.items() if not found.is_ranked]
     said = f"Highest mean Dice: {best} with {cells[best].dice:.3f}"
-    said += f"; these patients cannot tell it from {', '.join(ties)}." if ties else "."
+    said += f"; with these patients it cannot be told apart from {', '.join(ties)}." if ties else "."
     return f"{said} Scored on other patients, and so not ranked: {', '.join(others)}." if others else said
 
 
