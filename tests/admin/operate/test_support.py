@@ -11,6 +11,7 @@ from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate import support
 from fedbrats.admin.operate.redaction import Redactor, names_below
 from fedbrats.cli.main import main
+from tests.security.attacks import attack
 
 JOB = "18f294b6-815c-47c5-b35f-0d74ab09547e"
 TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -153,3 +154,24 @@ def test_a_server_has_one_too(server_kit, tmp_path):
     everything = read_every_byte(tmp_path / "support.zip")
     assert keys
     assert [line for line in keys if line.lower() in everything] == []
+
+
+@attack(
+    "keep a machine's `fedbrats support` busy for days, by texts that end up in its log",
+    who="a hospital, or a person of any role",
+    happens="each sign of a log is looked at a bounded number of times",
+)
+@pytest.mark.parametrize("unit", ["    a\n", "://a", "a/", "A1a", "token=", "token  ", "-----BEGIN A-----", "bearer "])
+def test_a_log_of_any_text_is_cleaned_in_time(unit):
+    """A second where the time grows with the length; hours where it grows with its square."""
+    names = {f"Case_{number:05}" for number in range(1000)}
+    text = unit * (300_000 // len(unit))
+    cleaned = Redactor(names, ["k" * 64]).clean(f"{text}\n case_00007 a/b.nii.gz\n")
+    assert "00007" not in cleaned
+    assert ".nii" not in cleaned
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_end_of_a_key_whose_beginning_was_cut_is_taken_out(end):
+    text = end.join(["a line = of a log", "QUJD", "  REVG", "  -----END PRIVATE KEY----- and more", "the next", ""])
+    assert Redactor().clean(text) == end.join(["a line = of a log", "(removed) and more", "the next", ""])

@@ -13,7 +13,8 @@ from fedbrats.data.cases.datalist import DATALIST_NAME
 REMOVED, A_CASE, A_SCAN = "(removed)", "(a case)", "(a scan)"
 SHORTEST_NAME = 3  # a name of one or two signs is in every number and tells nobody
 _PEM = re.compile(r"-----BEGIN [^-\n]{1,60}-----.*?(?:-----END [^-\n]{1,60}-----|\Z)", re.DOTALL)
-_END_OF_PEM = re.compile(r"(?:^[ \t]*[A-Za-z0-9+/=]+[ \t]*\r?\n)*^[ \t]*-----END [^-\n]{1,60}-----", re.MULTILINE)
+_END_OF_PEM = re.compile(r"^[ \t]*-----END [^-\n]{1,60}-----")
+_LINE_OF_PEM = re.compile(r"[ \t]*[A-Za-z0-9+/=]+[ \t]*\r?")
 _URL = re.compile(r"(?<=://)[^/\s@\"']+@")
 _WORDS = r"(?:token|passw(?:or)?d|passphrase|secret|(?:api|private)[_-]?key|credential|authorization|bearer)\w{0,20}"
 _BEFORE = rf"{_WORDS}\\?[\"']?\s*(?:[:=]|\bis\b)\s*(?:bearer\s+|basic\s+)?"
@@ -22,7 +23,8 @@ _SECRET = re.compile(rf"(?i)({_BEFORE})({_VALUE})")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w+/=.~-]{8,}")
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
-_SCAN = re.compile(r"[^\s\"'<>|]*\.nii(?:\.gz)?\b", re.IGNORECASE)
+# From where a row of signs begins, or each of its signs would be tried as the first.
+_SCAN = re.compile(r"(?<![^\s\"'<>|])[^\s\"'<>|]*\.nii(?:\.gz)?\b", re.IGNORECASE)
 _FILE_ENDS = (".nii.gz", ".nii")
 
 
@@ -37,21 +39,25 @@ class Redactor:
 
     def __init__(self, names: Iterable[str] = (), secrets: Iterable[str] = (), job_ids: Iterable[str] = ()):
         self._job_ids = frozenset(job_ids)
-        self._names = _finds(
-            {form for name in names if len(name) >= SHORTEST_NAME for form in _forms(name)}, whole=True
-        )
+        self._names = {form for name in names if len(name) >= SHORTEST_NAME for form in _forms(name)}
         self._secrets = _finds({secret for secret in secrets if len(secret) >= SHORTEST_NAME}, whole=False)
 
     def clean(self, text: str) -> str:
         """The text without them. What is taken out is replaced by a word in brackets."""
-        text = _END_OF_PEM.sub(REMOVED, _PEM.sub(REMOVED, text))
+        text = _without_end_of_pem(_PEM.sub(REMOVED, text))
         text = self._secrets.sub(REMOVED, text)
         text = _BEARER.sub(rf"\1 {REMOVED}", _URL.sub(f"{REMOVED}@", text))
         text = _SECRET.sub(_without_value, text)
-        text = self._names.sub(A_CASE, text)
+        text = self._names_in(text).sub(A_CASE, text)
         text = _SCAN.sub(A_SCAN, text)
         text = _UUID.sub(lambda found: found[0] if found[0] in self._job_ids else REMOVED, text)
         return _LONG.sub(self._judge_long, text)
+
+    def _names_in(self, text: str) -> re.Pattern[str]:
+        """What finds the names, of which only those are tried that can be in a text: thousands take minutes."""
+        small = text.lower()
+        maybe = (name for name in self._names if not (text.isascii() and name.isascii()) or name.lower() in small)
+        return _finds(set(maybe), whole=True)
 
     def _judge_long(self, found: re.Match[str]) -> str:
         """A long row of letters and numbers is a key, a token or a hash; a path and a job's id are none."""
@@ -61,6 +67,20 @@ class Redactor:
         kinds = [any(map(is_one, text)) for is_one in (str.isdigit, str.isupper, str.islower)]
         is_hash = re.fullmatch(r"[0-9a-fA-F]+", text)
         return REMOVED if all(kinds) or is_hash else text
+
+
+def _without_end_of_pem(text: str) -> str:
+    """A text without the last lines of a key whose first lines were cut off."""
+    if "-----END" not in text:
+        return text
+    kept: list[str] = []
+    for line in text.split("\n"):
+        if _END_OF_PEM.match(line):
+            while kept and _LINE_OF_PEM.fullmatch(kept[-1]):
+                kept.pop()
+            line = _END_OF_PEM.sub(REMOVED, line)
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def _without_value(found: re.Match[str]) -> str:
