@@ -10,16 +10,19 @@ from importlib.metadata import Distribution
 
 import pytest
 
-from fedbrats.admin.operate.doctor import files
+from fedbrats.admin.operate.doctor import files as doctor_files
+from fedbrats.admin.provision.lean import make_lean
 from fedbrats.admin.wheels import Listed, read_requirements, read_wheel
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from tests.pages.reading import lines_of
 from tests.provisioning.test_runbook import PAGES
 
+FILLED = "x" * 100
 
-def write_wheel(folder, name, version, needs=()):
-    """A wheel with a module, a script and files in the folder that pip moves to the others."""
+
+def write_wheel(folder, name, version, needs=(), files=()):
+    """A wheel with a module, a script, these files, and files in the folder that pip moves to the others."""
     about = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     content = {
@@ -29,6 +32,7 @@ def write_wheel(folder, name, version, needs=()):
         f"{about}/METADATA": metadata + "".join(f"Requires-Dist: {each}\n" for each in needs),
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    content |= dict.fromkeys(files, FILLED)
     rows = [f"{path},sha256={_digest(text)},{len(text)}" for path, text in content.items()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
@@ -106,7 +110,7 @@ def test_what_was_fetched_is_what_is_installed(wheelhouse, installed):
         "the build of the index that was named"
     )
     assert (installed.folder / "torch" / "moved.py").is_file()
-    found = files.judge_listed(wheelhouse / "requirements.txt", installed)
+    found = doctor_files.judge_listed(wheelhouse / "requirements.txt", installed)
     assert (found.state, found.found[:2]) == ("ok", "2 ")
 
 
@@ -131,7 +135,7 @@ def test_the_checksums_of_the_folder_are_right(wheelhouse):
 )
 def test_an_altered_package_is_told(wheelhouse, installed, change, words):
     change(installed.folder)
-    found = files.judge_listed(wheelhouse / "requirements.txt", installed)
+    found = doctor_files.judge_listed(wheelhouse / "requirements.txt", installed)
     assert (found.state, found.owner) == ("failed", "hospital IT")
     assert words in found.found
 
@@ -156,6 +160,45 @@ def test_a_file_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "torch-1-py3-none-any.whl").write_text("nothing")
     with pytest.raises(ConfigurationError, match="is no wheel"):
         read_wheel(tmp_path / "torch-1-py3-none-any.whl")
+
+
+def test_what_nobody_reads_is_taken_out_and_the_rest_installs_and_compares(index, tmp_path):
+    """Of the wheel that is made so, pip installs what its RECORD says, and the doctor finds nothing altered."""
+    files = ("test/test_api", "include/c10.h", "bin/protoc", "bin/torch_shm_manager", "lib/libtorch.so", "testing/a.py")
+    wheel = write_wheel(tmp_path / "wheels", "torch", "1.0", files=[f"torch/{name}" for name in files])
+    other = write_wheel(tmp_path / "wheels", "monai", "1.0", files=["monai/tests/a.py"])
+    before = other.read_bytes()
+    assert make_lean(wheel) == 3 * len(FILLED)
+    assert make_lean(wheel) == make_lean(other) == 0
+    assert other.read_bytes() == before
+    assert sorted(path.suffix for path in wheel.parent.iterdir()) == [".whl", ".whl"]
+    listed = tmp_path / "requirements.txt"
+    listed.write_text(read_wheel(wheel).line() + "\n")
+    target = tmp_path / "installed"
+    words = [
+        "--no-index",
+        "--find-links",
+        wheel.parent,
+        "--require-hashes",
+        "--no-compile",
+        "--target",
+        target,
+        "-r",
+        listed,
+    ]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *map(str, words)], check=True)
+    kept = {path.relative_to(target / "torch").as_posix() for path in (target / "torch").rglob("*") if path.is_file()}
+    assert kept == {"__init__.py", "moved.py", "bin/torch_shm_manager", "lib/libtorch.so", "testing/a.py"}
+
+    def find(name):
+        return next(iter(Distribution.discover(name=name, path=[str(target)])))
+
+    assert doctor_files.judge_listed(listed, find).state == "ok"
+
+
+def test_a_lean_folder_of_packages_is_made_by_the_command(index, tmp_path, capsys):
+    assert fetch(tmp_path / "wheelhouse", index, "--lean", "--json") == 0
+    assert "left out 0 MB" in capsys.readouterr().err
 
 
 def test_a_line_is_read_as_it_was_written():

@@ -15,11 +15,12 @@ from fedbrats.shipped import shipped_dir
 TEXT = (shipped_dir() / "provisioning" / "RUNBOOK.md").read_text()
 
 
-def block(page: str) -> list[str]:
-    """The lines of the first sh block of a page, comments left out."""
-    text = re.search(rf"^## {page}\n.*?^ *```sh\n(.*?)^ *```", TEXT, re.MULTILINE | re.DOTALL)
-    assert text, f"the page {page} has no commands"
-    return [line.split("  #")[0].strip() for line in text[1].splitlines()]
+def block(page: str, number: int = 0) -> list[str]:
+    """The lines of an sh block of a page, the first one where nothing is said, comments left out."""
+    text = re.search(rf"^## {page}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text[1] if text else "", re.MULTILINE | re.DOTALL)
+    assert len(blocks) > number, f"the page {page} has {len(blocks)} blocks of commands"
+    return [line.split("  #")[0].strip() for line in blocks[number].splitlines()]
 
 
 def inline(beginning: str) -> str:

@@ -11,7 +11,7 @@ from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import (
-    FLARE_KEYS,
+    NO_VARIABLES,
     build_job,
     list_jobs,
     parse_settings,
@@ -66,7 +66,7 @@ def test_every_variable_a_configuration_uses_is_defined_in_it(name, side, build_
 
     document = configuration(build_any_job(name), side)
     used = set(re.findall(r'"\{(\w+)\}"', json.dumps(document)))
-    assert used <= set(document) - FLARE_KEYS
+    assert used <= set(document) - NO_VARIABLES
 
 
 def test_set_changes_a_variable_in_every_file_that_has_it(tmp_path):

@@ -13,7 +13,7 @@ from fedbrats.federation.factor.settings import FactorSettings
 from fedbrats.federation.participation import Participation
 from fedbrats.jobs.build import (
     CONFIGURATIONS,
-    FLARE_KEYS,
+    NO_VARIABLES,
     build_job,
     check_deployed,
     find_job,
@@ -108,7 +108,7 @@ def test_the_configurations_have_the_declared_defaults():
     for side in CONFIGURATIONS:
         document = json.loads((shipped_dir() / "app" / "config" / side).read_text())
         for name, value in document.items():
-            if name not in FLARE_KEYS:
+            if name not in NO_VARIABLES:
                 default = variables()[name].declared.default
                 assert (value, type(value)) == (default, type(default)), name
 

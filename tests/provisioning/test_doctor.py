@@ -193,3 +193,22 @@ def test_a_full_or_missing_folder_for_temporary_files_is_said(kit, tmp_path, mon
     assert finding.state == "failed"
     assert "TMPDIR" in finding.remedy
     assert str(tmp_path) not in finding.found
+
+
+@pytest.mark.parametrize(
+    ("agreed", "state", "words"),
+    [
+        (("0.1.0", "0.1.0"), "ok", "0.1.0"),
+        (("0.1.1", "0.1.0"), "warning", "0.1.0, agreed on 0.1.1; both work in one job"),
+        (("0.2.0", "0.2.0"), "failed", "fedbrats 0.2.0 works with 0.2.0 or later, and not with 0.1.0"),
+    ],
+)
+def test_another_version_than_the_agreed_one_is_doubtful_or_wrong(kit, monkeypatch, agreed, state, words):
+    from fedbrats.admin.operate.doctor import software
+    from fedbrats.jobs.version_rule import Version
+
+    monkeypatch.setattr(software, "this_version", lambda: Version("0.1.0", "0.1.0"))
+    edit(kit / "local" / "consortium.json", lambda document: document.update(fedbrats=agreed[0], oldest=agreed[1]))
+    found = findings(kit)["fedbrats"]
+    assert (found.state, words in found.found) == (state, True), found
+    assert (f"fedbrats-{agreed[0]}-*.whl" in found.remedy) == (state != "ok")

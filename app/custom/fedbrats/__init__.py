@@ -4,3 +4,4 @@ Research software, not a medical device: nothing it computes may guide the care 
 """
 
 __version__ = "0.1.0"
+__oldest__ = "0.1.0"  # the oldest version that takes part in one job with this one (jobs/version_rule.py)

@@ -1,18 +1,22 @@
 """Who is there and who is not; a job that finished no round is not gone on from."""
 
 import json
+from types import SimpleNamespace
 
 import nvflare
 import pytest
 from nvflare.private.admin_defs import Message
 from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
+from nvflare.private.fed.server.sys_cmd import SystemCommandModule
 
 import fedbrats
-from fedbrats.admin.operate.overview import _versions_of, expected, judge_site
+from fedbrats.admin.operate.overview import _apart, _versions_of, expected, judge_site
 from fedbrats.admin.run.remote import _check_finished_round
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.process import version_report
+from fedbrats.flare.process.site_versions import SiteVersions
+from fedbrats.jobs.version_rule import this_version
 from tests.end_to_end.consortium import ADMIN, LEAD
 
 
@@ -31,12 +35,55 @@ def test_a_site_says_both_versions_and_another_version_of_ours_says_one():
     assert _versions_of({"a": {"version": "\x1b[2J" * 99}}, "a")["flare"].isprintable()
 
 
+def test_a_site_whose_version_does_not_work_with_the_servers_is_told():
+    versions = {
+        "server": {"fedbrats": {"version": "0.3.0", "oldest": "0.2.0"}},
+        "a": {"fedbrats": {"version": "0.1.0", "oldest": "0.1.0"}},
+        "b": {"fedbrats": {"version": "0.2.5", "oldest": "0.1.0"}},
+        "c": {},
+    }
+    told = [_apart(versions, name) for name in "abcd"]
+    assert told == ["fedbrats 0.3.0 works with 0.2.0 or later, and not with 0.1.0", None, None, None]
+
+
+def test_the_server_logs_the_version_of_each_site_that_connects_once(caplog):
+    answers = {
+        "1": Message("reply", json.dumps({"version": "2.9.0", "fedbrats": this_version().document()})),
+        "2": Message("reply", json.dumps({"fedbrats": {"version": "99.0", "oldest": "99.0"}})),
+        "3": Message("reply", json.dumps({"version": "2.9.0"})),
+        "4": Message("reply", "[" * 9999),
+    }
+    asked = []
+
+    def ask(requests):
+        asked.append(sorted(requests))
+        return {token: answers[token] for token in requests if token in answers}
+
+    look = SiteVersions()
+    names = {"1": "one", "2": "two", "3": "three", "4": "four", "5": "five"}
+    with caplog.at_level("INFO"):
+        for _ in range(5):
+            look.look(names, ask)
+    said = {record.getMessage().partition("site=")[2].split()[0]: record for record in caplog.records}
+    assert sorted(said) == sorted(names.values())
+    assert len(caplog.records) == 5
+    assert said["one"].levelname == "INFO"
+    assert "99.0 works with 99.0 or later" in said["two"].getMessage()
+    assert all("does not say which version" in said[name].getMessage() for name in ("three", "four", "five"))
+    assert asked == [sorted(names), ["5"], ["5"]]
+
+
 def test_what_a_site_answers_when_it_is_asked_for_its_version(monkeypatch):
     monkeypatch.setattr(ReportVersionProcessor, "process", ReportVersionProcessor.process)
+    monkeypatch.setattr(SystemCommandModule, "report_version", SystemCommandModule.report_version)
     version_report.tell_package()
     version_report.tell_package()  # a process may build several guards
     said = json.loads(ReportVersionProcessor().process(Message("sys.report_version", ""), None).body)
     assert _versions_of({"a": said}, "a") == {"flare": nvflare.__version__, "fedbrats": fedbrats.__version__}
+    sent = []
+    conn = SimpleNamespace(append_dict=lambda versions, meta: sent.append(versions))
+    SystemCommandModule().report_version(conn, ["report_version", "server"])
+    assert _versions_of(sent[0], "server") == {"flare": nvflare.__version__, "fedbrats": fedbrats.__version__}
 
 
 def test_a_persons_kit_says_whom_to_expect(kits):

@@ -23,6 +23,7 @@ from fedbrats.jobs.named_classes import expand
 from fedbrats.jobs.private import solved_noise
 from fedbrats.jobs.secure import require_sites
 from fedbrats.jobs.settings import check_job, variables
+from fedbrats.jobs.version_rule import MADE_BY, this_version
 from fedbrats.settings import show
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 
@@ -33,10 +34,10 @@ DEFAULT_META = {"resource_spec": {}, "min_clients": 1, "deploy_map": {"app": ["@
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SIGNING_FILES = (".__nvfl_sig.json", ".__nvfl_submitter.crt")  # FLARE's, in every folder of a job that is submitted
 CONFIGURATIONS = ("config_fed_server.json", "config_fed_client.json")
-# Keys at the top of a configuration that FLARE itself reads; every other one is a variable of ours.
-FLARE_KEYS = frozenset(
+# Keys at the top of a configuration that FLARE itself reads, and who made the job; every other one is a variable.
+NO_VARIABLES = frozenset(
     {"format_version", "server", "client", "components", "workflows", "executors", "task_data_filters"}
-    | {"task_result_filters", "handlers", "default_task_fetch_interval"}
+    | {"task_result_filters", "handlers", "default_task_fetch_interval", MADE_BY}
 )
 
 
@@ -116,6 +117,7 @@ def build_job(
         if (noise := solved_noise(read_variables(building))) is not None:
             set_variables(app / "config", {"dp_noise": noise, "dp_epsilon": None}, source="dp_epsilon")
         _name_job(building / META, target.name)
+        _say_maker(app / "config")
         if with_code:
             ignored = shutil.ignore_patterns("__pycache__", "shipped")
             shutil.copytree(PACKAGE_DIR, app / "custom" / "fedbrats", ignore=ignored)
@@ -126,6 +128,12 @@ def _name_job(meta: Path, name: str) -> None:
     """Complete what FLARE asks of a job, whose folder may say less, and give it its name."""
     document = {**DEFAULT_META, **(_read_json(meta) if meta.is_file() else {}), "name": name}
     meta.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _say_maker(config_dir: Path) -> None:
+    """Write into both configurations, which are signed, which version made the job and the least that it needs."""
+    for path in (config_dir / name for name in CONFIGURATIONS):
+        path.write_text(json.dumps({**_read_json(path), MADE_BY: this_version().document()}, indent=2) + "\n")
 
 
 def _add_start(app: Path, job_dir: Path) -> None:
@@ -187,11 +195,11 @@ def set_variables(config_dir: Path, settings: Mapping[str, Any], *, source: str,
     except ConfigurationError as error:
         raise ConfigurationError(f"{source}: {error}") from None
     for name, value in settings.items():
-        owners = [document for document in documents.values() if name in document and name not in FLARE_KEYS]
-        if not owners and allow_new and name not in FLARE_KEYS:
+        owners = [document for document in documents.values() if name in document and name not in NO_VARIABLES]
+        if not owners and allow_new and name not in NO_VARIABLES:
             documents[config_dir / CONFIGURATIONS[0]][name] = _checked(name, value, value, source)
         elif not owners:
-            names = {key for document in documents.values() for key in document} - FLARE_KEYS
+            names = {key for document in documents.values() for key in document} - NO_VARIABLES
             raise ConfigurationError(f"{source}: there is no variable {name!r} in this job; {_advise(name, names)}")
         for document in owners:
             document[name] = _checked(name, value, document[name], source)
@@ -217,7 +225,7 @@ def check_deployed(config_dir: Path) -> None:
 def _variables_of(config_dir: Path, names: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
-        found.update({key: value for key, value in _read_json(config_dir / name).items() if key not in FLARE_KEYS})
+        found.update({key: value for key, value in _read_json(config_dir / name).items() if key not in NO_VARIABLES})
     return found
 
 
@@ -268,7 +276,7 @@ def _checked(name: str, value: Any, default: Any, source: str) -> Any:
 
 def _advise(name: str, known: Iterable[str]) -> str:
     """What to do about a variable that a job does not have."""
-    owners = [job.name for job in list_jobs() if name not in FLARE_KEYS and name in job_variables(job)]
+    owners = [job.name for job in list_jobs() if name not in NO_VARIABLES and name in job_variables(job)]
     if owners:
         return f"{name} belongs to the job{'s' if len(owners) > 1 else ''} {', '.join(owners)}"
     if close := difflib.get_close_matches(name, sorted(known), n=1):

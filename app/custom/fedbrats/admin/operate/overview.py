@@ -11,12 +11,13 @@ from typing import Any
 
 from fedbrats.admin.run.remote import standing_of
 from fedbrats.admin.run.sessions import quiet
+from fedbrats.flare.process.version_report import PACKAGE, SERVER
+from fedbrats.jobs.version_rule import read_version, why_apart
 from fedbrats.outside import clean, show
 
 SILENT_S = 40.0  # a site's heartbeat comes every ten seconds
 CONNECTED, SILENT, MISSING = "connected", "silent", "missing"
 RUNNING = "RUNNING"
-PACKAGE = "fedbrats"  # of an answer to `report_version`: the version of this package
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,15 @@ def look_around(session: Any, kit: Path) -> Overview:
     versions = _or_none(lambda: session.report_version("all")) or {}
     seen = {show(client.name): client.last_connect_time for client in info.client_info}
     now = time.time()
-    participants = [judge_site(name, seen, now) | _versions_of(versions, name) for name in expected(kit, seen)]
+    participants = [
+        judge_site(name, seen, now) | _versions_of(versions, name) | {"apart": _apart(versions, name)}
+        for name in expected(kit, seen)
+    ]
     started = info.server_info.start_time
     server = {
         "status": str(info.server_info.status),
         "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
-        "flare": _versions_of(versions, "server")["flare"],
+        **_versions_of(versions, SERVER),
     }
     return Overview(server, sorted(seen), participants, jobs)
 
@@ -91,10 +95,21 @@ def _versions_of(versions: Any, name: str) -> dict[str, str | None]:
 
     versions: by participant, `{"version": FLARE's, "fedbrats": ours}` (fedbrats.flare.process.version_report).
     """
+    entries = _entries_of(versions, name)
+    ours = read_version(entries.get(PACKAGE))
+    flare = entries.get("version")
+    return {"flare": None if flare is None else show(flare, 40), "fedbrats": ours.version if ours else None}
+
+
+def _apart(versions: Any, name: str) -> str | None:
+    """Why a site takes part in no job with this server; None where it does, or where one of them says no version."""
+    here, there = (read_version(_entries_of(versions, each).get(PACKAGE)) for each in (SERVER, name))
+    return why_apart(here, there) if here and there else None
+
+
+def _entries_of(versions: Any, name: str) -> dict[str, Any]:
     said = versions.get(name) if isinstance(versions, dict) else None
-    entries = said if isinstance(said, dict) else {}
-    found = {"flare": entries.get("version"), "fedbrats": entries.get(PACKAGE)}
-    return {key: None if value is None else show(value, 40) for key, value in found.items()}
+    return said if isinstance(said, dict) else {}
 
 
 def _or_none(ask: Callable[[], Any]) -> Any:

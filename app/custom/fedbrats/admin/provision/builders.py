@@ -139,6 +139,7 @@ class FedbratsBuilder(Builder):
         consortium = {
             "name": project.name,
             "fedbrats": fedbrats.__version__,
+            "oldest": fedbrats.__oldest__,
             "study_days": self._study_days,
             "root_fingerprint": root,
             "sites": [site.name for site in project.get_clients()],

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedbrats.admin.provision.lean import make_lean
 from fedbrats.admin.wheels import REQUIREMENTS, Listed, read_wheel
 from fedbrats.atomic import new_folder, write_text_atomic
 from fedbrats.errors import ConfigurationError
@@ -33,7 +34,12 @@ class Wheelhouse:
 
 
 def build_wheelhouse(
-    folder: Path, wheel: Path, *, torch_index: str | None = None, say: Callable[[str], None] = lambda text: None
+    folder: Path,
+    wheel: Path,
+    *,
+    torch_index: str | None = None,
+    lean: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Wheelhouse:
     """Fetch every package that `wheel` needs here, in the versions of constraints.txt, and write their checksums.
 
@@ -44,6 +50,7 @@ def build_wheelhouse(
         folder: is made; it may not hold anything yet.
         wheel: the package itself.
         torch_index: the index that PyTorch itself is taken from; what it needs comes from pip's own.
+        lean: take out of the wheels what no server and no site reads (fedbrats.admin.provision.lean).
         say: is told what pip does.
 
     Raises: ConfigurationError where the folder is in use, the wheel is none, or pip cannot fetch a package.
@@ -65,6 +72,9 @@ def build_wheelhouse(
         _pip(["--wheel-dir", str(wheels), "--find-links", str(wheels), *constraints, str(wheel)], say)
         for path in new.glob("*.txt"):
             path.unlink()
+        if lean:
+            saved = sum(make_lean(path) for path in sorted(wheels.glob("*.whl")))
+            say(f"left out {saved / 1e6:.0f} MB that no server and no site reads")
         return _write_lists(new, folder)
 
 

@@ -116,6 +116,11 @@ def _describe_packages(wheelhouse: argparse.ArgumentParser, pack: argparse.Argum
         metavar="URL",
         help="package index of the build of PyTorch that is wanted, such as for CUDA (default: as pip is configured)",
     )
+    wheelhouse.add_argument(
+        "--lean",
+        action="store_true",
+        help="leave out tests, headers and test programs of PyTorch and others: a fifth less to install",
+    )
     wheelhouse.add_argument("--json", action="store_true", help="print one JSON document")
     pack.add_argument("name", help="of a participant")
     pack.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder of the archive and its note")
@@ -180,7 +185,7 @@ def _wheelhouse(args: argparse.Namespace) -> int:
 
     from fedbrats.admin.provision.wheelhouse import SBOM, build_wheelhouse
 
-    made = build_wheelhouse(args.folder, args.wheel, torch_index=args.torch_index, say=say)
+    made = build_wheelhouse(args.folder, args.wheel, torch_index=args.torch_index, lean=args.lean, say=say)
     if not made.sbom:
         say(f"provision: no {SBOM} was written; pip install 'fedbrats[sbom]' brings the tool for it")
     if args.json:

@@ -4,6 +4,9 @@ A site gives a sign of life about every ten seconds. One that has not for a whil
 is down, and the server counts it as connected for up to ten minutes. One that the consortium has and the server does
 not know is `missing`: it was never started, was stopped, or was revoked.
 
+A hospital with another version of the package takes part in a job where the two versions work together; where they do
+not, a line below the table says so.
+
 A hospital whose kit runs on two machines logs in again and again; the server's log names it.
 
 example:
@@ -38,13 +41,17 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(found))
         return 0
-    flare = found.server["flare"]
-    print_line(f"server: up since {found.server['started']}{f', FLARE {flare}' if flare else ''}")
+    said = [("fedbrats", found.server["fedbrats"]), ("FLARE", found.server["flare"])]
+    versions = "".join(f", {name} {version}" for name, version in said if version)
+    print_line(f"server: up since {found.server['started']}{versions}")
     rows = [
         (each["name"], each["state"], _ago(each["seen_s"]), each["fedbrats"], each["flare"])
         for each in found.participants
     ]
     print_table(("site", "state", "last seen", "fedbrats", "FLARE"), rows)
+    for each in found.participants:
+        if each["apart"]:
+            print_line(f"{each['name']} takes part in no job with this server: {each['apart']}")
     print_jobs(found.jobs)
     return 0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.jobs.build import CONFIGURATIONS, FLARE_KEYS, SIGNING_FILES
+from fedbrats.jobs.build import CONFIGURATIONS, NO_VARIABLES, SIGNING_FILES
 
 REFERENCE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 SIGNS = re.compile(r"[{}$@]")
@@ -54,7 +54,7 @@ def check_text(text: str, source: str) -> None:
         raise ConfigurationError(f"{source} is not JSON that can be read") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{source} must be a JSON object")
-    variables = {name: value for name, value in document.items() if name not in FLARE_KEYS}
+    variables = {name: value for name, value in document.items() if name not in NO_VARIABLES}
     count = 0
     for word, is_key in _texts(document):
         if not SIGNS.search(word):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nvflare.apis.client import Client
@@ -28,6 +29,7 @@ from nvflare.widgets.widget import Widget
 from fedbrats.flare import garbage
 from fedbrats.flare.kit.job_failures import JobFailures
 from fedbrats.flare.kit.two_machines import Logins
+from fedbrats.flare.process.site_versions import SiteVersions
 from fedbrats.outside import show
 
 INTERVAL_S = 3.0
@@ -48,6 +50,7 @@ class Rejoin(Widget):
         self._missing: dict[tuple[str, str], int] = {}  # (job, site): for how many looks in a row
         self._starts: dict[tuple[str, str], int] = {}
         self._logins = Logins()
+        self._versions = SiteVersions()
         self._failures = JobFailures()
         self._failures.judge_reports()
         self._unreadable: set[str] = set()  # sites of which that has been said
@@ -86,6 +89,7 @@ class Rejoin(Widget):
         while not self._stopped.wait(INTERVAL_S):
             garbage.collect()
             self.look_after_all(engine)
+            self._say_versions(engine)
 
     def look_after_all(self, engine: Any) -> None:
         """Look once at every site of every running job; what goes wrong with one is no matter of the others."""
@@ -110,7 +114,7 @@ class Rejoin(Widget):
         """How each job at each site is, by the site's own word; a site whose answer is none is not in it."""
         names = {client.token: client.name for client in engine.get_clients()}
         requests = {token: Message(topic=TrainingTopic.CHECK_STATUS, body="") for token in names}
-        replies = engine.server.admin_server.send_requests_and_get_reply_dict(requests, timeout_secs=INTERVAL_S)
+        replies = _asking(engine)(requests)
         running = {}
         for token, site in names.items():
             try:
@@ -124,6 +128,12 @@ class Rejoin(Widget):
             if jobs is not None:
                 running[site] = jobs
         return running
+
+    def _say_versions(self, engine: Any) -> None:
+        try:
+            self._versions.look({client.token: client.name for client in engine.get_clients()}, _asking(engine))
+        except Exception:  # whatever FLARE raises: jobs are looked after all the same
+            self.logger.exception("the sites could not be asked for their versions")
 
     def _say_who_runs_twice(self, engine: Any) -> None:
         tokens = {client.name: client.token for client in engine.get_clients()}
@@ -177,6 +187,12 @@ class Rejoin(Widget):
                 error = _deploy(job, app, client, engine, fl_ctx)
                 said = f"it could not be deployed, {error}" if error else _launch(job, app, site, needs, engine, fl_ctx)
         return said
+
+
+def _asking(engine: Any) -> Callable[[Mapping[str, Message]], Mapping[str, Message]]:
+    """Sends each site its message, by token; the replies come by token, one that has not come in time as None."""
+    send = engine.server.admin_server.send_requests_and_get_reply_dict
+    return lambda requests: send(requests, timeout_secs=INTERVAL_S)
 
 
 def read_running_jobs(body: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Jobs and kits that another version of this package made, told by the classes that they name."""
+"""Jobs and kits that another version of this package made, told by what they say and by the classes that they name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import fedbrats
 from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.version_rule import MADE_BY, why_refused
 from fedbrats.shipped import PACKAGE_DIR
 
 _CLASS = re.compile(r"fedbrats(?:\.[A-Za-z_]\w*)+\.[A-Z]\w*", re.ASCII)
@@ -45,9 +46,12 @@ def check_config_version(config_dir: Path) -> None:
     """Refuse the `config` folder of an application of another version. Raises: ConfigurationError."""
     for path in sorted(config_dir.glob("*.json")):
         try:
-            missing = find_missing(json.loads(path.read_text(encoding="utf-8")))
+            document = json.loads(path.read_text(encoding="utf-8"))
+            missing = find_missing(document)
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"cannot read {path}: {error}") from None
+        if isinstance(document, dict) and (why := why_refused(document.get(MADE_BY))):
+            raise ConfigurationError(why)
         if missing:
             raise ConfigurationError(
                 f"the job cannot run: {say_missing(missing)}; build it again with this version, `fedbrats job build`"

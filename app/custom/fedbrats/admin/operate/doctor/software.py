@@ -6,19 +6,23 @@ import json
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-import fedbrats
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import (
     HOSPITAL_IT,
+    OK,
     Finding,
     doubtful,
     failed,
     good,
 )
+from fedbrats.jobs.version_rule import OLDEST, VERSION, Version, read_version, this_version, why_apart
+from fedbrats.site.register import CONSORTIUM_FILE
 
 OLDEST_PYTHON = (3, 11)
 SLOW_TORCH = "2.9."  # pytorch issues 166122 and 166643, mended in 2.10
+PACKAGE = "fedbrats"
 PACKAGES = ("nvflare", "monai", "torch", "numpy", "nibabel")
 
 
@@ -33,11 +37,26 @@ def check(kit: Kit) -> Iterator[Finding]:
     if agreed is None:
         yield doubtful("packages", "the kit has no consortium.json", "ask which versions are agreed on", HOSPITAL_IT)
         return
-    yield _compare("fedbrats", fedbrats.__version__, agreed.get("fedbrats"))
+    yield judge_version(this_version(), *agreed_version(kit))
     for name in PACKAGES:
         if name in agreed:
             yield _compare(name, _installed(name), agreed[name])
     yield from judge_torch(_installed("torch"))
+
+
+def judge_version(here: Version, agreed: Version | None, said: str | None) -> Finding:
+    """The installed version against the agreed one: during an upgrade two of them may work together.
+
+    Args:
+        here: the installed one.
+        agreed, said: what the kit says, as a version and as it stands there.
+    """
+    finding = _compare(PACKAGE, here.version, said)
+    if finding.state == OK or agreed is None:
+        return finding
+    if why := why_apart(here, agreed):
+        return failed(PACKAGE, f"{finding.found}: {why}", finding.remedy, HOSPITAL_IT)
+    return doubtful(PACKAGE, f"{finding.found}; both work in one job", finding.remedy, HOSPITAL_IT)
 
 
 def judge_torch(found: str | None) -> Iterator[Finding]:
@@ -51,13 +70,27 @@ def judge_torch(found: str | None) -> Iterator[Finding]:
         )
 
 
+def agreed_version(kit: Kit) -> tuple[Version | None, str | None]:
+    """The agreed version of this package, read and as it stands in the kit."""
+    try:
+        consortium = _consortium(kit)
+        said = consortium[PACKAGE]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None, None
+    return read_version({VERSION: said, OLDEST: consortium.get(OLDEST, said)}), str(said)
+
+
+def _consortium(kit: Kit) -> dict[str, Any]:
+    return json.loads((kit.local_dir / CONSORTIUM_FILE).read_text(encoding="utf-8"))
+
+
 def _read_agreed(kit: Kit) -> dict[str, str] | None:
     try:
-        agreed = {"fedbrats": json.loads((kit.local_dir / "consortium.json").read_text(encoding="utf-8"))["fedbrats"]}
+        _consortium(kit)[PACKAGE]
         lines = (kit.local_dir / "constraints.txt").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError, KeyError):
         return None
-    return agreed | dict(line.split("==", 1) for line in lines if "==" in line)
+    return dict(line.split("==", 1) for line in lines if "==" in line)
 
 
 def _installed(name: str) -> str | None:
@@ -70,6 +103,6 @@ def _installed(name: str) -> str | None:
 def _compare(name: str, found: str | None, agreed: str | None) -> Finding:
     if found == agreed:
         return good(name, str(found))
-    what = f"fedbrats-{agreed}-*.whl" if name == "fedbrats" else f"{name}=={agreed}"
+    what = f"fedbrats-{agreed}-*.whl" if name == PACKAGE else f"{name}=={agreed}"
     remedy = f"pip install -c local/constraints.txt {what}"
     return failed(name, f"{found or 'not installed'}, agreed on {agreed}", remedy, HOSPITAL_IT)
