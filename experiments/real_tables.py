@@ -1,4 +1,4 @@
-"""Make docs/results/results.md and its pictures from the results files.
+"""Make docs/results/results.md, its picture and the tables of docs/results/overview.md from the lines of runs.
 
 python experiments/real_tables.py
 """
@@ -7,128 +7,329 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedbrats.report.markdown import markdown_table
+import numpy as np
 
-HERE, RUNS = Path(__file__).parent, "runs.jsonl"
+from fedbrats.admin.run.sweep import plan_runs, read_sweep
+from fedbrats.report.markdown import markdown_table
+from fedbrats.report.numbers.method_table import name_of, new_hospitals, own_patients
+from fedbrats.report.numbers.records import ALONE, CENTRALISED, Record, known_ids, read_records
+
+HERE = Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs" / "results"
-OTHERS = {"fedavg": "FedAvg", "local_only": "each site alone", "centralised": "centralised"}
-WEIGHTS, CURVES = "bad-site-weights.svg", "training-curves.svg"
+MAIN, LEFT_OUT = HERE / "main.json", HERE / "left-out.json"
+WEIGHTS = "bad-site-weights.svg"
+PLAIN = {"local_only": "each hospital alone", "centralised": "all data in one place", "fedavg": "FedAvg"}
+ORDER = ("local_only", "centralised", "fedavg", "fine_tuned", "best_of")  # of a table's first rows
+KINDS = {  # hospitals of the institution split; those of tcia-lgg are the only tumours of low grade
+    "three larger, high grade": ("cbica-1", "cbica-2", "tcia-gbm"),
+    "brats-2013: small, high grade": ("brats-2013",),
+    "tcia-lgg: small, low grade": ("tcia-lgg",),
+}
+BEGIN, END = "<!-- made by experiments/real_tables.py: begin -->", "<!-- made by experiments/real_tables.py: end -->"
 
 
 def main() -> None:
-    """Write the page and its pictures."""
+    """Write the page, its picture and the tables of the overview."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="(default: experiments/results)")
     parser.add_argument("--out", type=Path, default=DOCS / "results.md", help="(default: docs/results/results.md)")
     args = parser.parse_args()
-    summary = json.loads((args.results / "summary.json").read_text())
-    tested = max(row["patients"] for row in summary["rows"])
-    parts = ["# Results on real cases\n", INTRODUCTION.format(tested=tested, **summary), *summary_parts(summary)]
-    longer_path = args.results / "longer" / "summary.json"
-    if longer_path.exists():
-        longer = json.loads(longer_path.read_text())
-        parts += [LONGER.format(**longer), *longer_parts(longer, summary)]
-    corrupted_path = args.results / "corrupted.json"
-    if corrupted_path.exists():
-        corrupted = json.loads(corrupted_path.read_text())
-        parts += corrupted_parts(corrupted)
-        draw_weights(corrupted["rows"], args.out.parent / WEIGHTS)
-    draw_curves([json.loads(line) for line in (args.results / RUNS).read_text().splitlines()], args.out.parent / CURVES)
+    started = read_records(args.results / "from-phantoms" / "runs.jsonl")
+    random = args.results / "from-random-weights"
+    corrupted = json.loads((args.results / "corrupted.json").read_text())
+    parts = [INTRODUCTION, *start_parts(started), *random_parts(random), *corrupted_parts(corrupted)]
+    draw_weights(corrupted["rows"], args.out.parent / WEIGHTS)
     args.out.write_text("\n".join(parts))
+    overview = args.out.with_name("overview.md")  # whose tables are made too
+    if overview.exists():
+        overview.write_text(with_tables(overview.read_text(), "\n".join(overview_parts(started))))
 
 
-INTRODUCTION = """Made by `python experiments/real_tables.py` from the files in `experiments/results`.
+INTRODUCTION = """# Results on real cases
 
-{tested} of 39 patients of BraTS 2018 and 2019 at 2 mm, in {engine}, {machine}, torch {torch}, seed {seed}.
-Command: `{command}`.
+Made by `python experiments/real_tables.py` from the lines in `experiments/results`, which hold the scores of each
+patient, as a number.
 
-- **Patients.** Each is tested once, by the model of the fold that did not train on that patient. A method with fewer
-  patients still has folds to run, and is not compared.
-- **Intervals** are 95 % bootstrap intervals over patients. There is one seed, so they do not contain the chance of the
-  training itself.
-- **Ties.** Two methods are a tie if the interval of their difference contains 0, or if a permutation test does not
-  reject.
-- **HD95** is in mm: the mean over regions, then the median over patients. A missed region counts 373 mm. For the oldest
-  runs it was measured later, with their kept models; their Dice was the same to six digits.
-- **Scores of each patient** are in `experiments/results/runs.jsonl`.
-- **No untouched test set.** The defaults were chosen on these same patients ([tuning](tuning.md)): on folds 1 and 2,
-  and on fold 0 where that page says so. All methods share the defaults, so comparisons are fair, but every Dice is
-  optimistic.
+39 patients of BraTS 2018 and 2019 at 2 mm, and ten of BraTS 2021 whom nobody trained on. Two CPU cores.
 
-![Learning curves](training-curves.svg)
+- **Patients.** Each is tested by the model of the fold that did not train on that patient. A method with fewer patients
+  has folds still to run; differences are on the patients that both methods have.
+- **Intervals** are 95 % bootstrap intervals over patients, and over seeds where there are several. With one seed they
+  do not contain the chance of the training itself. Below six patients there is none.
+- **HD95** is in mm: the mean over regions, then the median over patients. A missed region counts 373 mm.
+- **No untouched test set** among the 39. The defaults were chosen on these same patients ([tuning](tuning.md)), so
+  every Dice is optimistic.
+"""
+
+START = """## From the start that ships
+
+The jobs begin with the [first weights that ship](start.md), 640 steps at every hospital, five natural hospitals, in the
+simulator. This is what fedbrats does by default. Dice of the hospitals' own patients:
 """
 
 
-def summary_parts(summary: dict[str, Any]) -> Iterable[str]:
-    """Tables of every split: all methods, every site, and what serves each site best."""
-    for split in sorted({row["split"] for row in summary["rows"]}):
-        rows = sorted((r for r in summary["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
-        yield f"## Split by {split}\n" if split == "institution" else f"## Split into {split} parts\n"
-        yield from method_tables(rows)
-        yield "Differences on the same patients, with a paired bootstrap interval:\n"
-        yield table(
-            ("trained by", *(word for other in OTHERS.values() for word in (f"to {other}", "95 %", "tie"))),
-            [(row["method"], *(c for o in OTHERS for c in difference(row[f"against_{o}"]))) for row in rows],
-        )
-        best = summary["best_for_each_site"].get(split, {})
-        yield "The best method for each site, chosen on these same patients (so a little optimistic):\n"
-        yield table(
-            ("site", "best", "alone", "federated", "personal"),
-            [(site, each["serves_best"], *(choice(each, k) for k in ("local", "federated", "personal")))
-             for site, each in best.items()],
-        )  # fmt: skip
-
-
-def method_tables(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """The methods of a split in a row each, over all patients and at each site."""
-    sites = sorted({site for row in rows for site in row["per_site"]})
+def start_parts(records: Sequence[Record]) -> Iterable[str]:
+    """Tables of the runs that begin with the weights that ship."""
+    yield START
+    rows = [row_of(method, records) for method in methods_of(records)]
     yield table(
-        ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "worst site", "of centralised"),
+        (
+            "trained by",
+            "folds",
+            "patients",
+            "Dice",
+            "95 %",
+            "WT",
+            "TC",
+            "ET",
+            "lesion-wise",
+            "HD95",
+            "to alone",
+            "95 %",
+        ),
         [
             (
-                row["method"],
-                row["patients"],
-                row["dice_mean"],
-                f"{row['dice_low']:.3f} to {row['dice_high']:.3f}",
-                *(row[f"dice_{region}"] for region in ("WT", "TC", "ET")),
-                row["iou_mean"],
-                f"{row['hd95_median']:.1f}" if "hd95_median" in row else None,
-                row["worst_site_dice"],
-                row["ratio_to_centralised"],
+                *(row[key] for key in ("plain", "folds", "patients", "dice")),
+                interval(row["low"], row["high"]),
+                *(row[key] for key in ("WT", "TC", "ET", "lesion_dice")),
+                None if row["hd95_mm_median"] is None else f"{row['hd95_mm_median']:.1f}",
+                signed(row["difference"]),
+                interval(row["difference_low"], row["difference_high"], "+.3f"),
+            )
+            for row in rows
+        ],
+    )
+    sites = sorted({site for row in rows for site in row["sites"]})
+    yield "At each hospital, over the folds that the method has:\n"
+    yield table(("trained by", *sites), [(row["plain"], *map(row["sites"].get, sites)) for row in rows])
+    folds = sorted({record["fold"] for record in records if not record["left_out"]})
+    yield "Fold by fold, over the patients of each:\n"
+    yield table(
+        ("trained by", *(f"fold {fold}" for fold in folds)),
+        [(plain(method), *(dice_of(records, method, fold) for fold in folds)) for method in methods_of(records)],
+    )
+    yield "At a new hospital, whose patients nobody trained on:\n"
+    yield outside_table(records)
+    yield missing(records)
+
+
+def overview_parts(records: Sequence[Record]) -> Iterable[str]:
+    """The tables of the overview: own patients, own patients by kind of hospital, and a new hospital."""
+    rows = [(method, row_of(method, records)) for method in methods_of(records)]
+    yield "Own patients:\n"
+    yield table(
+        ("trained by", "folds", "patients", "Dice", "95 %", "to alone (95 %)", "of all data in one place",
+         "hospitals above alone", "worst hospital, to alone"),
+        [own_row(method, row, records) for method, row in rows],
+    )  # fmt: skip
+    yield "The same by kind of hospital, each beside training alone on the same patients:\n"
+    columns = [cell for kind in KINDS for cell in (kind, "alone")]
+    others = [(method, row["plain"]) for method, row in rows if method != ALONE]
+    yield table(("trained by", *columns), [(word, *kind_cells(method, records)) for method, word in others])
+    yield "A new hospital:\n"
+    yield outside_table(records)
+    yield missing(records)
+
+
+def own_row(method: str, row: Mapping[str, Any], records: Sequence[Record]) -> list[Any]:
+    """A method over all its own patients."""
+    ours, alone = by_hospital(method, records)
+    gaps = {} if method == ALONE else {site: pooled(ours, [site]) - pooled(alone, [site]) for site in ours}
+    worst = min(gaps, key=lambda site: gaps[site], default=None)
+    ends = interval(row["difference_low"], row["difference_high"], "+.3f")
+    return [
+        *(row["plain"], row["folds"], row["patients"], row["dice"], interval(row["low"], row["high"])),
+        None if row["difference"] is None else f"{row['difference']:+.3f} ({ends})",
+        row["of_centralised"],
+        f"{sum(gap > 0 for gap in gaps.values())} of {len(gaps)}" if gaps else None,
+        f"{worst} {gaps[worst]:+.3f}" if worst else None,
+    ]
+
+
+def kind_cells(method: str, records: Sequence[Record]) -> list[float]:
+    """A method at each kind of hospital, and training alone there."""
+    both = by_hospital(method, records)
+    return [pooled(each, sites) for sites in KINDS.values() for each in both]
+
+
+def by_hospital(
+    method: str, records: Sequence[Record], other: str = ALONE
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """(the method's Dice by hospital, that of another method there), on the folds and seeds that both have."""
+    found: list[dict[str, list[float]]] = [{}, {}]
+    runs = [
+        {(r["fold"], r["seed"]): r for r in records if named(r) == name and not r["left_out"]}
+        for name in (method, other)
+    ]
+    for by_site, own in zip(found, runs, strict=True):
+        for place in sorted(runs[0].keys() & runs[1].keys()):
+            for score in own[place]["patients"]:
+                by_site.setdefault(score["site"], []).append(float(np.mean(list(score["dice"].values()))))
+    return found[0], found[1]
+
+
+def pooled(by_site: Mapping[str, Sequence[float]], sites: Iterable[str]) -> float:
+    """The mean over the patients of some hospitals; NaN where they have none."""
+    values = [value for site in sites for value in by_site.get(site, ())]
+    return float(np.mean(values)) if values else math.nan
+
+
+def row_of(method: str, records: Sequence[Record]) -> dict[str, Any]:
+    """A method's row, with its difference to training alone on the folds and seeds that both have."""
+    own = [record for record in records if named(record) == method and not record["left_out"]]
+    row: dict[str, Any] = dict(own_patients(own)[0])
+    alone = {(r["fold"], r["seed"]): r for r in records if named(r) == ALONE and not r["left_out"]}
+    shared = [record for record in own if (record["fold"], record["seed"]) in alone]
+    if method != ALONE and shared:
+        pairs = [*shared, *(alone[record["fold"], record["seed"]] for record in shared)]
+        compared = own_patients(pairs)[0]
+        row |= {key: compared[key] for key in ("difference", "difference_low", "difference_high")}
+        row["compared_folds"] = compared["folds"]
+    ours, central = by_hospital(method, records, CENTRALISED)
+    row["of_centralised"] = pooled(ours, ours) / pooled(central, central) if central else None
+    return {**row, "plain": plain(method)}
+
+
+def methods_of(records: Sequence[Record]) -> list[str]:
+    """The methods, those of ORDER first."""
+    found = list(dict.fromkeys(named(record) for record in records if not record["left_out"]))
+    known = [method for method in ORDER if method in found]
+    return [*known, *(method for method in found if method not in known)]
+
+
+@cache
+def usual_settings(method: str) -> Mapping[str, Any]:
+    """What the main experiment asks of a method."""
+    main = json.loads(MAIN.read_text())
+    return {**main["variables"], **main["of_method"].get(method, {})}
+
+
+def named(record: Record) -> str:
+    """A method, with what was asked of this run beside what the main experiment asks."""
+    return name_of({**record, "settings": short_settings(record)}, {})
+
+
+def short_settings(record: Record) -> dict[str, Any]:
+    """What was asked of a run beside what the main experiment asks of its method."""
+    usual = usual_settings(record["method"])
+    return {name: value for name, value in record["settings"].items() if usual.get(name) != value}
+
+
+def plain(method: str) -> str:
+    """In a reader's words."""
+    word = next((word for word in PLAIN if method.startswith(word)), method.partition(" ")[0].rstrip(":"))
+    return PLAIN.get(word, f"`{word}`") + method.removeprefix(word)
+
+
+def dice_of(records: Sequence[Record], method: str, fold: int) -> float | None:
+    """The mean Dice of a method on a fold, over seeds."""
+    found = [r for r in records if (named(r), r["fold"]) == (method, fold) and not r["left_out"]]
+    values = [np.mean(list(score["dice"].values())) for record in found for score in record["patients"]]
+    return float(np.mean(values)) if values else None
+
+
+def outside_table(records: Sequence[Record]) -> str:
+    """The models at hospitals that nobody trained on."""
+    return table(
+        ("where", "model", "trainings", "patients", "Dice", "95 %"),
+        [
+            (
+                *(row["where"], plain(row["model"]), row["runs"], row["patients"], row["dice"]),
+                interval(row["low"], row["high"]),
+            )
+            for row in new_hospitals([{**record, "settings": short_settings(record)} for record in records])
+        ],
+    )
+
+
+def missing(records: Sequence[Record]) -> str:
+    """A sentence about the runs of the sweep files that are not on record."""
+    known, left = known_ids(records), {}
+    for path in (MAIN, LEFT_OUT):
+        for run in plan_runs(read_sweep(path)):
+            if run.id not in known:
+                what = "a hospital left out" if run.left_out else f"{run.split}, seed {run.seed}, {run.method}"
+                left.setdefault(what, []).append(run.fold)
+    first = {what: folds for what, folds in left.items() if ", seed 0, " in what and what.startswith("institution")}
+    words = "; ".join(f"{what.split(', ')[-1]} (folds {', '.join(map(str, folds))})" for what, folds in first.items())
+    total = sum(map(len, left.values()))
+    if not total:
+        return "Every run of `experiments/main.json` and `experiments/left-out.json` is on record.\n"
+    near = f" Of the institution split with seed 0: {words}." if words else ""
+    return (
+        f"**Not run yet**: {total} runs of `experiments/main.json` and `experiments/left-out.json`, among them other "
+        f"seeds, the splits at random, and a hospital left out.{near}\n"
+    )
+
+
+RANDOM = """## Before the start that ships
+
+These older runs begin with random weights (`start=none`), 8 rounds of 80 steps in FLARE POC, one seed. No
+recommendation rests on them. They stay, because they alone compare all methods on three splits and three folds.
+Command: `fedbrats sweep experiments/eight-rounds.json CASES`.
+"""
+
+
+def random_parts(folder: Path) -> Iterable[str]:
+    """Tables of the runs that begin with random weights."""
+    yield RANDOM
+    records = read_records(folder / "eight-rounds.jsonl")
+    for split in sorted({record["split"] for record in records}):
+        yield f"### Split {'by institution' if split == 'institution' else f'into {split} parts'}\n"
+        yield from method_tables([record for record in records if record["split"] == split])
+    command = "fedbrats sweep experiments/sixteen-rounds.json CASES"
+    yield f"### Trained for longer\n\nThe unequal split with 16 rounds. Command: `{command}`.\n"
+    yield from method_tables(read_records(folder / "sixteen-rounds.jsonl"))
+
+
+def method_tables(records: Sequence[Record]) -> Iterable[str]:
+    """The methods of a split in a row each, over all patients and at each site."""
+    rows = sorted(own_patients(records), key=lambda row: -row["dice"])
+    sites = sorted({site for row in rows for site in row["sites"]})
+    columns = ("trained by", "patients", "Dice", "95 %", "WT", "TC", "ET", "IoU", "HD95", "of centralised", "to alone")
+    yield table(
+        columns,
+        [
+            (
+                *(row[key] for key in ("method", "patients", "dice")),
+                interval(row["low"], row["high"]),
+                *(row[key] for key in ("WT", "TC", "ET", "iou")),
+                None if row["hd95_mm_median"] is None else f"{row['hd95_mm_median']:.1f}",
+                row["of_centralised"],
+                None
+                if row["difference"] is None
+                else f"{row['difference']:+.3f} ({interval(row['difference_low'], row['difference_high'], '+.3f')})",
             )
             for row in rows
         ],
     )
     yield "Dice at each site:\n"
-    yield table(("trained by", *sites), [(row["method"], *map(row["per_site"].get, sites)) for row in rows])
+    yield table(("trained by", *sites), [(row["method"], *map(row["sites"].get, sites)) for row in rows])
 
 
-LONGER = """## Trained for longer
+def with_tables(page: str, tables: str) -> str:
+    """A page with its made part replaced. Raises: ValueError where the page has no place for it."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no place for tables, between {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
 
-The same patients, folds and seed with more rounds, to see how much the budget decides. Command: `{command}`.
-"""
+
+def interval(low: float | None, high: float | None, form: str = ".3f") -> str | None:
+    """The ends of an interval, as a cell."""
+    return None if low is None else f"{low:{form}} to {high:{form}}"
 
 
-def longer_parts(longer: dict[str, Any], summary: dict[str, Any]) -> Iterable[str]:
-    """Methods with more rounds, and with those of the other tables."""
-    before = {(row["split"], row["method"]): row for row in summary["rows"]}
-    for split in sorted({row["split"] for row in longer["rows"]}):
-        rows = sorted((r for r in longer["rows"] if r["split"] == split), key=lambda row: -row["dice_mean"])
-        yield f"The {split} split:\n"
-        yield from method_tables(rows)
-        yield "Beside the shorter trainings:\n"
-        yield table(
-            ("trained by", "Dice before", "Dice", "of centralised before", "of centralised"),
-            [
-                (row["method"], *(each[key] for key in ("dice_mean", "ratio_to_centralised") for each in (old, row)))
-                for row in rows
-                if (old := before.get((split, row["method"])))
-            ],
-        )
+def signed(value: float | None) -> str | None:
+    """A difference, as a cell."""
+    return None if value is None else f"{value:+.3f}"
 
 
 def corrupted_parts(corrupted: dict[str, Any]) -> Iterable[str]:
@@ -159,18 +360,6 @@ def corrupted_parts(corrupted: dict[str, Any]) -> Iterable[str]:
     yield f"![Weight of the bad site over the rounds]({WEIGHTS})\n"
 
 
-def difference(found: dict[str, Any] | None) -> tuple[Any, ...]:
-    """A paired difference as cells."""
-    if not found:
-        return None, None, None
-    return found["mean"], f"{found['low']:+.3f} to {found['high']:+.3f}", "yes" if found["tie"] else "no"
-
-
-def choice(each: dict[str, Any], kind: str) -> str | None:
-    """The best of a kind, as a cell."""
-    return f"{each[kind]['dice']:.3f} ({each[kind]['method']})" if kind in each else None
-
-
 def last_weight(row: dict[str, Any] | None, key: str = "bad_site_weights") -> float | None:
     """The last weight, or influence, over the prior."""
     if not row or not row[key] or row[key][-1] is None:
@@ -181,32 +370,6 @@ def last_weight(row: dict[str, Any] | None, key: str = "bad_site_weights") -> fl
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table with the three digits behind the point that 39 patients can tell."""
     return markdown_table(columns, rows, ".3f")
-
-
-def draw_curves(runs: Sequence[dict[str, Any]], path: Path) -> None:
-    """Mean validation Dice of what every round began with, over the patients of all folds: a panel a split."""
-    plt = pyplot()
-    splits = sorted({run["split"] for run in runs})
-    figure, panels = plt.subplots(1, len(splits), figsize=(6 * len(splits), 4.5), sharey=True, squeeze=False)
-    methods = list(dict.fromkeys(run["method"] for run in runs))  # of one colour in all panels
-    for panel, split in zip(panels[0], splits, strict=True):
-        own = {method: [run for run in runs if (run["split"], run["method"]) == (split, method)] for method in methods}
-        most = max(len(folds) for folds in own.values())
-        for number, (method, folds) in enumerate(own.items()):
-            if len(folds) < most:
-                continue  # other patients: not to be compared
-            weights = [len(run["patients"]) for run in folds]
-            rounds = zip(*(run["curve"] for run in folds), strict=False)
-            curve = [sum(d * w for d, w in zip(dice, weights, strict=True)) / sum(weights) for dice in rounds]
-            style = "-" if number < 10 else "--"
-            panel.plot(range(len(curve)), curve, style, color=f"C{number % 10}", marker=".", label=method)
-        panel.set(title=f"split by {split}" if split == "institution" else f"{split} split", xlabel="rounds done")
-        panel.set_xlim(left=0.8)  # before the first round all are at 0.03
-        panel.set_ylim(bottom=0.45)
-        panel.legend(frameon=False, fontsize="small", loc="lower right")
-    panels[0][0].set_ylabel("mean validation Dice")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
 
 
 def pyplot() -> Any:

@@ -22,8 +22,9 @@ class Sharing(Settings):
     personal_rounds: int = Field(0, ge=0, le=10**6)
     """In so many last rounds all weights stay at the sites, and each site fits the model to its own cases."""
     best_of: bool = False
-    """Whether a site keeps, of the common model and of those that it has fitted in its personal_rounds, the one that
-    serves its own training cases best, each scored by a fit that has not seen it; in doubt the common one."""
+    """Whether a site keeps, of the common model, of the one that it has fitted in its personal_rounds, and of their
+    mean, the one that serves its training patients best, scored by fits that have not seen them. A site of fewer than
+    six patients keeps the fitted one."""
 
 
 class InferenceSettings(Settings):

@@ -9,7 +9,7 @@ that there is one seed only is said below. Below six patients there is no interv
 --json prints: own_patients, new_hospitals (a document a row each) and notes.
 
 example:
-  fedbrats compare experiments/results/runs.jsonl
+  fedbrats compare experiments/results/from-phantoms/runs.jsonl
   fedbrats compare mine/runs.jsonl --against fedavg --format latex --out table.tex
   fedbrats compare results/fedavg-* results/local_only-* --format csv
 """

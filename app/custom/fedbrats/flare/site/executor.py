@@ -47,7 +47,7 @@ class SegmentationExecutor(SiteExecutor):
         network, seed, training, preparation: as of SiteExecutor.
         personal: which names stay at this site: `none`, `head`, `decoder`, `norm`, `all`, or prefixes ending at a dot.
         personal_rounds: in so many last rounds all names stay, and each site fits the model to its own cases.
-        best_of: whether the site keeps the best of its models, and the common one in doubt.
+        best_of: whether the site keeps the best of its models.
         validate_received, validate_trained: whether to evaluate the model before and after local training.
         validate_every: of how many rounds this happens in one; always in the last round.
         measure_minus_model: for FedCE: also evaluate the received model without this site's share of it.

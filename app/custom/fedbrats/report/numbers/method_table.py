@@ -40,7 +40,7 @@ def own_patients(records: Iterable[Record], against: str = ALONE) -> list[Row]:
     `difference` is to the method `against` on the same patients, with `p` corrected for the methods of the split.
     Folds and seeds of one method that cannot be pooled, because variables differ, have rows of their own.
     """
-    records = [record for record in records if not record.get("left_out")]
+    records = _with_known_variables([record for record in records if not record.get("left_out")])
     rows: list[Row] = []
     for split in dict.fromkeys(record["split"] for record in records):
         own = [record for record in records if record["split"] == split]
@@ -160,6 +160,18 @@ def _compare(table: list[Row], methods: Sequence[Results], against: str) -> None
         row["difference"] = each.mean if each else None
         row["difference_low"], row["difference_high"] = (each.low, each.high) if each else (None, None)
         row["p"] = corrected.pop() if each else None
+
+
+def _with_known_variables(records: Sequence[Record]) -> list[Record]:
+    """The lines, without variables that an older version did not have: nobody asked for them, as `settings` say."""
+    known = [set(record["variables"]) for record in records if record.get("variables") and "id" in record]
+    both = set.intersection(*known) if known else set()
+    return [
+        {**record, "variables": {name: record["variables"][name] for name in record["variables"] if name in both}}
+        if record.get("variables") and "id" in record
+        else record
+        for record in records
+    ]
 
 
 def _common_settings(records: Sequence[Record]) -> dict[str, Any]:

@@ -1,26 +1,33 @@
-"""Each site keeps the model that serves its own patients best, and the common one in doubt.
+"""Each site keeps the model that serves its own patients best: the common one, one fitted to its cases, or their mean.
 
-In the personal rounds at the end of a job a site fits the common model to its cases three times, from the same weights
-and for as many rounds each: without one half of its training cases, without the other half, and with all of them. Each
-half is scored by the fit that has not seen it, so that every training case has a score of the common model and of each
-other candidate. The last fit is what the site gets, if the scores say so.
+In the personal rounds at the end of a job a site fits the common model to its cases. What it keeps depends on how many
+training patients it has.
 
-A candidate is taken where its gain over the common model is larger than the standard error of that gain over patients,
-and than LEAST_GAIN. A site with fewer than LEAST_PATIENTS patients to train on keeps the common model: two cases say
-nothing about a third. The common model has seen the held-out cases in the federated rounds, which is in its favour.
+- **Below LEAST_PATIENTS** it spends all personal rounds on one fit, and keeps that. It cannot find out which model is
+  better: a fit without half of so few patients is another model than the fit with all of them, and the common model has
+  seen every one of them. Hospitals of this size lose most by the common model where their patients are of another kind,
+  since they weigh least in it (docs/results/tuning.md).
+- **From there on** it fits three times, for as many rounds each: without one half of its patients, without the other
+  half, and with all of them. Each half is scored by the fit that has not seen it, so that every patient has a score of
+  every candidate. PRIOR_PATIENTS who gain PRIOR_GAINS are added to them, because the common model has seen the held-out
+  cases, which is in its favour. The candidate with the largest mean gain stays.
+
+A fit that is worse than the common model even on the cases that it was fitted to has failed, and is never kept.
+
+The learning rate falls to zero at the end of the shared rounds. In every fit it falls once more, from half of its
+largest value.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedbrats.federation.sharing import merge, split_names
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.hooks.personal_layers import PersonalLayers
 from fedbrats.site.task import RoundTask, Weights
@@ -30,11 +37,12 @@ if TYPE_CHECKING:
     from fedbrats.model.training.trainer import TrainOutcome
     from fedbrats.site.local_site import LocalSite
 
-FITS = 3  # without either half, and with all
-COMMON, FITTED, HALFWAY, HEAD = "common", "fitted", "halfway", "head"
-CANDIDATES = (COMMON, FITTED, HALFWAY, HEAD)
-LEAST_PATIENTS = 3
-LEAST_GAIN = 0.005  # mean Dice
+FITS = 3  # without either half, and with all; at a site of few patients one
+COMMON, HALFWAY, FITTED = "common", "halfway", "fitted"
+CANDIDATES = (COMMON, HALFWAY, FITTED)
+PRIOR_GAINS = (0.0, 0.02, 0.02)  # of the candidates over the common model, mean Dice
+PRIOR_PATIENTS = 4
+LEAST_PATIENTS = 6  # of a site that can choose by its own patients
 logger = logging.getLogger(__name__)
 
 
@@ -65,7 +73,7 @@ class BestOf(SiteHook):
             self._scores = {}
         if number == 0 or self._common is None:  # a site that was away has not fitted it either
             self._common = dict(weights)
-        if number in self._first_rounds():
+        if number in self._first_rounds(site):
             site.trainer.optimisation.reset()
             return self._common or weights
         return weights
@@ -73,37 +81,44 @@ class BestOf(SiteHook):
     def train(
         self, site: LocalSite, task: RoundTask, hooks: Sequence[SiteHook], should_stop: Callable[[], bool]
     ) -> TrainOutcome | None:
-        """A round of one fit; at the end of the fits it scores, and then chooses."""
+        """A shared round, or one of a fit; at the end of the fits it scores, and then chooses."""
         number = self._number(task)
+        train = partial(site.trainer.train_round, hooks=hooks, should_stop=should_stop)
         if number < 0 or self._common is None:
-            return None
-        firsts = self._first_rounds()
+            shared = task.total_rounds - self._personal_rounds
+            return train(task.round_number, shared, repeat=task.repeat)
+        firsts, all_cases = self._first_rounds(site), site.trainer.training
         fit = sum(number >= first for first in firsts) - 1
-        ends = number + 1 in (*firsts, self._personal_rounds)
-        halves = halve(site.trainer.training)
-        all_cases = site.trainer.training
-        if fit < len(halves) and len(halves[fit]) < len(all_cases):
-            site.trainer.use_cases([case for case in all_cases if not any(case is each for each in halves[fit])])
+        begins, end = firsts[fit], [*firsts, self._personal_rounds][fit + 1]
+        held_out = halve(all_cases)[fit] if fit < len(firsts) - 1 else []
+        if held_out:
+            site.trainer.use_cases([case for case in all_cases if not any(case is each for each in held_out)])
         try:
-            # Every fit follows the end of the schedule, as the last one does.
-            at = task.total_rounds - self._personal_rounds + firsts[-1] + number - firsts[fit]
-            outcome = site.trainer.train_round(
-                min(at, task.total_rounds - 1), task.total_rounds, hooks=hooks, should_stop=should_stop
-            )
+            # The second half of a schedule, and batches of its own: shared rounds have the same numbers.
+            outcome = train(number - begins + end - begins, 2 * (end - begins), repeat=1 + fit)
         finally:
             site.trainer.use_cases(all_cases)
-        if should_stop() or not ends:
-            return outcome
-        fitted = site.trainer.get_weights()
-        candidates = make_candidates(self._common, fitted, site.trainer.network.personal_names("head"))
-        if fit < FITS - 1:
-            self._scores[str(fit)] = _score(site, candidates, halves[fit])
-        else:
-            choice, gain = choose(self._scores)
-            logger.info("the site keeps one of its models; model=%s gain=%.4f site=%s", choice, gain, site.name)
-            self._chosen = candidates[choice]
-        site.trainer.set_weights(fitted)
+        if not should_stop() and number + 1 == end:
+            fitted = site.trainer.get_weights()
+            if held_out:
+                self._scores[str(fit)] = score(site, make_candidates(self._common, fitted), held_out)
+            else:
+                self._choose(site, fitted)
+            site.trainer.set_weights(fitted)
         return outcome
+
+    def _choose(self, site: LocalSite, fitted: Weights) -> None:
+        """Take the candidate that the scores are for, unless it is worse on the very cases that it was fitted to."""
+        assert self._common is not None
+        candidates = make_candidates(self._common, fitted)
+        choice, gain = choose(self._scores)
+        if choice != COMMON:
+            tried = {name: candidates[name] for name in (COMMON, choice)}
+            common, chosen = score(site, tried, site.trainer.training).mean(axis=1)
+            if chosen < common:
+                choice, gain = COMMON, 0.0
+        logger.info("the site keeps one of its models; model=%s gain=%.4f site=%s", choice, gain, site.name)
+        self._chosen = candidates[choice]
 
     def end_round(self, trained: Weights) -> None:
         """Put the chosen model in the place of the last fit."""
@@ -131,62 +146,54 @@ class BestOf(SiteHook):
         """Which of the personal rounds it is; negative before them."""
         return task.round_number - (task.total_rounds - self._personal_rounds)
 
-    def _first_rounds(self) -> list[int]:
+    def _first_rounds(self, site: LocalSite) -> list[int]:
         """Of each fit; rounds that are left over go to the last one."""
-        return [fit * (self._personal_rounds // FITS) for fit in range(FITS)]
+        fits = FITS if can_choose(site.trainer.training) else 1
+        return [fit * (self._personal_rounds // fits) for fit in range(fits)]
+
+
+def can_choose(cases: Sequence[CachedCase]) -> bool:
+    """Whether a site has the patients to choose by."""
+    return len({case.patient for case in cases}) >= LEAST_PATIENTS
 
 
 def halve(cases: Sequence[CachedCase]) -> list[list[CachedCase]]:
-    """Two halves of the training cases, by patient; both are empty where there are too few to tell anything."""
+    """Two halves of the training cases, by patient."""
     patients = sorted({case.patient for case in cases})
-    if len(patients) < LEAST_PATIENTS:
-        return [[], []]
     return [[case for case in cases if case.patient in patients[number::2]] for number in range(2)]
 
 
-def make_candidates(common: Weights, fitted: Weights, head: Sequence[str]) -> dict[str, Weights]:
-    """Every model that a site could keep, by name.
-
-    Args:
-        head: prefixes of the names of the network's last block.
-    """
-    body, own = split_names(common, head, allow_nothing_shared=True)
+def make_candidates(common: Weights, fitted: Weights) -> dict[str, Weights]:
+    """Every model that a site could keep, by name; halfway is the mean of the other two, weight by weight."""
     halfway = {
         name: ((np.asarray(value, np.float64) + fitted[name]) / 2).astype(value.dtype) for name, value in common.items()
     }
-    with_head = merge({name: common[name] for name in body}, {name: fitted[name] for name in own}, common)
-    return {COMMON: common, FITTED: fitted, HALFWAY: halfway, HEAD: with_head}
+    return {COMMON: common, HALFWAY: halfway, FITTED: fitted}
 
 
-def choose(scores: dict[str, np.ndarray]) -> tuple[str, float]:
-    """(the candidate to keep, its mean gain over the common model on cases that it has not seen).
+def choose(scores: Mapping[str, np.ndarray]) -> tuple[str, float]:
+    """(the candidate to keep, its gain over the common model, the prior patients counted in).
 
     Args:
-        scores: (candidates, patients) of each held-out part, in the order of CANDIDATES.
+        scores: (candidates, patients) of each held-out half, in the order of CANDIDATES; empty at a site that has too
+            few patients to choose by.
     """
-    parts = [part for part in scores.values() if part.size]
-    if not parts:
-        return COMMON, 0.0
-    table = np.concatenate(parts, axis=1)
-    patients = table.shape[1]
-    if patients < LEAST_PATIENTS:
-        return COMMON, 0.0
-    best, best_bound, best_gain = COMMON, 0.0, 0.0
-    for candidate, row in zip(CANDIDATES[1:], table[1:], strict=True):
-        gains = row - table[0]
-        gain, error = float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(patients)
-        if gain > LEAST_GAIN and gain - error > best_bound:
-            best, best_bound, best_gain = candidate, gain - error, gain
-    return best, best_gain
+    if not scores:
+        return FITTED, PRIOR_GAINS[CANDIDATES.index(FITTED)]
+    table = np.concatenate(list(scores.values()), axis=1)
+    own = (table - table[:1]).sum(axis=1)
+    gains = (own + PRIOR_PATIENTS * np.array(PRIOR_GAINS)) / (table.shape[1] + PRIOR_PATIENTS)
+    best = int(np.argmax(gains))
+    return CANDIDATES[best], float(gains[best])
 
 
-def _score(site: LocalSite, candidates: dict[str, Weights], cases: Sequence[CachedCase]) -> np.ndarray:
-    """(candidates, patients) mean Dice on cases."""
+def score(site: LocalSite, models: Mapping[str, Weights], cases: Sequence[CachedCase]) -> np.ndarray:
+    """(models, patients) mean Dice on cases."""
     rows = []
-    for name in CANDIDATES:
-        site.trainer.set_weights(candidates[name])
+    for weights in models.values():
+        site.trainer.set_weights(weights)
         by_patient: dict[str, list[float]] = defaultdict(list)
-        for score in site.trainer.evaluation.score(cases) if cases else ():
-            by_patient[score.patient].append(float(np.mean(list(score.dice.values()))))
+        for each in site.trainer.evaluation.score(cases):
+            by_patient[each.patient].append(float(np.mean(list(each.dice.values()))))
         rows.append([float(np.mean(own)) for _, own in sorted(by_patient.items())])
-    return np.array(rows).reshape(len(CANDIDATES), -1)
+    return np.array(rows).reshape(len(models), -1)
