@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbrats.atomic import write_json_atomic
-from fedbrats.cli.call import call
+from fedbrats.cli.call import call, started
 from fedbrats.cli.output import print_line, print_table
 
 SITES, CASES_PER_SITE, SPACING_MM, SEED = 4, 8, 4, 3
@@ -46,12 +46,14 @@ def main() -> int:
         sites, new = make_hospitals(args.out)
     common = ["--cache", args.out / "cache", "--json", "--set", "start=none", "--set", f"learning_rate={LEARNING_RATE}"]
     common += ["--set", f"local_steps={LOCAL_STEPS}"]
-    with timed(seconds, POOLED):
-        pooled = json.loads(call("train", sites, "--rounds", args.rounds, "--out", args.out / "pooled", *common))
     rounds = ["--set", f"num_rounds={args.rounds}"]
-    with timed(seconds, "federation of honest hospitals"):
+    with (
+        timed(seconds, "federation of honest hospitals, and all data in one place beside it"),
+        started("train", *pooled_words(args.out, sites, args.rounds, common)) as finish_pooled,
+    ):
         poc = ["--data", sites, "--workspace", args.out / "poc"]
         honest = documents(call("poc", "run", "local_only", "fedavg", "--results", args.out, *poc, *rounds, *common))
+        pooled = json.loads(finish_pooled())
     alone, federated = honest
     with timed(seconds, "federation with a bad hospital"):
         harmed = with_a_bad_hospital(args.out, sites, [*rounds, *common])
@@ -85,6 +87,26 @@ def make_hospitals(out: Path) -> tuple[Path, Path]:
     new.parent.mkdir(exist_ok=True)
     (sites / new.name).rename(new)
     return sites, new
+
+
+def pooled_words(out: Path, sites: Path, rounds: int, common: list[object]) -> list[object]:
+    """The command that trains on all data in one place.
+
+    It has one thread, because two make a step of this network no faster, and a cache of its own, because the hospitals
+    prepare the same cases at the same time.
+    """
+    return [
+        sites,
+        "--rounds",
+        rounds,
+        "--out",
+        out / "pooled",
+        *common,
+        "--threads",
+        1,
+        "--cache",
+        out / "pooled-cache",
+    ]
 
 
 def with_a_bad_hospital(out: Path, sites: Path, words: list[object]) -> dict[str, Row]:
