@@ -1,4 +1,7 @@
-"""The recorder: what happened in a job, as rows, on the server. Rows carry sites, never patients."""
+"""The recorder: what happened in a job, as rows, on the server. Rows carry sites, never patients.
+
+At the end of the job it writes FLARE's own metrics files from them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
-from nvflare.apis.fl_constant import ReservedKey
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.app_common.abstract.model import ModelLearnableKey
 from nvflare.app_common.app_constant import AppConstants
@@ -18,6 +22,7 @@ from nvflare.widgets.info_collector import InfoCollector
 
 import fedbrats
 from fedbrats.flare import garbage
+from fedbrats.flare.metrics_files import write_flare_metrics
 from fedbrats.flare.protocol import FROM_SERVER, STAGES, STANDING, read_answer, report_of
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
 from fedbrats.flare.server.row_events import ROWS_EVENT
@@ -27,6 +32,7 @@ from fedbrats.rows import (
     FINAL_ROUND,
     evaluation_rows,
     metric_rows,
+    read_rows,
 )
 from fedbrats.site_report import FRESH, EvaluationReport
 from fedbrats.standing import Standing
@@ -158,6 +164,12 @@ class Recorder(FLComponent):
         signal = fl_ctx.get_prop(ReservedKey.RUN_ABORT_SIGNAL)  # every run has one; it says something once triggered
         status = "aborted" if signal is not None and signal.triggered else "ended"
         self._write([{"kind": "end", "status": status, "seconds": time.monotonic() - self._began}])
+        path, meta = rows_path(fl_ctx), fl_ctx.get_prop(FLContextKey.JOB_META) or {}
+        try:
+            job = str(meta.get(JobMetaKey.JOB_NAME.value) or fl_ctx.get_job_id())
+            write_flare_metrics(path.parent.parent, read_rows(path), job)
+        except (OSError, ValueError) as error:
+            self.log_error(fl_ctx, f"FLARE's metrics files could not be written: {error}")
 
     def _tell_standing(self, fl_ctx: FLContext) -> None:
         """Answer FLARE's `show_stats`, which everybody may ask who may see jobs."""
