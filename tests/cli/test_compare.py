@@ -71,6 +71,8 @@ def test_a_sweep_has_every_run_once_and_its_id_is_what_is_asked(sweep_file):
         ("local_only", {"site-1": "noise"}),
         ("fedavg", {"site-1": "noise"}),
     ]
+    both = sweep_file(misbehave=["site-1=colluding,site-2=colluding"], folds=[0], seeds=[0])
+    assert {tuple(each.misbehaviour) for each in plan_runs(read_sweep(both))} == {("site-1", "site-2")}
 
 
 @pytest.mark.parametrize(

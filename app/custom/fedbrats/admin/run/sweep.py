@@ -49,7 +49,7 @@ class Sweep(Settings):
     left_out: list[str] = [""]  # noqa: RUF012
     """Sites that are left out and tested on, one a run; an empty name leaves none out."""
     misbehave: list[str] = [""]  # noqa: RUF012
-    """SITE=KIND, what one site does wrong, one a run; empty where all are honest."""
+    """SITE=KIND, what a site does wrong, one a run; two sites as SITE=KIND,SITE=KIND; empty where all are honest."""
     engine: Literal["simulate", "poc"] = "simulate"
     """Where federated methods run: in FLARE's simulator, or in POC as hospitals run."""
 
@@ -136,9 +136,10 @@ def _settings_of(method: str, sweep: Sweep, variant: Mapping[str, Any]) -> dict[
 
 
 def _read_harm(word: str) -> dict[str, str]:
-    if not word:
-        return {}
-    site, equals, kind = word.partition("=")
-    if not equals:
-        raise ConfigurationError(f"misbehave takes SITE=KIND, not {show(word)}")
-    return {site: kind}
+    found: dict[str, str] = {}
+    for each in word.split(",") if word else ():
+        site, equals, kind = each.strip().partition("=")
+        if not equals or site in found:
+            raise ConfigurationError(f"misbehave takes SITE=KIND, or SITE=KIND,SITE=KIND of several, not {show(word)}")
+        found[site] = kind
+    return found

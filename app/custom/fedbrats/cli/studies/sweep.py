@@ -2,8 +2,8 @@
 
 SWEEP is a JSON file: `methods` (names of jobs, and `centralised`), `splits` (name -> by, sites, folds, seed as of
 `fedbrats split`), and where wanted `folds`, `seeds`, `variables`, `of_method` (method -> variables), `variants` (tables
-of variables, one a run), `left_out` (sites that are left out, one a run), `misbehave` (SITE=KIND, one a run) and
-`engine` (simulate or poc). experiments/ has some.
+of variables, one a run), `left_out` (sites that are left out, one a run), `misbehave` (SITE=KIND, or
+SITE=KIND,SITE=KIND of several, one a run) and `engine` (simulate or poc). experiments/ has some.
 
 Every finished run leaves one line in RESULTS/runs.jsonl: what it was, its data, budget and variables, and the scores of
 its patients, who are numbers. A run whose line is there is not done again. With --outside, or where a site is left out,
