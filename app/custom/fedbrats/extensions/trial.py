@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedbrats.array_files import read_arrays, write_arrays
-from fedbrats.errors import UpdateError
+from fedbrats.errors import ConfigurationError, FedbratsError, UpdateError
 from fedbrats.extensions.state import check_state
 from fedbrats.federation.aggregator import Aggregator, combine_safely
 from fedbrats.federation.gates import Contribution, Expectation, check
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, np.ndarray]
 SITES = {"site-1": 3, "site-2": 2}  # training cases
+TINY = {"preset": "tiny"}
 SIDE = 16  # voxels of a case's sides
 
 
@@ -62,6 +63,37 @@ def try_method(
     return steady
 
 
+def try_first_round(
+    aggregator: Callable[[], Aggregator], hooks: Sequence[Callable[[], SiteHook]], network: Mapping[str, Any]
+) -> None:
+    """One round on two small sites, of a job's method, hooks and network: find what would end the job in its first.
+
+    Args:
+        network: the arguments of SegmentationNetwork.
+
+    Raises: ConfigurationError where a hook or the method raises, gives NaN or too much, or has a state that cannot be
+        kept after the round.
+    """
+    from fedbrats.model.network import SegmentationNetwork
+
+    weights = {name: value.numpy().copy() for name, value in SegmentationNetwork(**network).state_dict().items()}
+    method, made = aggregator(), [[make() for make in hooks] for _ in SITES]
+    named = " and ".join(type(hook).__name__ for hook in made[0])
+    with tempfile.TemporaryDirectory(prefix="fedbrats-try-") as folder:
+        handed_out = iter(made)
+        sites = _open_sites(lambda: next(handed_out), Path(folder), network)
+        try:
+            _round(method, sites, weights, 0, 1)
+            check_state(method.state(), f"aggregator {type(method).__name__}")
+            for hook in made[0]:
+                check_state(hook.state() or {}, f"hook {type(hook).__name__}")
+        except FedbratsError as error:
+            with_hooks = f", with {named}," if named else ""
+            raise ConfigurationError(f"a first round of synthetic cases{with_hooks} failed: {error}") from error
+        except Exception as error:  # somebody's own code: the method's own errors are told by `combine_safely`
+            raise ConfigurationError(f"{named} failed in a first round of synthetic cases: {error!r:.300}") from error
+
+
 def try_network(make: Callable[[], nn.Module], loss: nn.Module | None = None) -> None:
     """One training step of a network, with a loss of one's own or the usual one. Raises: ConfigurationError."""
     from fedbrats.model.network import SegmentationNetwork, require_sound_network
@@ -82,7 +114,9 @@ def try_loss(loss: nn.Module) -> None:
     try_step(SegmentationNetwork("tiny"), loss)
 
 
-def synthetic_site(name: str, folder: Path, cases: int = 2, **training: Any) -> LocalSite:
+def synthetic_site(
+    name: str, folder: Path, cases: int = 2, network: Mapping[str, Any] = TINY, **training: Any
+) -> LocalSite:
     """A site of cases made of chance, which every call makes alike; its files stand in `folder`."""
     from fedbrats.model.settings import TrainingSettings
     from fedbrats.model.training.trainer import Trainer
@@ -94,9 +128,7 @@ def synthetic_site(name: str, folder: Path, cases: int = 2, **training: Any) -> 
     )
     facts = SiteFacts(data_dir=folder, cache_dir=folder, personal_dir=folder, min_cases=1, device="cpu", threads=1)
     made = [_synthetic_case(f"{name}-{number}") for number in range(cases + 1)]
-    trainer = Trainer(
-        {"preset": "tiny"}, settings, made[1:], made[:1], seed=seed_of_site(0, name), device="cpu", threads=1
-    )
+    trainer = Trainer(dict(network), settings, made[1:], made[:1], seed=seed_of_site(0, name), device="cpu", threads=1)
     return LocalSite(name, facts, (), trainer, "", 1.0, 0.0, folder / f"{name}.jsonl")
 
 
@@ -108,22 +140,24 @@ def _run(
     folder: Path,
     restarts: bool,
 ) -> list[Weights]:
-    method, sites, models = aggregator(), _open_sites(hooks, folder), []
+    method, sites, models = aggregator(), _open_sites(lambda: [make() for make in hooks], folder), []
     for number in range(rounds):
         if restarts and number:
             state = _stored(method.state(), folder / "server.npz", type(method).__name__)
-            method, sites = aggregator(), _open_sites(hooks, folder)
+            method, sites = aggregator(), _open_sites(lambda: [make() for make in hooks], folder)
             method.restore(state)
         weights = _round(method, sites, weights, number, rounds)
         models.append(weights)
     return models
 
 
-def _open_sites(hooks: Sequence[Callable[[], SiteHook]], folder: Path) -> dict[str, Any]:
+def _open_sites(
+    make_hooks: Callable[[], Sequence[SiteHook]], folder: Path, network: Mapping[str, Any] = TINY
+) -> dict[str, Any]:
     from fedbrats.site.local_round import LocalRound
 
     return {
-        name: LocalRound(synthetic_site(name, folder, cases), [make() for make in hooks], [folder / name])
+        name: LocalRound(synthetic_site(name, folder, cases, network), make_hooks(), [folder / name])
         for name, cases in SITES.items()
     }
 

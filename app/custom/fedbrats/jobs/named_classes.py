@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fedbrats.errors import ConfigurationError
@@ -82,6 +83,23 @@ def check_named_classes(variables: Mapping[str, Any]) -> None:
         found = _load(variable, choice.name)
         check_arguments(found, dict(choice.arguments), variable)
     _check_build(variables)
+
+
+def try_own_methods(variables: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Play a first round of a job that has a method or a hook of another package; imports PyTorch where it has.
+
+    Args:
+        network: the arguments of SegmentationNetwork.
+
+    Raises: ConfigurationError where the round would end the job.
+    """
+    named = named_classes(variables)
+    if all(choice.name in KINDS[variable].shipped for variable, choice in named if variable in (AGGREGATOR, HOOKS)):
+        return
+    from fedbrats.extensions.trial import try_first_round
+
+    hooks = [partial(build, HOOKS, choice) for variable, choice in named if variable == HOOKS]
+    try_first_round(partial(build, AGGREGATOR, _aggregator_of(variables)), hooks, network)
 
 
 def describe_arguments(variables: Mapping[str, Any]) -> dict[tuple[str, str], list[Declaration]]:

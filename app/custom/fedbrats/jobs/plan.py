@@ -13,7 +13,7 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
-from fedbrats.jobs.named_classes import check_named_classes, named_classes
+from fedbrats.jobs.named_classes import check_named_classes, named_classes, try_own_methods
 from fedbrats.jobs.settings import check_job
 from fedbrats.jobs.start import AUTO, GIVEN, NONE, read_start
 from fedbrats.model.presets import PRESETS, WHOLE_SETS
@@ -78,6 +78,7 @@ def check_built(job_dir: Path) -> None:
 def _check_plan(plan: TrainingPlan) -> None:
     """Find what the plan names in its network; one that is shipped has all that its words mean."""
     check_named_classes(plan.variables)  # first, for it brings PyTorch only where a class needs it
+    try_own_methods(plan.variables, plan.network)
     if _needs_no_network(plan):
         return
     from fedbrats.model.network import SegmentationNetwork

@@ -8,10 +8,13 @@ finer interpolates linearly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def resample(volume: NDArray[np.float32], matrices: Sequence[csr_array]) -> NDArray[np.float32]:
@@ -48,4 +51,6 @@ def _linear_matrix(step: float, input_range: tuple[int, int], output_range: tupl
 
 
 def _normalised(weights: NDArray[np.float64]) -> csr_array:
+    from scipy.sparse import csr_array  # commands that resample nothing import this module too
+
     return csr_array((weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32))
