@@ -9,6 +9,9 @@ from fedbrats.recipe import FedBratsRecipe
 
 SETTINGS = {"num_rounds": 3, "aggregator": "fedbrats.methods.scaffold.Scaffold", "aggregator.server_rate": 0.5}
 
+QUICK = {"network": "tiny", "local_steps": 2, "patch_size": [16, 16, 16], "num_rounds": 1, "spacing_mm": 8.0}
+QUICK |= {"start": "none"}
+
 
 def files_of(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -34,10 +37,8 @@ def test_what_cannot_be_run_is_refused_when_the_recipe_is_made(tmp_path, phantom
 
 
 @pytest.mark.end_to_end
-@pytest.mark.long
 def test_a_recipe_runs_in_flares_simulator(tmp_path, phantom_sites):
-    settings = {"network": "tiny", "local_steps": 2, "patch_size": [16, 16, 16], "num_rounds": 1, "spacing_mm": 8.0}
-    recipe = FedBratsRecipe(data=phantom_sites, settings={**settings, "start": "none"})
+    recipe = FedBratsRecipe(data=phantom_sites, settings=QUICK)
     (tmp_path / "fedavg").mkdir()
     (tmp_path / "fedavg" / "notes.txt").write_text("somebody's own")
     run = recipe.run(SimEnv(num_clients=2, workspace_root=str(tmp_path)))
