@@ -10,7 +10,6 @@ import pytest
 
 from fedbrats.extensions import loading
 
-
 SOURCE = '''
 """A package of somebody's own."""
 
