@@ -80,8 +80,7 @@ def try_first_round(
     method, made = aggregator(), [[make() for make in hooks] for _ in SITES]
     named = " and ".join(type(hook).__name__ for hook in made[0])
     with tempfile.TemporaryDirectory(prefix="fedbrats-try-") as folder:
-        handed_out = iter(made)
-        sites = _open_sites(lambda: next(handed_out), Path(folder), network)
+        sites = _open_sites(list(made).pop, Path(folder), network)
         try:
             _round(method, sites, weights, 0, 1)
             check_state(method.state(), f"aggregator {type(method).__name__}")

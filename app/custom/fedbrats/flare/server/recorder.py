@@ -168,7 +168,7 @@ class Recorder(FLComponent):
         try:
             job = str(meta.get(JobMetaKey.JOB_NAME.value) or fl_ctx.get_job_id())
             write_flare_metrics(path.parent.parent, read_rows(path), job)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:  # rows of an earlier version may lack something
             self.log_error(fl_ctx, f"FLARE's metrics files could not be written: {error}")
 
     def _tell_standing(self, fl_ctx: FLContext) -> None:
