@@ -157,7 +157,7 @@ def test_a_server_has_one_too(server_kit, tmp_path):
 
 
 @attack(
-    "keep a machine's `fedbrats support` busy for days, by texts that end up in its log",
+    "keep a machine's `fedbrats support-bundle` busy for days, by texts that end up in its log",
     who="a hospital, or a person of any role",
     happens="each sign of a log is looked at a bounded number of times",
 )
