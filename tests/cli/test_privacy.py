@@ -31,6 +31,30 @@ def test_a_plan_says_epsilon_and_noise(capsys):
     assert "set dp_noise or dp_epsilon" in capsys.readouterr().err
 
 
+def plan(capsys, job, patients, *changes):
+    words = [word for each in changes for word in ("--set", each)]
+    assert main(["privacy", "plan", job, "--patients", str(patients), *words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert main(["privacy", "plan", job, "--patients", str(patients), *words]) == 0
+    return document, capsys.readouterr().out
+
+
+def test_a_plan_says_what_dice_to_expect_and_no_curve_outside_their_range(capsys):
+    quick = ("dp_epsilon=16", "num_rounds=6", "local_steps=4", "dp_rate=1.0")
+    document, text = plan(capsys, "fine_tuned_dp", 5, *quick)
+    assert document["expected"]["sites"] == 5
+    assert document["expected"]["gain"] <= document["expected"]["without_noise"]
+    assert "Dice: by our curve (5 sites, real cases" in " ".join(text.split())
+    for job, patients, changes in (
+        ("fine_tuned_dp", 5000, quick),
+        ("fine_tuned_dp", 5, (*quick, "dp_epsilon=0.5")),
+        ("fedavg_dp", 5, quick),
+    ):
+        document, text = plan(capsys, job, patients, *changes)
+        assert document["expected"] is None
+        assert "Dice: no curve" in text
+
+
 def test_a_status_says_what_is_spent_and_left(kit, capsys):
     ledger = Ledger(kit / "personal" / "north" / "privacy_ledger.jsonl")
     for number in range(2):

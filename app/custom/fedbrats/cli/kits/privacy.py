@@ -1,7 +1,8 @@
 """What differential privacy costs: planned before a study, and spent at a site.
 
-`plan` needs no data: it tells what epsilon the rounds of a job cost a patient, and how the noise compares with what the
-patients of a site can say against it. `status` reads the ledger of a site's kit.
+`plan` needs no data: it tells what epsilon the rounds of a job cost a patient, how the noise compares with what the
+patients of a site can say against it, and what Dice to expect by our own experiments, where one of them was about such
+a job with as many patients. `status` reads the ledger of a site's kit.
 
 example:
   fedbrats privacy plan fine_tuned_dp --patients 40 --set num_rounds=10
@@ -46,6 +47,7 @@ def _plan(args: argparse.Namespace) -> int:
     from fedbrats.jobs.private import is_private, solved_noise
     from fedbrats.model.network import SegmentationNetwork
     from fedbrats.privacy.accounting import PrivateSteps, epsilon, epsilon_bound
+    from fedbrats.privacy.curves import expect_gain
 
     with wrong_arguments():
         plan = read_plan(args.name, read_settings(args))
@@ -72,17 +74,34 @@ def _plan(args: argparse.Namespace) -> int:
         "noise_to_signal": noise * math.sqrt(numbers) / (values["dp_rate"] * args.patients),
         "delta_is_small_enough": values["dp_delta"] < 1 / args.patients,
     }
+    document["expected"] = expect_gain(values, args.patients, document["epsilon"])
     if args.json:
         print_json(document)
         return 0
-    print_table(["what", "value"], [(name.replace("_", " "), value) for name, value in document.items()])
+    shown = [(name.replace("_", " "), value) for name, value in document.items() if name != "expected"]
+    print_table(["what", "value"], shown)
     print_line(
         f"epsilon is of one patient over all {plan.rounds} rounds. In one step the noise is as long as "
         f"{document['noise_to_signal']:.1f} times the most that all patients of the site can say together."
     )
+    print_line(_say_expected(document))
     if not document["delta_is_small_enough"]:
         print_line(f"dp_delta should be below one over the number of patients, {1 / args.patients:.2g}.")
     return 0
+
+
+def _say_expected(plan: dict[str, Any]) -> str:
+    expected = plan["expected"]
+    if expected is None:
+        return (
+            "Dice: no curve. None of our experiments is about this network and these trained weights at this epsilon "
+            "and with so many patients (docs/guide/privacy.md has them all)."
+        )
+    return (
+        f"Dice: by our curve ({expected['sites']} sites, {expected['data']}) expect {expected['gain']:+.3f} over the "
+        f"start at epsilon {plan['epsilon']:.3g}; without noise it was {expected['without_noise']:+.3f}. Your data and "
+        f"settings may do otherwise."
+    )
 
 
 def _status(args: argparse.Namespace) -> int:
