@@ -40,14 +40,14 @@ def plan(capsys, job, patients, *changes):
 
 
 def test_a_plan_says_what_dice_to_expect_and_no_curve_outside_their_range(capsys):
-    quick = ("dp_epsilon=16", "num_rounds=6", "local_steps=4", "dp_rate=1.0")
+    quick = ("dp_noise=1.3", "num_rounds=6", "local_steps=4", "dp_rate=1.0")
     document, text = plan(capsys, "fine_tuned_dp", 5, *quick)
     assert document["expected"]["sites"] == 5
     assert document["expected"]["gain"] <= document["expected"]["without_noise"]
     assert "Dice: by our curve (5 sites, real cases" in " ".join(text.split())
     for job, patients, changes in (
         ("fine_tuned_dp", 5000, quick),
-        ("fine_tuned_dp", 5, (*quick, "dp_epsilon=0.5")),
+        ("fine_tuned_dp", 5, (*quick, "dp_noise=40")),
         ("fedavg_dp", 5, quick),
     ):
         document, text = plan(capsys, job, patients, *changes)
