@@ -10,7 +10,6 @@ from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.doctor import protections
 from fedbrats.admin.provision.consortium import build_kits
 from fedbrats.errors import ConfigurationError
-from fedbrats.flare.kit.two_machines import MOST_LOGINS, WINDOW_S, Logins
 from fedbrats.shipped import shipped_dir
 
 SERVER, SITE = "fl.brain-consortium.example", "hospital-north"
@@ -100,18 +99,6 @@ def test_a_project_without_our_builder_builds_nothing(tmp_path):
     with pytest.raises(ConfigurationError, match=r"would lack .*messages, .*signatures, environment; take"):
         build_kits(project, tmp_path)
     assert not list(tmp_path.rglob("startup"))
-
-
-def test_a_kit_on_two_machines_is_told_and_a_restart_is_not():
-    logins = Logins()
-    tokens = [str(number) for number in range(100)]
-    assert logins.look({"a": tokens.pop(), "b": "x"}, now=0) == []
-    for number in range(MOST_LOGINS):
-        assert logins.look({"a": tokens.pop(), "b": "x"}, now=number) == [], "somebody restarts it by hand"
-    assert logins.look({"a": tokens.pop(), "b": "x"}, now=10) == ["a"]
-    assert logins.look({"a": tokens.pop(), "b": "x"}, now=11) == [], "told once"
-    for day in range(1, 20):
-        assert logins.look({"a": tokens.pop()}, now=day * WINDOW_S * 2) == []
 
 
 def test_pads_that_a_hospital_demands_need_its_certificate(kits, tmp_path):

@@ -15,7 +15,7 @@ from fedbrats.admin.operate.health import CRITICAL, GOOD, MEANINGS, look_at, pro
 from fedbrats.admin.operate.places import move_server
 from fedbrats.cli.main import main
 from fedbrats.shipped import shipped_dir
-from tests.end_to_end.consortium import LEAD
+from tests.end_to_end.consortium import CENTRAL, EAST, LEAD, NORTH, SOUTH, WEST
 
 MONITORING = shipped_dir() / "provisioning" / "monitoring"
 LINE = re.compile(r'[a-z_]+\{([a-z]+="([^"\\\n]|\\.)*",?)*\} -?[0-9.e+-]+')
@@ -64,7 +64,7 @@ def test_a_server_tells_of_its_jobs_rounds_and_refusals(server_kit, running):
     rows = server_kit / "c" / "fedbrats" / "rows.jsonl"
     rows.parent.mkdir(parents=True)
     told = [
-        {"kind": "refusal", "round": 0, "site": 'we"st', "message": "x"},
+        *({"kind": "refusal", "round": 0, "site": site, "message": "x"} for site in ('we"st', "x", NORTH)),
         {"kind": "round", "round": 0, "answered": [], "silent": [], "seconds": 12.5},
     ]
     rows.write_text("".join(json.dumps(row) + "\n" for row in told))
@@ -75,7 +75,30 @@ def test_a_server_tells_of_its_jobs_rounds_and_refusals(server_kit, running):
     assert (found["fedbrats_round", "c"], found["fedbrats_round_seconds", "c"]) == (1, 12.5)
     assert found["fedbrats_revoked",] == 1
     assert found["fedbrats_sites_expected",] == 5
-    assert [value for (name, *_), value in found.items() if name == "fedbrats_refusals"] == [1]
+    refusals = {labels[-1]: value for (name, *labels), value in found.items() if name == "fedbrats_refusals"}
+    assert refusals == {NORTH: 1, "other": 2}, "a name that is not of the consortium is no label"
+
+
+def test_a_server_tells_of_each_site_of_the_consortium_and_of_no_other_name(server_kit):
+    assert not [name for name, *_ in numbers(server_kit) if "site_" in name], "nobody has written"
+    sites = {NORTH: {"seen": 1e9, "two_machines": ["10.0.0.1"]}, "x": {"seen": 2.0, "two_machines": None}, SOUTH: 5}
+    (server_kit / "sites.json").write_text(json.dumps({"at": 0.0, "sites": sites, "revoked": []}))
+    found = numbers(server_kit)
+    connected = {labels[0]: value for (name, *labels), value in found.items() if name == "fedbrats_site_connected"}
+    assert connected == {NORTH: 1, SOUTH: 0, EAST: 0, WEST: 0, CENTRAL: 0}
+    assert found["fedbrats_sites_connected",] == 2
+    assert found["fedbrats_site_heartbeat_timestamp_seconds", NORTH] == 1e9
+    assert found["fedbrats_two_machines", NORTH] == 1
+    os.utime(server_kit / "sites.json", (0, 0))  # as a server leaves it that has ended
+    assert "fedbrats_sites_connected" not in [name for name, *_ in numbers(server_kit)]
+
+
+def test_a_kit_on_two_machines_is_critical(site_kit, running):
+    assert numbers(site_kit)["fedbrats_two_machines",] == 0
+    (site_kit / "two_machines.json").write_text('{"machines": "10.0.0.1 and 10.0.0.2\\u001b[2J"}')
+    assert numbers(site_kit)["fedbrats_two_machines",] == 1
+    said = look_at(open_kit(site_kit)).said
+    assert "its kit runs on two machines (10.0.0.1 and 10.0.0.2\\x1b[2J)" in said
 
 
 def test_jobs_inside_the_kit_count_too(server_kit):
@@ -95,6 +118,9 @@ def test_jobs_inside_the_kit_count_too(server_kit):
         ("../storage/jobs/c/meta", '{"status": "FINISHED:COMPLETED", "submit_time": "x"}'),
         ("local/consortium.json", '{"sites": 5}'),
         ("disabled_clients.json", '{"disabled_clients": 5}'),
+        ("sites.json", '{"sites": 5}'),
+        ("sites.json", "5"),
+        ("sites.json", "cut"),
     ],
 )
 def test_a_damaged_file_does_not_hide_the_rest(server_kit, name, content):
@@ -135,7 +161,7 @@ def test_every_alert_and_every_panel_names_numbers_that_are_written():
     asked = [rule["expr"] for rule in alerts]
     asked += [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     named = {name for expression in asked for name in re.findall(r"fedbrats_\w+", expression)}
-    assert named <= set(MEANINGS)
+    assert named == set(MEANINGS), "a number that nobody looks at, or one that does not exist"
     for rule in alerts:
         assert rule["annotations"]["summary"]
         assert rule["labels"]["severity"] in ("warning", "critical")

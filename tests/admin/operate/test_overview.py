@@ -10,7 +10,7 @@ from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
 from nvflare.private.fed.server.sys_cmd import SystemCommandModule
 
 import fedbrats
-from fedbrats.admin.operate.overview import _apart, _versions_of, expected, judge_site
+from fedbrats.admin.operate.overview import _apart, _double_of, _revoked_of, _versions_of, expected, judge_site
 from fedbrats.admin.run.remote import _check_finished_round
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
@@ -25,6 +25,17 @@ def test_a_site_is_there_or_silent_or_missing():
     states = {name: judge_site(name, seen, 1010.0) for name in ("a", "b", "c", "d")}
     assert [states[name]["state"] for name in "abcd"] == ["connected", "silent", "connected", "missing"]
     assert [states[name]["seen_s"] for name in "abcd"] == [10.0, 110.0, None, None]
+
+
+def test_who_is_shut_out_and_whose_kit_runs_twice_is_told():
+    said = {"server": {"version": "2.9.0", "revoked": ["b", "x@y.z\x1b"], "two_machines": {"a": ["10.0.0.1"], "c": 5}}}
+    assert _revoked_of(said) == ["b", "x@y.z\\x1b"]
+    assert _double_of(said) == {"a": ["10.0.0.1"]}
+    for nothing in ({}, None, {"server": 5}, {"server": {"revoked": 5, "two_machines": [1]}}):
+        assert (_revoked_of(nothing), _double_of(nothing)) == ([], {})
+    rows = [judge_site(name, {"a": 0.0}, 1.0, _revoked_of(said), _double_of(said)) for name in "abc"]
+    assert [row["state"] for row in rows] == ["on two machines", "revoked", "missing"]
+    assert rows[0]["machines"] == ["10.0.0.1"]
 
 
 def test_a_site_says_both_versions_and_another_version_of_ours_says_one():

@@ -90,7 +90,7 @@ def test_a_site_sees_its_own_numbers_alone(site_kit):
 
 
 def test_a_persons_page_says_who_is_there(kits):
-    site = {"name": HOSTILE, "state": "connected", "seen_s": 3.0, "flare": "2.9.0", "fedbrats": "0.1.0"}
+    site = {"name": HOSTILE, "state": "connected", "seen_s": 3.0, "machines": [], "flare": "2.9.0", "fedbrats": "0.1.0"}
     standing = {
         "rounds_done": 2,
         "dice": 0.75,

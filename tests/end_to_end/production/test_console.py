@@ -1,5 +1,6 @@
 """FLARE's own admin console, by a terminal, in a kit of the consortium."""
 
+import json
 import os
 import sys
 import time
@@ -27,7 +28,11 @@ def test_the_console_from_login_to_shutdown(consortium):
         terminal.sendline(ADMIN)
         terminal.expect("> ")
         terminal.sendline("check_status server")
-        terminal.expect(r"Registered clients: \d")
+        terminal.expect(r"Registered clients: (\d+)")
+        ours = json.loads(fedbrats("status", "--kit", kit, "--json", cwd=kit).stdout)
+        assert int(terminal.match.group(1)) == len(ours["sites"])
+        terminal.expect("> ")
+        assert [site for site in ours["sites"] if site not in terminal.before] == []
         terminal.sendline("submit_job fedavg")
         terminal.expect(r"[Ss]ubmitted job: ([0-9a-f-]{36})")
         job_id = terminal.match.group(1)

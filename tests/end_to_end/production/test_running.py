@@ -45,6 +45,8 @@ def test_the_result_says_where_it_comes_from(consortium, fedavg, results):
 def test_the_member_sees_the_job_and_is_refused_its_result(consortium, fedavg):
     shown = json.loads(fedbrats("status", "--kit", consortium.kit(MEMBER), "--json", cwd=consortium.folder).stdout)
     assert set(shown["sites"]) >= set(consortium.sites)
+    assert (shown["server"]["fedbrats"], shown["server"]["flare"]) == (__version__, nvflare.__version__)
+    assert shown["server"]["revoked"] == []
     versions = {each["name"]: (each["fedbrats"], each["flare"]) for each in shown["participants"]}
     told = {versions[site] for site in consortium.sites} - {(None, None)}  # a busy site may not answer in time
     assert told == {(__version__, nvflare.__version__)}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,14 @@ from fedbrats.admin.operate.places import FINISHED, places_of
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.process.start import LOCK_FILE, is_running
 from fedbrats.flare.process.storage import storage_of
+from fedbrats.flare.process.who_is_there import read_sites, read_two_machines
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from fedbrats.standing import Standing
 
 GOOD, WARNING, CRITICAL = 0, 1, 2
 DAY_S, GB = 86400.0, 1e9
 SOON_DAYS, LEAST_GB, LAST_GB = 30.0, 10.0, 1.0
+OTHER = "other"
 COMPLETED = "FINISHED:COMPLETED"
 
 
@@ -51,6 +53,10 @@ MEANINGS = {
     "fedbrats_up": "1 where a process of this machine runs the kit.",
     "fedbrats_connections": "Connections in use: of a server those that came in, of a site those to the server.",
     "fedbrats_sites_expected": "Sites of the consortium, as the kit says.",
+    "fedbrats_sites_connected": "Sites that the server is connected with.",
+    "fedbrats_site_connected": "1 where the server is connected with a site of the consortium, by site.",
+    "fedbrats_site_heartbeat_timestamp_seconds": "When a connected site last gave a sign of life, by site.",
+    "fedbrats_two_machines": "1 where a site's kit runs on two machines; at the server by site.",
     "fedbrats_certificate_days": "Days until the participant's certificate ends.",
     "fedbrats_root_days": "Days until the consortium's root ends.",
     "fedbrats_disk_free_bytes": "Free bytes on the disk of a folder.",
@@ -58,7 +64,7 @@ MEANINGS = {
     "fedbrats_last_job_completed": "1 where the job that was submitted last, of those that ended, completed.",
     "fedbrats_round": "Finished rounds of a running job.",
     "fedbrats_round_seconds": "Duration of the last finished round of a running job.",
-    "fedbrats_refusals": "Refused answers of a running job, by site.",
+    "fedbrats_refusals": "Refused answers of a running job, by site of the consortium; `other` for the rest.",
     "fedbrats_revoked": "Hospitals and people that the server shuts out.",
     "fedbrats_privacy_epsilon_left": "What is left of a site's privacy budget.",
 }
@@ -99,12 +105,14 @@ def _metrics(kit: Kit) -> Iterator[Metric]:
     for name, folder in {"kit": kit.folder, **places_of(kit)}.items():
         there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), Path("/"))
         yield Metric("fedbrats_disk_free_bytes", float(shutil.disk_usage(there).free), (("folder", name),))
-    if sites := _list_in(kit.local_dir / "consortium.json", "sites"):
-        yield Metric("fedbrats_sites_expected", float(len(sites)))
     yield from _server_metrics(kit) if kit.kind == "server" else _site_metrics(kit)
 
 
 def _server_metrics(kit: Kit) -> Iterator[Metric]:
+    expected = sorted(set(map(str, _list_in(kit.local_dir / "consortium.json", "sites"))))
+    if expected:
+        yield Metric("fedbrats_sites_expected", float(len(expected)))
+    yield from _who_is_there(kit, expected)
     revoked = _list_in(kit.folder / "disabled_clients.json", "disabled_clients")
     yield Metric("fedbrats_revoked", float(len(revoked)))
     jobs = [_read(path) for path in storage_of(kit.local_dir)[0].glob("*/meta")]
@@ -116,21 +124,44 @@ def _server_metrics(kit: Kit) -> Iterator[Metric]:
         yield Metric("fedbrats_last_job_completed", float(last.get("status") == COMPLETED))
     for path in sorted(kit.folder.glob(f"*/{ROWS_FOLDER}/{ROWS_FILE}")):
         with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # they are not what a run writes
-            yield from list(_job_metrics(path))
+            yield from list(_job_metrics(path, expected))
 
 
-def _job_metrics(rows: Path) -> Iterator[Metric]:
+def _who_is_there(kit: Kit, expected: Sequence[str]) -> Iterator[Metric]:
+    """What the server's process has written of its sites; nothing where it does not run."""
+    sites = read_sites(kit.folder)
+    if sites is None:
+        return
+    yield Metric("fedbrats_sites_connected", float(len(sites)))
+    for name in expected:
+        found, label = sites.get(name), (("site", name),)
+        yield Metric("fedbrats_site_connected", float(found is not None), label)
+        if found is not None:
+            yield Metric("fedbrats_two_machines", float(found.get("two_machines") is not None), label)
+            if isinstance(seen := found.get("seen"), int | float):
+                yield Metric("fedbrats_site_heartbeat_timestamp_seconds", float(seen), label)
+
+
+def _job_metrics(rows: Path, expected: Sequence[str]) -> Iterator[Metric]:
     standing = Standing()
     standing.take(read_rows(rows))
     found, job = standing.document(), (("job", rows.parents[1].name),)
     yield Metric("fedbrats_round", float(found["rounds_done"]), job)
     if found["round_s"] is not None:
         yield Metric("fedbrats_round_seconds", float(found["round_s"]), job)
+    refusals: Counter[str] = Counter()
     for site, count in found["refusals"].items():
+        refusals[site if site in expected else OTHER] += count  # a label for every name that is sent would be no bound
+    for site, count in sorted(refusals.items()):
         yield Metric("fedbrats_refusals", float(count), (*job, ("site", site)))
 
 
 def _site_metrics(kit: Kit) -> Iterator[Metric]:
+    yield Metric("fedbrats_two_machines", float(read_two_machines(kit.folder) is not None))
+    yield from _privacy_metrics(kit)
+
+
+def _privacy_metrics(kit: Kit) -> Iterator[Metric]:
     from fedbrats.privacy.accounting import epsilon
     from fedbrats.privacy.ledger import Ledger
     from fedbrats.site.privacy_account import ledger_path
@@ -154,6 +185,8 @@ def _judge(kit: Kit, metrics: list[Metric]) -> Iterator[tuple[int, str]]:
         yield CRITICAL, "it does not run"
     elif kit.kind == "client" and not value["fedbrats_connections"]:
         yield CRITICAL, f"it has no connection to {kit.server}"
+    if machines := read_two_machines(kit.folder):
+        yield CRITICAL, f"its kit runs on two machines ({machines})"
     for name, what in (("fedbrats_certificate_days", "certificate"), ("fedbrats_root_days", "root")):
         if value[name] < SOON_DAYS:
             level = CRITICAL if value[name] <= 0 else WARNING

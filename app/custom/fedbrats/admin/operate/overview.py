@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fedbrats.admin.run.remote import standing_of
@@ -16,13 +17,22 @@ from fedbrats.jobs.version_rule import read_version, why_apart
 from fedbrats.outside import clean, show
 
 SILENT_S = 40.0  # a site's heartbeat comes every ten seconds
-CONNECTED, SILENT, MISSING = "connected", "silent", "missing"
+CONNECTED, SILENT, MISSING, REVOKED = "connected", "silent", "missing", "revoked"
+TWO_MACHINES = "on two machines"
 RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
 class Overview:
-    """sites: names of those that the server counts as connected. participants: every expected or connected site."""
+    """What the server says.
+
+    Attributes:
+        server: status, started, flare and fedbrats (versions), revoked: hospitals and people that it shuts out.
+        sites: names of those that the server counts as connected.
+        participants: every expected, connected or revoked site: name, state, seen_s, machines (addresses of a kit that
+            runs on two), fedbrats and flare (versions).
+        jobs: as `read_jobs` has them.
+    """
 
     server: dict[str, Any]
     sites: list[str]
@@ -38,8 +48,9 @@ def look_around(session: Any, kit: Path) -> Overview:
     versions = _or_none(lambda: session.report_version("all")) or {}
     seen = {show(client.name): client.last_connect_time for client in info.client_info}
     now = time.time()
+    revoked, double = _revoked_of(versions), _double_of(versions)
     participants = [
-        judge_site(name, seen, now) | _versions_of(versions, name) | {"apart": _apart(versions, name)}
+        judge_site(name, seen, now, revoked, double) | _versions_of(versions, name) | {"apart": _apart(versions, name)}
         for name in expected(kit, seen)
     ]
     started = info.server_info.start_time
@@ -47,6 +58,7 @@ def look_around(session: Any, kit: Path) -> Overview:
         "status": str(info.server_info.status),
         "started": time.strftime("%F %H:%M", time.localtime(started)) if started else None,
         **_versions_of(versions, SERVER),
+        "revoked": revoked,
     }
     return Overview(server, sorted(seen), participants, jobs)
 
@@ -69,13 +81,23 @@ def expected(kit: Path, seen: Any) -> list[str]:
     return sorted({*map(str, listed), *seen})
 
 
-def judge_site(name: str, seen: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """One row: name, state, seen_s (seconds since its last sign of life, by the server's clock and ours)."""
-    if name not in seen:
-        return {"name": name, "state": MISSING, "seen_s": None}
-    at = seen[name]
+def judge_site(
+    name: str,
+    seen: Mapping[str, Any],
+    now: float,
+    revoked: Sequence[str] = (),
+    double: Mapping[str, list[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """One row: name, state, seen_s (seconds since its last sign of life, by the server's clock and ours), machines."""
+    at = seen.get(name)
     ago = max(0.0, now - at) if isinstance(at, int | float) else None
-    return {"name": name, "state": SILENT if ago is not None and ago > SILENT_S else CONNECTED, "seen_s": ago}
+    if name not in seen:
+        state = REVOKED if name in revoked else MISSING
+    elif name in double:
+        state = TWO_MACHINES
+    else:
+        state = SILENT if ago is not None and ago > SILENT_S else CONNECTED
+    return {"name": name, "state": state, "seen_s": ago, "machines": list(double.get(name, ()))}
 
 
 def _rows_of(said: Any) -> list[dict[str, Any]]:
@@ -109,6 +131,24 @@ def _apart(versions: Any, name: str) -> str | None:
 
 def _entries_of(versions: Any, name: str) -> dict[str, Any]:
     said = versions.get(name) if isinstance(versions, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def _revoked_of(versions: Any) -> list[str]:
+    """Whom the server shuts out, as it says itself (fedbrats.flare.process.version_report)."""
+    found = _said_by_server(versions).get("revoked")
+    return [show(name) for name in found] if isinstance(found, list) else []
+
+
+def _double_of(versions: Any) -> dict[str, list[str]]:
+    """The addresses of each site whose kit runs on two machines."""
+    found = _said_by_server(versions).get("two_machines")
+    entries = found.items() if isinstance(found, dict) else ()
+    return {show(name): [show(each) for each in said] for name, said in entries if isinstance(said, list)}
+
+
+def _said_by_server(versions: Any) -> dict[str, Any]:
+    said = versions.get(SERVER) if isinstance(versions, dict) else None
     return said if isinstance(said, dict) else {}
 
 

@@ -115,11 +115,15 @@ def _sites(found: Overview) -> Section:
     rows = [
         (
             each["name"],
-            (each["state"], None if each["seen_s"] is None else f"{each['seen_s']:.0f} s ago", each["fedbrats"]),
+            (_state_of(each), None if each["seen_s"] is None else f"{each['seen_s']:.0f} s ago", each["fedbrats"]),
         )
         for each in found.participants
     ]
     return Section("Sites", [Table("Who is there", ("site", "state", "last seen", "fedbrats"), rows, "text")])
+
+
+def _state_of(site: Mapping[str, Any]) -> str:
+    return f"{site['state']} ({', '.join(site['machines'])})" if site.get("machines") else str(site["state"])
 
 
 def _standing(job: Mapping[str, Any]) -> Section:

@@ -2,12 +2,12 @@
 
 A site gives a sign of life about every ten seconds. One that has not for a while is `silent`: its machine or its line
 is down, and the server counts it as connected for up to ten minutes. One that the consortium has and the server does
-not know is `missing`: it was never started, was stopped, or was revoked.
+not know is `missing`: it was never started, or was stopped. One that is `revoked` is shut out by the server. The kit of
+one that is `on two machines` was started twice: only the machine that logged in last is given tasks, and both logs say
+so.
 
 A hospital with another version of the package takes part in a job where the two versions work together; where they do
 not, a line below the table says so.
-
-A hospital whose kit runs on two machines logs in again and again; the server's log names it.
 
 example:
   fedbrats status --kit lead@university.example
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask the server."""
     from dataclasses import asdict
 
-    from fedbrats.admin.operate.overview import look_around
+    from fedbrats.admin.operate.overview import TWO_MACHINES, look_around
     from fedbrats.admin.run.sessions import person_session
 
     with person_session(args.kit) as session:
@@ -41,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(found))
         return 0
-    said = [("fedbrats", found.server["fedbrats"]), ("FLARE", found.server["flare"])]
-    versions = "".join(f", {name} {version}" for name, version in said if version)
-    print_line(f"server: up since {found.server['started']}{versions}")
+    server = found.server
+    versions = "".join(
+        f", {what} {server[key]}" for what, key in (("fedbrats", "fedbrats"), ("FLARE", "flare")) if server[key]
+    )
+    print_line(f"server: up since {server['started']}{versions}")
     rows = [
         (each["name"], each["state"], _ago(each["seen_s"]), each["fedbrats"], each["flare"])
         for each in found.participants
@@ -52,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     for each in found.participants:
         if each["apart"]:
             print_line(f"{each['name']} takes part in no job with this server: {each['apart']}")
+        if each["state"] == TWO_MACHINES:
+            machines = " and ".join(each["machines"]) or "unknown addresses"
+            print_line(f"{each['name']} runs on two machines ({machines}): have one of them stopped")
+    if server["revoked"]:
+        print_line(f"shut out by the server: {', '.join(server['revoked'])}")
     print_jobs(found.jobs)
     return 0
 

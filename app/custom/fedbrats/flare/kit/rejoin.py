@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +27,8 @@ from nvflare.widgets.widget import Widget
 
 from fedbrats.flare import garbage
 from fedbrats.flare.kit.job_failures import JobFailures
-from fedbrats.flare.kit.two_machines import Logins
+from fedbrats.flare.process import version_report
+from fedbrats.flare.process.heartbeats import SitesFile, notice_two_machines
 from fedbrats.flare.process.site_versions import SiteVersions
 from fedbrats.outside import show
 
@@ -49,10 +49,12 @@ class Rejoin(Widget):
         self._stopped = threading.Event()
         self._missing: dict[tuple[str, str], int] = {}  # (job, site): for how many looks in a row
         self._starts: dict[tuple[str, str], int] = {}
-        self._logins = Logins()
+        self._sites_file = SitesFile()
         self._versions = SiteVersions()
         self._failures = JobFailures()
         self._failures.judge_reports()
+        notice_two_machines()
+        version_report.tell_of_server()
         self._unreadable: set[str] = set()  # sites of which that has been said
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -90,6 +92,7 @@ class Rejoin(Widget):
             garbage.collect()
             self.look_after_all(engine)
             self._say_versions(engine)
+            self._sites_file.keep(engine)
 
     def look_after_all(self, engine: Any) -> None:
         """Look once at every site of every running job; what goes wrong with one is no matter of the others."""
@@ -97,7 +100,6 @@ class Rejoin(Widget):
             jobs = [job for job in list(engine.job_runner.running_jobs.values()) if _is_running(job, engine)]
             running = self._ask_what_runs(engine) if jobs else {}
             sites = [client.name for client in engine.get_clients()]
-            self._say_who_runs_twice(engine)
         except Exception:  # whatever FLARE raises, the next look is another chance
             self.logger.exception("the sites of the running jobs could not be asked")
             return
@@ -134,11 +136,6 @@ class Rejoin(Widget):
             self._versions.look({client.token: client.name for client in engine.get_clients()}, _asking(engine))
         except Exception:  # whatever FLARE raises: jobs are looked after all the same
             self.logger.exception("the sites could not be asked for their versions")
-
-    def _say_who_runs_twice(self, engine: Any) -> None:
-        tokens = {client.name: client.token for client in engine.get_clients()}
-        for site in self._logins.look(tokens, time.monotonic()):
-            self.logger.error(f"{site} logs in again and again: does its kit run on two machines? Stop one of them")
 
     def _look_after(self, job: Job, site: str, running: dict[str, str] | None, engine: Any) -> None:
         """Start a job at a site that has said several times that it does not run it.

@@ -118,10 +118,13 @@ def _leave_when_interrupted(kit: Path, site: bool) -> None:
     if site:
         from nvflare.private.fed.client.fed_client import FederatedClient
 
+        from fedbrats.flare.process.heartbeats import HeartbeatCell
+
         begin = FederatedClient.start_heartbeat
 
         def start_heartbeat(client: Any, *args: Any, **kwargs: Any) -> Any:
             clients.append(client)
+            client.communicator.cell = HeartbeatCell(client.communicator.cell, kit)
             return begin(client, *args, **kwargs)
 
         FederatedClient.start_heartbeat = start_heartbeat

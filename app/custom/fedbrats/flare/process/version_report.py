@@ -1,6 +1,7 @@
 """Server and sites say which version of this package they have, wherever FLARE has them say its own.
 
-`fedbrats status` shows both, and the server asks a site when it connects (fedbrats.flare.kit.rejoin).
+`fedbrats status` shows both, and the server asks a site when it connects (fedbrats.flare.kit.rejoin). The server adds
+who is shut out, and whose kit runs on two machines.
 """
 
 from __future__ import annotations
@@ -49,3 +50,36 @@ def tell_package() -> None:
     process_both.whole = True  # type: ignore[attr-defined]
     ReportVersionProcessor.process = process_both
     SystemCommandModule.report_version = report_both
+
+
+def tell_of_server() -> None:
+    """Have this process, a server's, add what `of_server` says of it."""
+    report = SystemCommandModule.report_version
+    if getattr(report, "whole", False):
+        return
+
+    def report_more(self: SystemCommandModule, conn: Any, args: list[str]) -> None:
+        append = conn.append_dict
+
+        def append_more(versions: dict[str, Any], *words: Any, **named: Any) -> Any:
+            if isinstance(said := versions.get(SERVER), dict):
+                said |= of_server(conn.app_ctx)
+            return append(versions, *words, **named)
+
+        conn.append_dict = append_more
+        report(self, conn, args)
+
+    report_more.whole = True  # type: ignore[attr-defined]
+    SystemCommandModule.report_version = report_more
+
+
+def of_server(engine: Any) -> dict[str, Any]:
+    """revoked: who is shut out; two_machines: addresses, by site; empty where this FLARE has no such engine."""
+    from fedbrats.flare.process.heartbeats import who_is_there
+
+    try:
+        found = who_is_there(engine)
+    except AttributeError:
+        return {}
+    double = {site: said["two_machines"] for site, said in found["sites"].items() if said["two_machines"] is not None}
+    return {"revoked": found["revoked"], "two_machines": double}

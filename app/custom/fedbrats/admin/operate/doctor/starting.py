@@ -10,6 +10,7 @@ from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.doctor.finding import HOSPITAL_IT, Finding, doubtful, failed, good
 from fedbrats.flare.process.obstacles import find_obstacles, server_port
 from fedbrats.flare.process.start import is_running
+from fedbrats.flare.process.who_is_there import read_two_machines
 
 HERE = ("settings", "port")  # other checks look at folders and data, and say more
 
@@ -24,6 +25,9 @@ def check(kit: Kit) -> Iterator[Finding]:
         if kit.kind == "server" and not obstacles:
             found = "this server listens on it" if running else "free"
             yield good("port", f"{server_port(kit.folder)}: {found}")
+    if machines := read_two_machines(kit.folder):
+        found = f"this kit runs on two machines ({machines}), by the server's word"
+        yield failed("machines", found, "stop one of them: `fedbrats stop KIT` there", HOSPITAL_IT)
     yield _check_account()
 
 
