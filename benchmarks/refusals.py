@@ -8,6 +8,7 @@ machine makes the clock's longer; a refusal works on one core.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -100,6 +101,7 @@ CASES = {
 
 def main() -> None:
     """Measure every case and print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         install(folder / "site")
