@@ -1,11 +1,17 @@
 """A recipe of FLARE writes the very files that `fedbrats job build` writes, and runs in FLARE's environments."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 from nvflare.recipe import SimEnv
 
+from fedbrats.admin.run.processes import find_processes, stop
 from fedbrats.errors import ConfigurationError
 from fedbrats.jobs.build import build_job
-from fedbrats.recipe import FedBratsRecipe
+from fedbrats.recipe import FedBratsRecipe, SitesPocEnv
+from fedbrats.rows import read_rows
 
 SETTINGS = {"num_rounds": 3, "aggregator": "fedbrats.methods.scaffold.Scaffold", "aggregator.server_rate": 0.5}
 
@@ -45,3 +51,24 @@ def test_a_recipe_runs_in_flares_simulator(tmp_path, phantom_sites):
     assert (tmp_path / "fedavg" / "summary.json").is_file()
     assert (tmp_path / "fedavg" / "notes.txt").read_text() == "somebody's own"
     assert run.get_job_id() == "fedavg"
+
+
+@pytest.mark.end_to_end
+@pytest.mark.long
+def test_a_recipe_runs_in_flares_poc(tmp_path, phantom_sites, monkeypatch):
+    monkeypatch.setenv("NVFLARE_POC_WORKSPACE", str(tmp_path / "poc"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    try:
+        run = FedBratsRecipe(settings=QUICK, name="study").run(SitesPocEnv(phantom_sites, tmp_path / "kept"))
+        result = Path(run.get_result(clean_up=False))
+        assert run.get_status() == "FINISHED:COMPLETED"
+    finally:
+        stop(tmp_path / "poc")
+    assert find_processes(tmp_path / "poc") == []
+    [rows] = [read_rows(path) for path in result.rglob("rows.jsonl")]
+    assert {row["site"] for row in rows if row["kind"] == "site"} == {"site-1", "site-2"}
+    assert not [row for row in rows if row["kind"] == "refusal"]
+    built = build_job("fedavg", tmp_path / "built", QUICK, called="study")
+    [ran] = [path.parent for path in result.rglob("meta.json") if (path.parent / "app").is_dir()]
+    configs = {name: content for name, content in files_of(built).items() if name.startswith("app/config/")}
+    assert configs.items() <= files_of(ran).items()

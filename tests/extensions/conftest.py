@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from fedbrats.extensions import loading
+from fedbrats.extensions.template import write_package
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+KINDS = ("method", "network", "loss", "hook")
 
 SOURCE = '''
 """A package of somebody's own."""
@@ -196,3 +201,19 @@ def mine(tmp_path, monkeypatch) -> Path:
     importlib.invalidate_caches()
     yield site / "mine"
     sys.modules.pop("mine", None)
+
+
+@pytest.fixture(scope="package")
+def environment(tmp_path_factory):
+    """Python where this one's packages are seen, and the examples and a template of one's own are installed by pip."""
+    folder = tmp_path_factory.mktemp("environment")
+    for kind in KINDS:
+        write_package(kind, f"own_{kind}", folder / "packages")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+    [site] = (folder / "venv").glob("lib/python3.*/site-packages")
+    (site / "seen.pth").write_text("\n".join(path for path in sys.path if Path(path).is_dir()))
+    packages = [*(EXAMPLES / kind for kind in KINDS), *(folder / "packages" / f"own_{kind}" for kind in KINDS)]
+    python = folder / "venv" / "bin" / "python"
+    options = ["--python", str(python), "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([sys.executable, "-m", "pip", *options, *map(str, packages)], check=True)
+    return python, packages, folder

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,6 @@ from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.extensions.template import write_package
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-KINDS = ("method", "network", "loss", "hook")
 ASK = """
 import json, sys
 from pathlib import Path
@@ -26,22 +23,6 @@ for job in sys.argv[1:]:
     found[Path(job).parent.name] = [package.line.split()[0] for package in packages_named(read_variables(built))]
 print(json.dumps(found))
 """
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Python where this one's packages are seen, and the examples and a template of one's own are installed by pip."""
-    folder = tmp_path_factory.mktemp("environment")
-    for kind in KINDS:
-        write_package(kind, f"own_{kind}", folder / "packages")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
-    [site] = (folder / "venv").glob("lib/python3.*/site-packages")
-    (site / "seen.pth").write_text("\n".join(path for path in sys.path if Path(path).is_dir()))
-    packages = [*(EXAMPLES / kind for kind in KINDS), *(folder / "packages" / f"own_{kind}" for kind in KINDS)]
-    python = folder / "venv" / "bin" / "python"
-    options = ["--python", str(python), "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([sys.executable, "-m", "pip", *options, *map(str, packages)], check=True)
-    return python, packages, folder
 
 
 def test_the_examples_pass_their_own_tests_where_pip_installed_them(environment):

@@ -1,10 +1,12 @@
 """FLARE's recipes: a job of fedbrats, or one of your own, for `SimEnv`, `PocEnv` and `ProdEnv` of FLARE 2.9.
 
     from nvflare.recipe import ProdEnv, SimEnv
-    from fedbrats.recipe import FedBratsRecipe
+    from fedbrats.recipe import FedBratsRecipe, SitesPocEnv
 
     recipe = FedBratsRecipe("fedavg", settings={"num_rounds": 5, "hooks": ["mine.Ditto"]}, data="sites")
     recipe.run(SimEnv(num_clients=5, workspace_root="build/simulated"))
+    recipe.run(SitesPocEnv("sites")).get_result()
+    recipe.run(ProdEnv(startup_kit_location="kits/lead@north.example", username="lead@north.example")).get_result()
 
 The job is built as `fedbrats job build` builds it, file by file.
 """
@@ -12,16 +14,25 @@ The job is built as `fedbrats job build` builds it, file by file.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from nvflare.job_config.api import FedJob
+from nvflare.recipe import PocEnv
+from nvflare.recipe.session_mgr import SessionManager
 from nvflare.recipe.spec import Recipe
 
-from fedbrats.errors import ConfigurationError
+from fedbrats.admin.run.poc import ADMIN, START_TIMEOUT_S, describe_project
+from fedbrats.admin.run.sessions import admin_session
+from fedbrats.atomic import write_text_atomic
+from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.build import build_job, find_job
 from fedbrats.jobs.plan import check_settings
+
+POLL_S = 0.5
 
 
 class BuiltJob(FedJob):
@@ -105,3 +116,52 @@ class FedBratsRecipe(Recipe):
     ) -> None:
         folder = None if data is None else Path(data)
         super().__init__(BuiltJob(job, settings or {}, [Path(each) for each in models], folder, name))
+
+
+class SitesPocEnv(PocEnv):
+    """FLARE's PocEnv with the sites of a data folder, each with its own cases, under the policy of production.
+
+    FLARE's own gives its sites no data, and no site there may run what fedbrats' jobs name. The rest is FLARE's: its
+    workspace (NVFLARE_POC_WORKSPACE, else /tmp/nvflare/poc), its start and its end. A job is submitted when every site
+    is connected; FLARE would start it with those that are there.
+
+    Args:
+        data: the sites folder of `fedbrats split` or `phantom`.
+        folder: for project.yml, prepared cases and personal weights; it stays when FLARE clears its workspace.
+        start_timeout_s: how long sites may take to connect.
+
+    Raises: DataError where a site has nothing to train on.
+    """
+
+    def __init__(
+        self, data: str | Path, folder: str | Path = "build/poc-env", *, start_timeout_s: float = START_TIMEOUT_S
+    ) -> None:
+        place = Path(folder).resolve()
+        project = describe_project(place, Path(data))
+        self._sites = {each["name"] for each in project["participants"] if each["type"] == "client"}
+        self._start_timeout_s = start_timeout_s
+        place.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(place / "project.yml", yaml.safe_dump(project, sort_keys=False))
+        super().__init__(
+            clients=sorted(self._sites),
+            project_conf_path=str(place / "project.yml"),
+            username=ADMIN,
+            extra={"login_timeout": start_timeout_s},
+        )
+
+    def _get_session_manager(self) -> SessionManager:
+        """As FLARE's, when every site is connected."""
+        if self._session_manager is None:
+            self._wait_for_sites(Path(self._get_admin_startup_kit_path()))
+        return super()._get_session_manager()
+
+    def _wait_for_sites(self, kit: Path) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        with admin_session(kit, timeout_s=self._start_timeout_s) as session:
+            while missing := self._sites - {each.name for each in session.get_system_info().client_info}:
+                if time.monotonic() > deadline:
+                    raise FedbratsError(
+                        f"after {self._start_timeout_s:g} s these sites have not connected: "
+                        f"{', '.join(sorted(missing))}; see their logs in {kit.parent}"
+                    )
+                time.sleep(POLL_S)
