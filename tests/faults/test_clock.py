@@ -25,7 +25,9 @@ PACKAGE = Path(fedbrats.__file__).parent
 STAMPS = {
     "data/prepare/cache.py": "the age of what killed processes left; a lock protects the living",
     "flare/audit_trail.py": "when something was done, and the name of a file that was put aside",
+    "flare/process/heartbeats.py": "when a site was last heard, for people and metrics",
     "flare/process/start.py": "when a line was said, for people",
+    "flare/process/who_is_there.py": "the age of what a process keeps writing, for people; nothing waits for it",
     "flare/server/recorder.py": "when a job began and a round ended, for people",
     "flare/server/tracking.py": "when a point of a curve was made, for MLflow",
 }
