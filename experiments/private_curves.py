@@ -20,7 +20,7 @@ OUT = Path(__file__).parents[1] / "app" / "custom" / "fedbrats" / "privacy" / "c
 
 def main() -> None:
     """Write the file."""
-    write_json_atomic(OUT, list(curves()))
+    write_json_atomic(OUT, {"curves": list(curves())})
 
 
 def curves() -> Iterable[dict[str, Any]]:

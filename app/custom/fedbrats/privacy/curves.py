@@ -87,7 +87,7 @@ def read_curves() -> tuple[Curve, ...]:
             each["matches"],
             tuple(Point(p["patients"], p["epsilon"] or math.inf, p["gain"]) for p in each["points"]),
         )
-        for each in document
+        for each in document["curves"]  # an object: FLARE reads every JSON file of a job as one
     )
 
 
