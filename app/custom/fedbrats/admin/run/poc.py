@@ -91,13 +91,40 @@ def prepare(
     check_place(workspace)
     check_own_address()
     pass_by_proxy()
-    sites = find_sites(sites_dir)
-    register = register_of(sites)
+    register_of(find_sites(sites_dir))  # refused before anything is cleared
     workspace = workspace.resolve()
     _clear(workspace)
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / ".fedbrats-poc").touch()
-    project = yaml.safe_load((shipped_dir() / "poc" / "project.yml").read_text(encoding="utf-8"))
+    project = describe_project(workspace, sites_dir, site_facts=site_facts, cache_dir=cache_dir, mlflow_uri=mlflow_uri)
+    write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
+    kits = build_kits(project, workspace, poc=True)
+    update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
+    forks = warming.can_fork(dict(site_facts or {}))
+    names = tuple(entry["name"] for entry in project["participants"] if entry["type"] == "client")
+    poc = Poc(workspace, kits, names, dict(misbehaviour or {}), forks)
+    _change_kits(poc)
+    _write_state(poc, [])
+    return poc
+
+
+def describe_project(
+    workspace: Path,
+    sites_dir: Path,
+    *,
+    site_facts: Mapping[str, Any] | None = None,
+    cache_dir: Path | None = None,
+    mlflow_uri: str | None = None,
+) -> dict[str, Any]:
+    """The project of a POC, as FLARE's project.yml has it: the sites of a data folder, and a free port.
+
+    workspace, sites_dir, site_facts, cache_dir, mlflow_uri: as of `prepare`.
+
+    Raises: DataError where a site has nothing to train on.
+    """
+    sites = find_sites(sites_dir)
+    register = register_of(sites)
+    project: dict[str, Any] = yaml.safe_load((shipped_dir() / "poc" / "project.yml").read_text(encoding="utf-8"))
     port = free_port()
     people = [entry for entry in project["participants"] if entry["type"] != "client"]
     for entry in people:
@@ -114,14 +141,7 @@ def prepare(
         for site in sites
     ]
     project["participants"] = people + clients
-    write_text_atomic(workspace / "project.yml", yaml.safe_dump(project, sort_keys=False))
-    kits = build_kits(project, workspace, poc=True)
-    update_storage_locations(local_dir=str(kits / SERVER / "local"), workspace=str(workspace))
-    forks = warming.can_fork(dict(site_facts or {}))
-    poc = Poc(workspace, kits, tuple(site.name for site in sites), dict(misbehaviour or {}), forks)
-    _change_kits(poc)
-    _write_state(poc, [])
-    return poc
+    return project
 
 
 def allow_here(poc: Poc, packages: Sequence[Package]) -> None:
