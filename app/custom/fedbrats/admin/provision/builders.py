@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.lighter.constants import CtxKey, ParticipantType, ProvFileName, ProvisionMode
 from nvflare.lighter.entity import Participant, Project
 from nvflare.lighter.spec import Builder, ProvisionContext
@@ -257,12 +258,12 @@ def restrict_resources(resources: Path) -> None:
 def allow_extensions(local_dir: Path, packages: Sequence[Package]) -> None:
     """Let jobs name the classes of these packages at a kit: FLARE builds those of the server, we those of both."""
     write_extensions(local_dir, packages)
-    resources = local_dir / ProvFileName.RESOURCES_JSON_DEFAULT
-    document = _read(resources)
-    if "client" not in document:
-        listed = document["class_allow_list"]
-        document["class_allow_list"] = [*listed, *(path for path in server_classes(packages) if path not in listed)]
-        write_json_atomic(resources, document)
+    for name in (ProvFileName.RESOURCES_JSON_DEFAULT, WorkspaceConstants.RESOURCES_CONFIG):
+        document = _read(local_dir / name) if (local_dir / name).is_file() else {}
+        if "class_allow_list" in document and "client" not in document:
+            listed = document["class_allow_list"]
+            document["class_allow_list"] = [*listed, *(path for path in server_classes(packages) if path not in listed)]
+            write_json_atomic(local_dir / name, document)
 
 
 def end_jobs_soon(startup: Path) -> None:

@@ -73,9 +73,13 @@ def _judge(fl_ctx: FLContext) -> str | None:
 
 
 def _packages_of(fl_ctx: FLContext) -> list[Package]:
-    """The packages that this participant's kit lists; none where there is no kit. Raises: ConfigurationError."""
-    engine = fl_ctx.get_engine()
-    return read_extensions(Path(engine.get_workspace().get_site_config_dir())) if engine else []
+    """The packages that this participant's kit lists; none where there is no kit. Raises: ConfigurationError.
+
+    FLARE 2.9.0 judges a job's components before the context has an engine, and with the workspace.
+    """
+    engine, workspace = fl_ctx.get_engine(), fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT)
+    workspace = workspace or (engine and engine.get_workspace())
+    return read_extensions(Path(workspace.get_site_config_dir())) if workspace else []
 
 
 def find_classes(config: dict[str, Any], more: Sequence[str] = ()) -> Iterator[str]:
