@@ -6,6 +6,7 @@ import sys
 import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 
 from fedbrats.admin.provision.builders import allow_extensions
@@ -30,13 +31,14 @@ NAMED = [
 
 @pytest.fixture
 def judge(tmp_path):
-    """Judge a component of a job at a kit."""
+    """Judge a component of a job at a kit, as FLARE does: with a workspace, and before there is an engine."""
     room = Room(tmp_path / "kit")
 
     def judge(config):
-        with room.new_context() as fl_ctx:
-            fl_ctx.set_prop(FLContextKey.COMPONENT_CONFIG, config, private=True, sticky=False)
-            NoPaths().handle_event(EventType.BEFORE_BUILD_COMPONENT, fl_ctx)
+        fl_ctx = FLContext()
+        fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, room.workspace, private=True, sticky=False)
+        fl_ctx.set_prop(FLContextKey.COMPONENT_CONFIG, config, private=True, sticky=False)
+        NoPaths().handle_event(EventType.BEFORE_BUILD_COMPONENT, fl_ctx)
 
     judge.local = tmp_path / "kit" / "local"
     return judge
@@ -89,10 +91,12 @@ def test_a_list_that_is_broken_allows_nothing(mine, judge):
 
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_provisioning_lists_a_package_at_both_sides_and_its_aggregators_with_flare(mine, tmp_path, side):
-    resources = tmp_path / "resources.json.default"
-    resources.write_text(json.dumps({side: {}, "class_allow_list": list(SERVER_CLASSES)}))
+    both = [tmp_path / name for name in ("resources.json.default", "resources.json")]  # FLARE reads the second first
+    for resources in both:
+        resources.write_text(json.dumps({side: {}, "class_allow_list": list(SERVER_CLASSES)}))
     for _ in range(2):
         allow_extensions(tmp_path, [find_package("mine")])
-    more = set(json.loads(resources.read_text())["class_allow_list"]) - set(SERVER_CLASSES)
-    assert more == ({"mine.Mean"} if side == "server" else set())
+    for resources in both:
+        more = set(json.loads(resources.read_text())["class_allow_list"]) - set(SERVER_CLASSES)
+        assert more == ({"mine.Mean"} if side == "server" else set())
     assert read_extensions(tmp_path) == [find_package("mine")]
