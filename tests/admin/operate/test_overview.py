@@ -92,7 +92,7 @@ def test_what_a_site_answers_when_it_is_asked_for_its_version(monkeypatch):
     said = json.loads(ReportVersionProcessor().process(Message("sys.report_version", ""), None).body)
     assert _versions_of({"a": said}, "a") == {"flare": nvflare.__version__, "fedbrats": fedbrats.__version__}
     sent = []
-    conn = SimpleNamespace(append_dict=lambda versions, meta: sent.append(versions))
+    conn = SimpleNamespace(append_dict=lambda versions, meta: sent.append(versions), app_ctx=None)
     SystemCommandModule().report_version(conn, ["report_version", "server"])
     assert _versions_of(sent[0], "server") == {"flare": nvflare.__version__, "fedbrats": fedbrats.__version__}
 
