@@ -12,6 +12,7 @@ from typing import Any
 from fedbrats.admin.kits import open_kit
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.archives import judge_downloads
+from fedbrats.flare.downloads import judge_replies
 
 PATIENCE_S, RETRY_S = 300.0, 2.0
 
@@ -25,6 +26,7 @@ def admin_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     judge_downloads()
+    judge_replies()
     person = open_kit(kit)
     # FLARE 2.9.0 prints a traceback for a login that the server refuses, and raises the same.
     with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
