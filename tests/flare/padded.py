@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,13 @@ from fedbrats.errors import FedbratsError
 from fedbrats.flare import padded_messages as messages
 from fedbrats.flare.site.padding import Offer, Padding
 from fedbrats.methods.fedavg import WeightedFedAvg
-from fedbrats.privacy.secure.keys import CERTIFICATE, KEY, ROOT
+from fedbrats.privacy.secure.keys import CERTIFICATE, KEY, ROOT, SITE_STARTUP
 from fedbrats.site.padded_rounds import times_padded
 from tests.flare.conftest import Room
 from tests.flare.server import Server, answer, gated, train
 from tests.privacy.secure.consortium import Consortium
 
+SERVER_NAME = "fl.brain-consortium.example"
 NAMES = tuple(f"site-{number}" for number in range(1, 6))
 Hand = Callable[["PaddedJob", str, str, Shareable], Shareable | None]  # what a site does in the place of its answer
 Train = Callable[[str, int, dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -39,6 +41,7 @@ class Kits:
         (startup / CERTIFICATE).write_bytes(own.certificate)
         key = own.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (startup / KEY).write_bytes(key)
+        (startup / SITE_STARTUP).write_text(json.dumps({"servers": [{"identity": SERVER_NAME}]}))
         (startup / ROOT).write_bytes(self._consortium.root.public_bytes(Encoding.PEM))
 
 

@@ -8,14 +8,18 @@ import pytest
 from nvflare.apis.dxo import from_shareable
 from nvflare.app_common.app_constant import AppConstants
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.federation.factor.similarity import sketch
 from fedbrats.flare import padded_messages as messages
 from fedbrats.flare.protocol import OFFER_KEY, REPORT_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN
+from fedbrats.flare.site.padding import Padding
 from fedbrats.methods.contribution import ContributionFactor
 from fedbrats.methods.fedavg import WeightedFedAvg
 from fedbrats.model.network import SegmentationNetwork
+from fedbrats.privacy.secure.keys import SITE_STARTUP, read_servers
 from fedbrats.privacy.secure.ring import from_ring, to_ring
-from tests.flare.padded import NAMES, Kits, PaddedJob
+from tests.flare.conftest import Room
+from tests.flare.padded import NAMES, SERVER_NAME, Kits, PaddedJob
 from tests.security.attacks import attack
 
 
@@ -237,6 +241,31 @@ def test_a_length_that_the_sketch_does_not_have_is_refused(tmp_path, kits, lengt
     assert row["bits"] > 20
     assert "and its sketch is" in job.server.rows("refusal")[0]["message"]
     np.testing.assert_allclose(moved(job), open_mean(job, members), atol=1e-6)
+
+
+@attack(
+    "name the server among the hospitals of `secure_sites`, so that a sum under pads holds one hospital less",
+    who="a lead, with the server's operator",
+    happens="refused by each hospital, whose kit says who the server is",
+    says="secure_sites of the job names fl.brain-consortium.example, a server: it has no update to add",
+)
+def test_the_server_is_no_site_of_a_sum(tmp_path, kits):
+    room = Room(tmp_path, identity="site-1", job_id="job-1")
+    kits.write(room.root / "startup", "site-1")
+    padding = Padding("pads", ["site-1", "site-2", "site-3", SERVER_NAME])
+    with room.new_context() as fl_ctx, pytest.raises(ConfigurationError, match=f"names {SERVER_NAME}, a server"):
+        padding.offer({"weight": np.ones(3)}, 0, fl_ctx)
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"servers": [{}]}', '{"servers": 1}', "["])
+def test_a_kit_that_does_not_say_who_the_server_is_pads_nothing(tmp_path, kits, content):
+    kits.write(tmp_path, "site-1")
+    path = tmp_path / SITE_STARTUP
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigurationError, match="does not say who the server is"):
+        read_servers(tmp_path)
 
 
 def test_a_server_that_was_stopped_repeats_the_round_on_other_batches(tmp_path, kits):

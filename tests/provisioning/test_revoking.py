@@ -22,7 +22,7 @@ from fedbrats.admin.provision.root_key import open_root
 from fedbrats.cli.main import main
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.app_rules import check_app
-from fedbrats.revoked import REVOKED_FILE, accept_list
+from fedbrats.revoked import MOST_OF_LIST, REVOKED_FILE, accept_list, read_revoked
 from tests.security.attacks import attack
 
 SERVER, SITE, LEAD = "fl.brain-consortium.example", "hospital-north", "lead@university.example"
@@ -137,6 +137,17 @@ def test_a_list_that_cannot_be_read_lets_no_job_run(revoke, kit, deployed, conte
         check_app(deployed(SITE, LEAD))
     if content is not None:
         assert (row(kit(SITE)).state, row(kit(SITE)).owner) == ("failed", "project admin")
+
+
+def test_a_list_is_a_regular_file_of_a_bounded_size(tmp_path):
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        read_revoked(tmp_path, None)
+    long = tmp_path / "long.crl"
+    with long.open("wb") as stream:
+        stream.truncate(MOST_OF_LIST + 1)
+    for read in (read_revoked, lambda path, root: accept_list(path, tmp_path, root)):
+        with pytest.raises(ConfigurationError, match=f"more than {MOST_OF_LIST} bytes"):
+            read(long, None)
 
 
 def test_an_older_list_takes_no_newer_ones_place(revoke, kit, tmp_path):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateRevocationList
 
 REVOKED_FILE = "revoked.crl"
+MOST_OF_LIST = 2**24  # bytes: some hundred thousand certificates
 
 
 def read_revoked(path: Path, root: Certificate) -> CertificateRevocationList | None:
@@ -22,10 +23,28 @@ def read_revoked(path: Path, root: Certificate) -> CertificateRevocationList | N
 
     Raises: ConfigurationError for a file that cannot be read, is no such list, or whose signature is wrong.
     """
+    return _judge(path, _content_of(path), root)
+
+
+def _content_of(path: Path) -> bytes:
+    """At most MOST_OF_LIST bytes of a regular file. Raises: ConfigurationError."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open("rb") as stream:
+            content = stream.read(MOST_OF_LIST + 1)
+        if len(content) > MOST_OF_LIST:
+            raise ValueError(f"it has more than {MOST_OF_LIST} bytes")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} is no list of revoked certificates: {error}; ask for it again") from None
+    return content
+
+
+def _judge(path: Path, content: bytes, root: Certificate) -> CertificateRevocationList | None:
     from cryptography.x509 import AuthorityKeyIdentifier, load_pem_x509_crl
 
     try:
-        found = load_pem_x509_crl(path.read_bytes())
+        found = load_pem_x509_crl(content)
         signed_by = found.extensions.get_extension_for_class(AuthorityKeyIdentifier).value
         number_of(found)
         for entry in found:
@@ -66,7 +85,8 @@ def accept_list(source: Path, local_dir: Path, root: Certificate) -> Certificate
     """
     from fedbrats.atomic import write_bytes_atomic
 
-    new = read_revoked(source, root)
+    content = _content_of(source)
+    new = _judge(source, content, root)
     if new is None:
         raise ConfigurationError(f"{source} is a list of another root than this kit's; ask for the list again")
     path = local_dir / REVOKED_FILE
@@ -75,6 +95,5 @@ def accept_list(source: Path, local_dir: Path, root: Certificate) -> Certificate
         raise ConfigurationError(
             f"{source} has number {number_of(new)}, and the kit has a newer list, {number_of(old)}: ask for the newest"
         )
-    content = source.read_bytes()
     write_bytes_atomic(path, lambda stream: stream.write(content))
     return new

@@ -28,7 +28,7 @@ from fedbrats.flare.padded_messages import Offer as OfferedUpdate
 from fedbrats.flare.protocol import SAID_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN, SECURE_TASKS, require_answer
 from fedbrats.jobs.secure import PADS
 from fedbrats.jobs.settings import check_values
-from fedbrats.privacy.secure.keys import ProtocolError, read_identity
+from fedbrats.privacy.secure.keys import ProtocolError, read_identity, read_servers
 from fedbrats.privacy.secure.site import PaddedSite
 from fedbrats.revoked import revoked_since
 from fedbrats.site.padded_rounds import note_padded
@@ -93,7 +93,12 @@ class Padding(FLComponent):
             name, workspace = fl_ctx.get_identity_name(), fl_ctx.get_engine().get_workspace()
             if name not in self._names:
                 raise ConfigurationError(f"secure_sites of the job does not name {name}: it takes no part in sums")
-            identity, root = read_identity(Path(workspace.get_startup_kit_dir()), name)
+            startup = Path(workspace.get_startup_kit_dir())
+            identity, root = read_identity(startup, name)
+            if servers := sorted(read_servers(startup) & set(self._names)):
+                raise ConfigurationError(
+                    f"secure_sites of the job names {servers[0]}, a server: it has no update to add"
+                )
             local = Path(workspace.get_site_config_dir())
             revoked = partial(revoked_since, local_dir=local, root=root)
             self._site = PaddedSite(identity, root, fl_ctx.get_job_id(), self._names, revoked)

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedbrats.errors import ConfigurationError, UpdateError
 
 CERTIFICATE, KEY, ROOT = "client.crt", "client.key", "rootCA.pem"  # of a site's startup kit
+SITE_STARTUP = "fed_client.json"  # there too
 _PSS = padding.PSS(padding.MGF1(SHA256()), padding.PSS.DIGEST_LENGTH)
 
 
@@ -64,6 +65,21 @@ def read_identity(startup: Path, name: str) -> tuple[Identity, Certificate]:
             f"the key or the root certificate in the startup kit of {name} cannot be read"
         ) from None
     return Identity(name, certificate, key), root
+
+
+def read_servers(startup: Path) -> frozenset[str]:
+    """The names of the servers in a site's startup kit: their certificates are as a site's, and sign no key of a sum.
+
+    Raises: ConfigurationError where the kit does not say them.
+    """
+    path = startup / SITE_STARTUP
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return frozenset(str(server["identity"]) for server in document["servers"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} does not say who the server is: {error!r:.200}; ask for the kit again"
+        ) from None
 
 
 @dataclass(frozen=True)
