@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,47 @@ def pytest_configure(config: pytest.Config) -> None:
     for declarations in (FAULTS, ATTACKS):
         config.addinivalue_line("markers", declarations.meaning)
         config.pluginmanager.register(declarations, f"declared {declarations.marker}s")
+
+
+# Where this package replaces something in FLARE, in a process of a participant or a person: modules, and classes
+# of them.
+REPLACED_IN_FLARE = {
+    "nvflare.apis.fl_component": ("FLComponent",),
+    "nvflare.apis.utils.task_utils": (),
+    "nvflare.app_common.decomposers.numpy_decomposers": ("NumpyArrayDecomposer",),
+    "nvflare.app_common.streamers.file_streamer": ("_ChunkConsumerFactory",),
+    "nvflare.fuel.f3.cellnet.cell": ("Adapter", "Cell"),
+    "nvflare.fuel.f3.cellnet.core_cell": ("CoreCell",),
+    "nvflare.fuel.hci.server.hci": ("AdminServer",),
+    "nvflare.fuel.sec.audit": ("Auditor",),
+    "nvflare.fuel.utils.fobs.decomposers.via_downloader": ("ViaDownloaderDecomposer",),
+    "nvflare.fuel.utils.zip_utils": (),
+    "nvflare.private.fed.client.client_engine": ("ClientEngine",),
+    "nvflare.private.fed.client.client_runner": ("ClientRunner",),
+    "nvflare.private.fed.client.fed_client": ("FederatedClient",),
+    "nvflare.private.fed.client.scheduler_cmds": ("ReportVersionProcessor",),
+    "nvflare.private.fed.server.client_manager": ("ClientManager",),
+    "nvflare.private.fed.server.fed_server": ("FederatedServer",),
+    "nvflare.private.fed.server.job_meta_validator": ("JobMetaValidator",),
+    "nvflare.private.fed.server.sys_cmd": ("SystemCommandModule",),
+}
+
+
+@pytest.fixture(autouse=True)
+def flare_as_it_was() -> Iterator[None]:
+    """Give back what a test replaces in FLARE, so that no test depends on which ran before in the same process."""
+    before = [(owner, dict(vars(owner))) for owner in _replaced_in_flare()]
+    yield
+    for owner, names in before:
+        for name, value in names.items():
+            if vars(owner).get(name) is not value:
+                setattr(owner, name, value)
+
+
+def _replaced_in_flare() -> Iterator[Any]:
+    for module, classes in REPLACED_IN_FLARE.items():
+        if found := sys.modules.get(module):
+            yield from [found, *(getattr(found, name) for name in classes)]
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def test_the_size_of_an_answer_is_judged_before_it_is_taken(desk):
     happens="noted; the process goes on",
     says="a site says that a reply was too large: Blob size 9",
 )
-def test_no_sign_of_a_site_ends_the_process(desk, monkeypatch):
+def test_no_sign_of_a_site_ends_the_process(desk):
     answers.survive_unreadable()
     told = Message({StreamHeaderKey.ERROR_TYPE: "BlobSizeError", StreamHeaderKey.STREAM_REQ_ID: "nobody's"}, None)
     cell = SimpleNamespace(

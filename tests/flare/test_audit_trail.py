@@ -17,9 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "operations.md"
 
 
 @pytest.fixture
-def auditor(monkeypatch, tmp_path):
-    for method in ("add_event", "add_job_event"):
-        monkeypatch.setattr(Auditor, method, getattr(Auditor, method))
+def auditor(tmp_path):
     audit_trail.write_json_lines()
     found = Auditor(str(tmp_path / "audit.log"))
     yield found

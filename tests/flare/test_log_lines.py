@@ -18,11 +18,9 @@ FORGED = "OK\n2026-11-30 00:00:00,000 - ServerRunner - INFO - all is well\r\x1b[
 
 
 @pytest.fixture
-def whole(monkeypatch):
+def whole():
     """As in a process of a kit, and for this test alone."""
     before = logging.getLogRecordFactory()
-    for method in ("add_event", "add_job_event"):
-        monkeypatch.setattr(Auditor, method, getattr(Auditor, method))
     audit_trail.write_json_lines()
     log_lines.keep_whole()
     log_lines.keep_whole()  # a process may build several guards

@@ -84,9 +84,7 @@ def test_the_server_logs_the_version_of_each_site_that_connects_once(caplog):
     assert asked == [sorted(names), ["5"], ["5"]]
 
 
-def test_what_a_site_answers_when_it_is_asked_for_its_version(monkeypatch):
-    monkeypatch.setattr(ReportVersionProcessor, "process", ReportVersionProcessor.process)
-    monkeypatch.setattr(SystemCommandModule, "report_version", SystemCommandModule.report_version)
+def test_what_a_site_answers_when_it_is_asked_for_its_version():
     version_report.tell_package()
     version_report.tell_package()  # a process may build several guards
     said = json.loads(ReportVersionProcessor().process(Message("sys.report_version", ""), None).body)

@@ -96,7 +96,7 @@ def test_both_are_told_and_the_server_says_it_to_people(manager, monkeypatch, ca
         told = judge_heartbeat(heartbeat("second"), manager, second + 1, machines)
     assert told == "unknown addresses"
     assert judge_heartbeat(heartbeat("first"), manager, 12.0, machines)
-    monkeypatch.setattr(heartbeats.time, "monotonic", lambda: 13.0)
+    monkeypatch.setattr(heartbeats, "time", SimpleNamespace(monotonic=lambda: 13.0))  # in this module alone
     engine = SimpleNamespace(server=SimpleNamespace(client_manager=manager))
     assert of_server(engine) == {"revoked": ["b", "c@d.e"], "two_machines": {"a": []}}
     assert of_server(None) == {}

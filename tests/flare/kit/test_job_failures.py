@@ -39,11 +39,10 @@ class Runner:
 
 
 @pytest.fixture
-def federation(monkeypatch):
+def federation():
     """FLARE's own server, its engine replaced: (report of a site, runner, failures)."""
 
     def make(min_sites=1):
-        monkeypatch.setattr(FederatedServer, "process_job_failure", FederatedServer.process_job_failure)
         runner, failures = Runner(min_sites), JobFailures()
         failures.judge_reports()
         failures.judge_reports()  # a process may build several of them

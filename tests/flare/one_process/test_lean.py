@@ -37,9 +37,7 @@ def test_who_does_something_at_some_event_hears_all_of_them():
 
 
 @pytest.fixture
-def left_out(monkeypatch):
-    monkeypatch.setattr(FLComponent, "log_debug", FLComponent.log_debug)  # both are given back
-    monkeypatch.setattr(task_utils, "contains_lazy_download_ref", task_utils.contains_lazy_download_ref)
+def left_out():
     lean.leave_out()
 
 
