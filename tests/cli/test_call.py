@@ -1,5 +1,6 @@
 """Commands that a script calls."""
 
+import psutil
 import pytest
 
 from fedbrats.cli.call import started
@@ -19,6 +20,19 @@ def test_a_command_that_fails_ends_the_script_as_it_did(tmp_path):
 
 def test_a_command_is_stopped_where_the_block_beside_it_fails(tmp_path):
     words = ("phantom", tmp_path / "sites", "--cases", 500)  # minutes of work
-    with pytest.raises(ValueError, match="beside"), started(*words):
-        raise ValueError("beside")
-    assert len(list(tmp_path.glob("sites/*/*"))) < 500
+    begun = []
+
+    def fail_beside():
+        with started(*words):
+            begun.extend(_of(tmp_path))
+            raise ValueError("beside")
+
+    with pytest.raises(ValueError, match="beside"):
+        fail_beside()
+    assert [command.is_running() for command in begun] == [False]
+
+
+def _of(folder):
+    """The processes that this one has begun, and that name a folder."""
+    begun = psutil.Process().children(recursive=True)
+    return [each for each in begun if any(str(folder) in word for word in each.cmdline())]
