@@ -49,11 +49,11 @@ def server(tmp_path):
     streams.shutdown()
 
 
-def send(server, data, *, announced=None, tx="a", seq=0, eof=True):
-    """Send a part of an upload; returns the return code."""
+def send(server, data, *, announced=..., tx="a", seq=0, eof=True):
+    """Send a part of an upload, which announces its own length where nothing else is said; returns the return code."""
     part = Shareable({KEY_DATA: data, KEY_DATA_SIZE: len(data), KEY_EOF: eof})
     about = {HeaderKey.TX_ID: tx, HeaderKey.SEQ: seq, HeaderKey.CHANNEL: CHANNEL, HeaderKey.TOPIC: TOPIC}
-    about[HeaderKey.CTX] = {KEY_FILE_SIZE: len(data) if announced is None else announced, "conn_data": "{}"}
+    about[HeaderKey.CTX] = {KEY_FILE_SIZE: len(data) if announced is ... else announced, "conn_data": "{}"}
     for name, value in about.items():
         part.set_header(name, value)
     return server.streams._handle_request("", part, FLContext()).get_return_code()
@@ -79,13 +79,8 @@ def test_an_upload_is_taken_and_its_file_removed(server):
 )
 @pytest.mark.parametrize("announced", [MOST_BYTES + 1, -1, "9", None, True, float("inf"), 2**70])
 def test_an_upload_that_announces_too_much_leaves_nothing(server, announced):
-    context = {KEY_FILE_SIZE: announced, "conn_data": "{}"}
-    part = Shareable({KEY_DATA: b"x", KEY_DATA_SIZE: 1, KEY_EOF: True})
-    names = (HeaderKey.TX_ID, HeaderKey.SEQ, HeaderKey.CHANNEL, HeaderKey.TOPIC, HeaderKey.CTX)
-    for name, value in zip(names, ("a", 0, CHANNEL, TOPIC, context), strict=True):
-        part.set_header(name, value)
-    reply = server.streams._handle_request("", part, FLContext())
-    assert (reply.get_return_code(), server.taken, left(server)) == (ReturnCode.EXECUTION_EXCEPTION, [], [])
+    said = send(server, b"x", announced=announced)
+    assert (said, server.taken, left(server)) == (ReturnCode.EXECUTION_EXCEPTION, [], [])
 
 
 @pytest.mark.parametrize("second", [b"345", [1, 2], "34"])
