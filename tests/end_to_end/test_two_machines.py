@@ -1,4 +1,4 @@
-"""A hospital's kit that was copied and started a second time: server, status, doctor and both logs say so."""
+"""A hospital's kit that was copied and started a second time: who should be told. On one machine nobody is yet."""
 
 import json
 import shutil
@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 
 
 @pytest.mark.xfail(
-    strict=True,
+    raises=AssertionError,  # of a wait that was in vain; whatever else goes wrong is a failure
+    strict=False,  # it is a race between the two
     reason="both processes on one machine take the connection from each other, and no heartbeat arrives any more",
 )
 def test_both_machines_and_everybody_else_are_told(tmp_path, phantom_sites):
