@@ -44,6 +44,7 @@ REPLACED_IN_FLARE = {
     "nvflare.app_common.streamers.file_streamer": ("_ChunkConsumerFactory",),
     "nvflare.fuel.f3.cellnet.cell": ("Adapter", "Cell"),
     "nvflare.fuel.f3.cellnet.core_cell": ("CoreCell",),
+    "nvflare.fuel.hci.client.api": ("AdminAPI",),
     "nvflare.fuel.hci.server.hci": ("AdminServer",),
     "nvflare.fuel.sec.audit": ("Auditor",),
     "nvflare.fuel.utils.fobs.decomposers.via_downloader": ("ViaDownloaderDecomposer",),
@@ -66,7 +67,7 @@ def flare_as_it_was() -> Iterator[None]:
     yield
     for owner, names in before:
         for name, value in names.items():
-            if vars(owner).get(name) is not value:
+            if callable(value) and vars(owner).get(name) is not value:  # what is no code is FLARE's own state
                 setattr(owner, name, value)
 
 
