@@ -18,15 +18,14 @@ from pathlib import Path
 from fedbrats.cli.main import main as fedbrats
 from fedbrats.report.markdown import markdown_table
 
+BAD_HOOKS = Path(__file__).parents[1] / "tests" / "extensions" / "bad_hooks.py"
 SOURCE = '''
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from fedbrats.federation.said import SaidNumber
 from fedbrats.methods.fedavg import WeightedFedAvg
-from fedbrats.site.hooks.hook import SiteHook
 
 
 class NoMethod:
@@ -45,47 +44,6 @@ class Unkept(WeightedFedAvg):
 
     def state(self):
         return {"rng": np.random.default_rng(0)}
-
-
-class Raising(SiteHook):
-    """Raises in a round."""
-
-    name = "raising"
-
-    def change_update(self, update):
-        raise KeyError("head.weight")
-
-
-class Lost(SiteHook):
-    """Gives NaN."""
-
-    name = "lost"
-
-    def change_update(self, update):
-        return {name: value * np.nan for name, value in update.items()}
-
-
-class Loud(SiteHook):
-    """Says more than it declares."""
-
-    name = "loud"
-    says = {"length": SaidNumber("the length of the update", least=0, most=1)}
-
-    def say(self):
-        return {"length": 1000.0}
-
-
-class Forgetful(SiteHook):
-    """After a round, its state is none that could be kept."""
-
-    name = "forgetful"
-    kept = None
-
-    def end_round(self, trained):
-        self.kept = {"seen": np.array(["a text"])}
-
-    def state(self):
-        return self.kept
 '''
 CASES = {
     "a class of no installed package": "aggregator=subprocess.Popen",
@@ -114,7 +72,7 @@ def main() -> None:
 def install(site: Path) -> None:
     """A package `mine`, as pip leaves it."""
     (site / "mine").mkdir(parents=True)
-    (site / "mine" / "__init__.py").write_text(SOURCE)
+    (site / "mine" / "__init__.py").write_text(SOURCE + BAD_HOOKS.read_text())
     about = site / "mine-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")

@@ -13,6 +13,7 @@ from fedbrats.extensions import loading
 from fedbrats.extensions.template import write_package
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+BAD_HOOKS = Path(__file__).with_name("bad_hooks.py")
 KINDS = ("method", "network", "loss", "hook")
 
 SOURCE = '''
@@ -130,47 +131,6 @@ class Clipped(SiteHook):
 
     def change_update(self, update):
         return {name: np.clip(value, -self._most, self._most) for name, value in update.items()}
-
-
-class Raising(SiteHook):
-    """Raises in a round."""
-
-    name = "raising"
-
-    def change_update(self, update):
-        raise KeyError("head.weight")
-
-
-class Lost(SiteHook):
-    """Gives NaN."""
-
-    name = "lost"
-
-    def change_update(self, update):
-        return {name: value * np.nan for name, value in update.items()}
-
-
-class Loud(SiteHook):
-    """Says more than it declares."""
-
-    name = "loud"
-    says = {"length": SaidNumber("the length of the update", least=0, most=1)}
-
-    def say(self):
-        return {"length": 1000.0}
-
-
-class Forgetful(SiteHook):
-    """After a round, its state is none that could be kept."""
-
-    name = "forgetful"
-    kept = None
-
-    def end_round(self, trained):
-        self.kept = {"seen": np.array(["a text"])}
-
-    def state(self):
-        return self.kept
 '''
 ENTRIES = """\
 [fedbrats.aggregators]
@@ -189,7 +149,7 @@ def mine(tmp_path, monkeypatch) -> Path:
     """The module `mine`, version 1.2, installed; this process has not allowed anything of it yet."""
     site = tmp_path / "site-packages"
     (site / "mine").mkdir(parents=True)
-    (site / "mine" / "__init__.py").write_text(SOURCE)
+    (site / "mine" / "__init__.py").write_text(SOURCE + BAD_HOOKS.read_text())
     about = site / "mine-1.2.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.2\n")

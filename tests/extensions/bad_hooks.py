@@ -1,0 +1,47 @@
+"""Hooks that end a job in its first round: part of the packages that tests and benchmarks/refusals.py install."""
+
+import numpy as np
+
+from fedbrats.federation.said import SaidNumber
+from fedbrats.site.hooks.hook import SiteHook
+
+
+class Raising(SiteHook):
+    """Raises in a round."""
+
+    name = "raising"
+
+    def change_update(self, update):
+        raise KeyError("head.weight")
+
+
+class Lost(SiteHook):
+    """Gives NaN."""
+
+    name = "lost"
+
+    def change_update(self, update):
+        return {name: value * np.nan for name, value in update.items()}
+
+
+class Loud(SiteHook):
+    """Says more than it declares."""
+
+    name = "loud"
+    says = {"length": SaidNumber("the length of the update", least=0, most=1)}  # noqa: RUF012
+
+    def say(self):
+        return {"length": 1000.0}
+
+
+class Forgetful(SiteHook):
+    """After a round, its state is none that could be kept."""
+
+    name = "forgetful"
+    kept = None
+
+    def end_round(self, trained):
+        self.kept = {"seen": np.array(["a text"])}
+
+    def state(self):
+        return self.kept
