@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.settings import BRAIN, TrainingSettings
 
 MIRRORED = 8  # predictions of a case in the last evaluation, with final_flips
 Way = Literal["poc", "simulate", "train", "remote"]  # how sites train; remote: each on a machine of its own
@@ -165,15 +165,14 @@ def shared(seconds: Sequence[float], lanes: int) -> float:
 
 def usual_cost(values: Mapping[str, Any]) -> Cost:
     """Costs of one core of the machine that the defaults were measured on: good for "a minute" or "an hour"."""
-    patch = math.prod(values.get("patch_size") or _BRAIN) / math.prod(TrainingSettings().patch_size or _BRAIN)
+    patch = math.prod(values.get("patch_size") or BRAIN) / math.prod(TrainingSettings().patch_size or BRAIN)
     step_s = _USUAL_STEP_S.get(str(values.get("network")), _USUAL_STEP_S["fast"]) * patch
     flips = MIRRORED if values.get("final_flips", True) else 1
-    score_s = step_s * math.prod(_BRAIN) / math.prod(values.get("patch_size") or _BRAIN) / 3  # forth, not back
+    score_s = step_s * math.prod(BRAIN) / math.prod(values.get("patch_size") or BRAIN) / 3  # forth, not back
     step_s *= int(values.get("batch_size", 1))
     return Cost(step_s, score_s, flips * score_s, prepare_s=0.6, launch_s=4.0)
 
 
-_BRAIN = (80, 96, 80)  # voxels of a brain at 2 mm
 _USUAL_STEP_S = {"fast": 0.06, "tiny": 0.01, "large": 5.0, "original": 1.0}  # with patches of the default size
 
 

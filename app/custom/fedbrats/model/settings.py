@@ -12,6 +12,8 @@ from fedbrats.data.batches.settings import Augmentation
 from fedbrats.extensions.choice import NamedClass
 from fedbrats.settings import Settings, Sides
 
+BRAIN = (80, 96, 80)  # voxels of a brain at 2 mm: the patch that is counted with where patch_size is null
+
 
 class Sharing(Settings):
     """What of the network the sites of a job share."""

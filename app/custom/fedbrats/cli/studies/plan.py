@@ -134,9 +134,10 @@ def _remote_seconds(site: Fingerprint, plan: TrainingPlan, gflop: float) -> floa
     """Seconds of all rounds at a hospital, by its measured speed, without the preparation of its cases."""
     from fedbrats.data.prepare.settings import USUAL_MM
     from fedbrats.jobs.estimate import MIRRORED, Cost, Work, parts_of_job
+    from fedbrats.model.settings import BRAIN
 
     voxel = plan.preparation.voxel_mm(site.spacing_mm) or min(site.spacing_mm) or USUAL_MM
-    patch = math.prod(plan.training.patch_size or (80, 96, 80)) * plan.training.batch_size
+    patch = math.prod(plan.training.patch_size or BRAIN) * plan.training.batch_size
     forward = gflop / 3 * math.prod(side / voxel for side in site.brain_mm) / patch  # a step goes forth and back
     speed = site.gflops or 1.0
     flips = MIRRORED if plan.training.final_flips else 1

@@ -22,7 +22,7 @@ from fedbrats.data.regions import REGIONS
 from fedbrats.errors import ConfigurationError, FedbratsError, UpdateError
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.out_of_memory import is_out_of_memory
-from fedbrats.model.settings import TrainingSettings
+from fedbrats.model.settings import BRAIN, TrainingSettings
 from fedbrats.model.training.loss import SegmentationLoss
 from fedbrats.model.training.trainer import Trainer
 
@@ -131,9 +131,9 @@ def time_training(
 def gflop_of_step(network: Mapping[str, Any], settings: TrainingSettings) -> float:
     """The operations of one step, forward and backward, in 10^9; counted without computing anything.
 
-    Whole volumes (patch_size null) are counted as 80 x 96 x 80 voxels, a brain at 2 mm.
+    Whole volumes (patch_size null) are counted as BRAIN.
     """
-    shape = settings.patch_size or (80, 96, 80)
+    shape = settings.patch_size or BRAIN
     model = SegmentationNetwork(**network).to("meta")
     images = torch.zeros(settings.batch_size, len(MODALITIES), *shape, device="meta")
     with FlopCounterMode(display=False) as counter:
