@@ -20,7 +20,7 @@ METRICS, CROSS_SITE = "metrics", "cross_site_val"  # FLARE's folders, in the ser
 SUMMARY, ROUNDS, CROSS_RESULTS = "metrics_summary.json", "round_metrics.jsonl", "cross_val_results.json"
 KEY = {"name": VALIDATION_DICE, "mode": "max"}
 WEIGHT = "validation_cases"  # what the mean over sites weighs by
-PREFIXES = {"received": "val", "trained": "trained_val", "final": "val", "best": "val"}  # of a metric's name, by stage
+PREFIXES = {"received": "val", "trained": "trained_val", "final": "val"}  # of a metric's name, by stage
 NOTES = [
     "A round's metrics are of the model that the sites received; trained_val is of what each made of it.",
     "final_aggregated_metrics are of the final model, which every site evaluates after the last round.",
