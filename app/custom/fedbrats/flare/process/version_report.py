@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from nvflare.private.admin_defs import Message
@@ -26,7 +27,7 @@ def tell_package() -> None:
     Ours is a version with the oldest that it works with (fedbrats.jobs.version_rule). A site answers for itself, and
     the server adds its own to its answer about all.
     """
-    process, report = ReportVersionProcessor.process, SystemCommandModule.report_version
+    process = ReportVersionProcessor.process
     if getattr(process, "whole", False):
         return
 
@@ -36,40 +37,33 @@ def tell_package() -> None:
             reply.body = json.dumps({**json.loads(reply.body), PACKAGE: this_version().document()})
         return reply
 
-    def report_both(self: SystemCommandModule, conn: Any, args: list[str]) -> None:
-        append = conn.append_dict
-
-        def append_own(versions: dict[str, Any], *words: Any, **named: Any) -> Any:
-            if isinstance(versions.get(SERVER), dict):
-                versions[SERVER][PACKAGE] = this_version().document()
-            return append(versions, *words, **named)
-
-        conn.append_dict = append_own
-        report(self, conn, args)
-
     process_both.whole = True  # type: ignore[attr-defined]
     ReportVersionProcessor.process = process_both
-    SystemCommandModule.report_version = report_both
+    _add_to_server(lambda engine: {PACKAGE: this_version().document()})
 
 
 def tell_of_server() -> None:
     """Have this process, a server's, add what `of_server` says of it."""
+    if not getattr(SystemCommandModule.report_version, "whole", False):
+        _add_to_server(of_server)
+        SystemCommandModule.report_version.whole = True
+
+
+def _add_to_server(say: Callable[[Any], dict[str, Any]]) -> None:
+    """Have the server add to what it says of itself in its answer to `report_version`; say: is given its engine."""
     report = SystemCommandModule.report_version
-    if getattr(report, "whole", False):
-        return
 
     def report_more(self: SystemCommandModule, conn: Any, args: list[str]) -> None:
         append = conn.append_dict
 
         def append_more(versions: dict[str, Any], *words: Any, **named: Any) -> Any:
             if isinstance(said := versions.get(SERVER), dict):
-                said |= of_server(conn.app_ctx)
+                said |= say(conn.app_ctx)
             return append(versions, *words, **named)
 
         conn.append_dict = append_more
         report(self, conn, args)
 
-    report_more.whole = True  # type: ignore[attr-defined]
     SystemCommandModule.report_version = report_more
 
 
