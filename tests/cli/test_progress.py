@@ -17,7 +17,10 @@ from fedbrats.report.numbers.results import read_results
     [
         (Progress("j", 0, 0, 0, 3), "3 sites evaluate"),
         (Progress("j", 0, 5, 0, 3), "round 1/5 begins at 3 sites"),
-        (Progress("j", 2, 5, 2, 3, seconds_left=240.0), "round 2/5 done, 2/3 sites; about 4 min left"),
+        (
+            Progress("j", 2, 5, 2, 3, seconds_left=240.0),
+            "round 2/5 done, 2/3 sites; about 4 min of rounds left, then the last evaluation",
+        ),
         (
             Progress("j", 5, 5, 3, 3, 0.5, 9, 0.0),
             "round 5/5 done, 3/3 sites; the shared model before it had Dice 0.500 on 9 validation cases; "

@@ -384,7 +384,11 @@ def _describe_round(round_number: int, rounds: int, rows: Rows, seconds_left: fl
     cases = sum(row["cases"] for row in rows if _is_mean_of(row, round_number))
     loss = [row["loss"] for row in rows if row["kind"] == "site"][-1]
     said = "" if dice is None else f", Dice {dice:.3f} of this round's model on {cases} validation cases"
-    left = f", about {duration(seconds_left)} left" if round_number + 1 < rounds else ""
+    left = (
+        f", about {duration(seconds_left)} of rounds left, then the last evaluation"
+        if round_number + 1 < rounds
+        else ""
+    )
     return f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}{left}"
 
 

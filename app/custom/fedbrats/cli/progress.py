@@ -101,7 +101,7 @@ def line_of(progress: Progress) -> str:
     if done == rounds:
         parts.append("now the final model is evaluated")
     elif progress.seconds_left is not None:
-        parts.append(f"about {duration(progress.seconds_left)} left")
+        parts.append(f"about {duration(progress.seconds_left)} of rounds left, then the last evaluation")
     return "; ".join(parts)
 
 
