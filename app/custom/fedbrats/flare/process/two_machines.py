@@ -23,8 +23,9 @@ class TwoMachines:
     """Which sites' heartbeats come with two tokens at a time, or which log in again and again.
 
     FLARE 2.9.0 gives whoever logs in with a site's kit a new token, and forgets the token before. It answers the
-    heartbeats of the process that has the old one, without a word: nobody there sees that no task comes any more. Where
-    each of two takes the connection from the other, both log in anew instead.
+    heartbeats of the process that has the old one, without a word: nobody there sees that no task comes any more.
+    Where each of two takes the connection from the other, they are found only if they log in anew: FLARE closes the
+    older connection of two, and a heartbeat that is lost with it comes to nobody. Seen with both on one machine.
     Times are seconds of a clock that only goes forward.
     """
 
