@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -37,21 +37,19 @@ def check(kit: Kit) -> Iterator[Finding]:
     if agreed is None:
         yield doubtful("packages", "the kit has no consortium.json", "ask which versions are agreed on", HOSPITAL_IT)
         return
-    yield judge_version(this_version(), *agreed_version(kit))
+    consortium, versions = agreed
+    yield _judge_version(this_version(), consortium)
     for name in PACKAGES:
-        if name in agreed:
-            yield _compare(name, _installed(name), agreed[name])
+        if name in versions:
+            yield _compare(name, _installed(name), versions[name])
     yield from judge_torch(_installed("torch"))
 
 
-def judge_version(here: Version, agreed: Version | None, said: str | None) -> Finding:
-    """The installed version against the agreed one: during an upgrade two of them may work together.
-
-    Args:
-        here: the installed one.
-        agreed, said: what the kit says, as a version and as it stands there.
-    """
-    finding = _compare(PACKAGE, here.version, said)
+def _judge_version(here: Version, consortium: Mapping[str, Any]) -> Finding:
+    """The installed version against the agreed one: during an upgrade two of them may work together."""
+    said = consortium[PACKAGE]
+    finding = _compare(PACKAGE, here.version, str(said))
+    agreed = read_version({VERSION: said, OLDEST: consortium.get(OLDEST, said)})
     if finding.state == OK or agreed is None:
         return finding
     if why := why_apart(here, agreed):
@@ -70,27 +68,16 @@ def judge_torch(found: str | None) -> Iterator[Finding]:
         )
 
 
-def agreed_version(kit: Kit) -> tuple[Version | None, str | None]:
-    """The agreed version of this package, read and as it stands in the kit."""
+def _read_agreed(kit: Kit) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """What a kit says of its consortium, and the versions of packages agreed on; None where it does not say both."""
     try:
-        consortium = _consortium(kit)
-        said = consortium[PACKAGE]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None, None
-    return read_version({VERSION: said, OLDEST: consortium.get(OLDEST, said)}), str(said)
-
-
-def _consortium(kit: Kit) -> dict[str, Any]:
-    return json.loads((kit.local_dir / CONSORTIUM_FILE).read_text(encoding="utf-8"))
-
-
-def _read_agreed(kit: Kit) -> dict[str, str] | None:
-    try:
-        _consortium(kit)[PACKAGE]
+        consortium = json.loads((kit.local_dir / CONSORTIUM_FILE).read_text(encoding="utf-8"))
         lines = (kit.local_dir / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return None
-    return dict(line.split("==", 1) for line in lines if "==" in line)
+    if not isinstance(consortium, dict) or PACKAGE not in consortium:
+        return None
+    return consortium, dict(line.split("==", 1) for line in lines if "==" in line)
 
 
 def _installed(name: str) -> str | None:
