@@ -23,8 +23,9 @@ def replaced_in(tree):
 
 
 def test_all_that_is_replaced_is_given_back():
-    listed = {f"{module}.{name}" for module, classes in REPLACED_IN_FLARE.items() for name in classes}
-    listed |= set(REPLACED_IN_FLARE)
+    classes = {f"{module}.{name}" for module, names in REPLACED_IN_FLARE.items() for name in names}
     found = {each for path in PACKAGE.rglob("*.py") for each in replaced_in(ast.parse(path.read_text()))}
     assert len(found) > 10, "this test finds nothing any more"
-    assert found - listed == {"nvflare.fuel.f3.streaming.stream_utils"}, "a number, in a process that was forked"
+    marked = {each for each in found if each.rpartition(".")[0] in classes}  # a method gets a mark
+    unknown = found - marked - classes - set(REPLACED_IN_FLARE)
+    assert unknown == {"nvflare.fuel.f3.streaming.stream_utils"}, "a number, in a process that was forked"
