@@ -78,7 +78,7 @@ class Federation:
         """Submit a job that goes on from another; returns its id."""
         folder = self.folder / "resumed" / job_id
         with admin_session(self.poc.admin_kit) as session:
-            return submit(session, resumed_job(session, job_id, folder, settings))
+            return submit(session, resumed_job(session, self.poc.admin_kit, job_id, folder, settings))
 
     def wait_for_end(self, job_id: str) -> str:
         """The job's status when it has ended."""

@@ -5,10 +5,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from nvflare.lighter.utils import (
+    Identity,
+    generate_cert,
+    generate_keys,
+    load_private_key_file,
+    serialize_cert,
+    serialize_pri_key,
+    sign_folders,
+)
 
 from fedbrats.admin.run.remote import fetch, resumed_job, seconds_of
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.build import build_job, read_variables
+from tests.security.attacks import attack
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 
@@ -32,6 +42,35 @@ def test_a_job_that_never_ran_took_no_time(said):
     assert seconds_of(said) == 0
 
 
+LEAD = Identity("lead@university.example", "university", "lead")
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    """The kit of a lead: the root's certificate, and what signs."""
+    startup = tmp_path_factory.mktemp("kit") / "startup"
+    startup.mkdir()
+    (root_key, root_public), (key, public) = generate_keys(), generate_keys()
+    root = Identity("consortium")
+    (startup / "rootCA.pem").write_bytes(serialize_cert(generate_cert(root, root, root_key, root_public, ca=True)))
+    (startup / "client.crt").write_bytes(serialize_cert(generate_cert(LEAD, root, root_key, public)))
+    (startup / "client.key").write_bytes(serialize_pri_key(key))
+    return startup.parent
+
+
+@pytest.fixture
+def built(kit, tmp_path):
+    """A job as a server has it: built, and signed when it was submitted."""
+
+    def build(settings=None):
+        job_dir = build_job("fedavg", tmp_path / "built", settings or {})
+        startup = kit / "startup"
+        sign_folders(str(job_dir), load_private_key_file(str(startup / "client.key")), str(startup / "client.crt"))
+        return job_dir
+
+    return build
+
+
 class Session:
     """A server that holds one job, which has ended."""
 
@@ -46,29 +85,59 @@ class Session:
         return str(Path(folder) / job_id)
 
 
-def test_a_resumed_job_has_its_own_variables_and_those_that_are_set(tmp_path):
-    session = Session(build_job("fedavg", tmp_path / "built", {"seed": 7}))
-    variables = read_variables(resumed_job(session, JOB, tmp_path / "resumed", {"num_rounds": 30}))
+def test_a_resumed_job_has_its_own_variables_and_those_that_are_set(tmp_path, kit, built):
+    session = Session(built({"seed": 7}))
+    variables = read_variables(resumed_job(session, kit, JOB, tmp_path / "resumed", {"num_rounds": 30}))
     assert (variables["seed"], variables["num_rounds"], variables["resume"]) == (7, 30, [JOB])
 
 
 @pytest.mark.parametrize("settings", [{"memory_mb": -1}, {"personal": "headd"}, {"network": "huge"}])
-def test_what_a_resumed_job_cannot_be_run_with_is_refused_before_it_is_submitted(tmp_path, settings):
-    session = Session(build_job("fedavg", tmp_path / "built"))
+def test_what_a_resumed_job_cannot_be_run_with_is_refused_before_it_is_submitted(tmp_path, kit, built, settings):
+    session = Session(built())
     (value,) = settings.values()
     with pytest.raises(ConfigurationError, match=str(value)):
-        resumed_job(session, JOB, tmp_path / "resumed", settings)
+        resumed_job(session, kit, JOB, tmp_path / "resumed", settings)
 
 
-def test_a_resumed_job_takes_no_other_start(tmp_path):
+@attack(
+    "have a lead sign a job of the server's making, as the one that the lead resumes",
+    who="the server's operator",
+    happens="not resumed: all that the server sends as the job must bear the signature of who may submit one",
+    says="is not resumed, as you would sign it: the job is unsigned, or was altered after it was signed",
+)
+@pytest.mark.parametrize("change", ["unsigned", "altered", "another application", "another root"])
+def test_a_job_of_the_servers_making_is_not_resumed(tmp_path, kit, built, change):
+    job_dir = build_job("fedavg", tmp_path / "built") if change == "unsigned" else built()
+    config = job_dir / "app" / "config" / "config_fed_client.json"
+    if change == "altered":
+        config.write_text(config.read_text() + "\n")
+    elif change == "another application":
+        shutil.copytree(job_dir / "app", job_dir / "evil")
+    elif change == "another root":
+        key, public = generate_keys()
+        other = Identity("consortium")
+        kit = tmp_path / "kit"
+        (kit / "startup").mkdir(parents=True)
+        certificate = generate_cert(other, other, key, public, ca=True)
+        (kit / "startup" / "rootCA.pem").write_bytes(serialize_cert(certificate))
+    with pytest.raises(ConfigurationError, match="as you would sign it: the job is unsigned, or was altered"):
+        resumed_job(Session(job_dir), kit, JOB, tmp_path / "resumed", {})
+    assert not (tmp_path / "resumed").exists()
+
+
+def test_a_resumed_job_takes_no_other_start(tmp_path, kit):
     """It goes on from its own models: another start would be left aside, and nobody would be told."""
     session = Session(build_job("fedavg", tmp_path / "built"))
     with pytest.raises(ConfigurationError, match=r"start .* goes on from its own models"):
-        resumed_job(session, JOB, tmp_path / "resumed", {"start": "none"})
+        resumed_job(session, kit, JOB, tmp_path / "resumed", {"start": "none"})
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda *words: resumed_job(*words, {}), lambda session, job, out: fetch(session, job, out)]
+    "ask",
+    [
+        lambda session, job, out: resumed_job(session, out, job, out, {}),
+        lambda session, job, out: fetch(session, job, out),
+    ],
 )
 def test_a_job_whose_folder_the_server_lost_is_told(tmp_path, ask):
     session = Session(build_job("fedavg", tmp_path / "built"))

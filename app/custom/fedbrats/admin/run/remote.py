@@ -53,13 +53,14 @@ def submit(session: Any, job_dir: Path) -> str:
             raise FedbratsError(f"the server did not take the job {job_dir.name}: {error}") from error
 
 
-def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, Any]) -> Path:
+def resumed_job(session: Any, kit: Path, job_id: str, folder: Path, settings: Mapping[str, Any]) -> Path:
     """Write into `folder` a job that goes on from where this one ended, with its own configuration; returns it.
 
-    settings: variables to change, as with --set.
+    kit: of the person, who will sign what the server sends as the job's configuration: only if somebody who may has
+    signed it before. settings: variables to change, as with --set.
 
-    Raises: FedbratsError where the job still runs, ConfigurationError for a variable that it does not have or a value
-    that cannot be.
+    Raises: FedbratsError where the job still runs, ConfigurationError for a job that nobody signed, a variable that it
+    does not have or a value that cannot be.
     """
     from fedbrats.jobs.plan import check_built
 
@@ -74,6 +75,7 @@ def resumed_job(session: Any, job_id: str, folder: Path, settings: Mapping[str, 
         with quiet():
             downloaded = Path(session.download_job_result(job_id, temporary))
         source = _job_folder(downloaded, job_id)
+        _check_signed(source, kit, job_id)
         _check_finished_round(downloaded, job_id)
         job_dir = Path(shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*SIGNING_FILES)))
     earlier = read_variables(job_dir).get("resume") or []
@@ -129,6 +131,18 @@ def fetch(session: Any, job_id: str, results_dir: Path) -> dict[str, Any]:
     return finish_results(
         results_dir, str(meta["name"]), job_id, status, seconds_of(meta.get("duration")), read_variables(job_dir)
     )
+
+
+def _check_signed(source: Path, kit: Path, job_id: str) -> None:
+    """Raise ConfigurationError for a job of the server's making, which the person would sign unseen."""
+    from fedbrats.flare.kit.signers import find_signer
+
+    try:
+        find_signer(source, kit / "startup" / "rootCA.pem")
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"what the server sent as job {job_id} is not resumed, as you would sign it: {error}; submit the job anew"
+        ) from None
 
 
 def _check_finished_round(downloaded: Path, job_id: str) -> None:

@@ -254,7 +254,7 @@ def _build_resumed(args: argparse.Namespace, poc: Poc, folder: Path) -> Path:
     from fedbrats.admin.run.sessions import person_session
 
     with person_session(poc.admin_kit) as session:
-        return resumed_job(session, args.resume, folder, read_settings(args))
+        return resumed_job(session, poc.admin_kit, args.resume, folder, read_settings(args))
 
 
 def _run_jobs(

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             with wrong_arguments():
                 job_dir = build_job(args.job, Path(folder), settings, models=args.models)
         with person_session(args.kit) as session:
-            job_dir = job_dir or resumed_job(session, args.resume, Path(folder), settings)
+            job_dir = job_dir or resumed_job(session, args.kit, args.resume, Path(folder), settings)
             job_id = submit(session, job_dir)
             say(f"submitted {job_dir.name} as {job_id}")
             status = _wait(session, job_id, job_dir.name, args.kit) if args.wait else "SUBMITTED"
