@@ -212,3 +212,12 @@ def test_another_version_than_the_agreed_one_is_doubtful_or_wrong(kit, monkeypat
     found = findings(kit)["fedbrats"]
     assert (found.state, words in found.found) == (state, True), found
     assert (f"fedbrats-{agreed[0]}-*.whl" in found.remedy) == (state != "ok")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
+def test_a_consortium_file_that_says_no_version_is_doubtful(kit, content):
+    from fedbrats.admin.operate.doctor import software
+
+    (kit / "local" / "consortium.json").write_text(content)
+    found = {finding.check: finding for finding in software.check(open_kit(kit))}["packages"]
+    assert (found.state, found.found) == ("warning", "the kit does not say which versions were agreed on")

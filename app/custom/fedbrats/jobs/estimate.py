@@ -31,7 +31,7 @@ class Overhead:
     end_s: float = 0.0
 
 
-OVERHEADS: dict[str, Overhead] = {  # rounded, from launches that docs/results/performance.md shows
+OVERHEADS: dict[Way, Overhead] = {  # rounded, from launches that docs/results/performance.md shows
     "poc": Overhead(launches=4.0, launches_a_site=1.5, round_s=0.5, end_s=5.0),
     "simulate": Overhead(launches=2.0, launches_a_site=0.05, round_s=0.2, end_s=1.0),
     "train": Overhead(launches=0.5),

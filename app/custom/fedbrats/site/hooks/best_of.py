@@ -176,7 +176,7 @@ def choose(scores: Mapping[str, np.ndarray]) -> tuple[str, float]:
 
     Args:
         scores: (candidates, patients) of each held-out half, in the order of CANDIDATES; empty at a site that has too
-            few patients to choose by.
+            few patients to choose by, or was away while both halves were scored.
     """
     if not scores:
         return FITTED, PRIOR_GAINS[CANDIDATES.index(FITTED)]

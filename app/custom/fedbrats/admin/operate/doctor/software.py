@@ -35,7 +35,8 @@ def check(kit: Kit) -> Iterator[Finding]:
         yield failed("Python", ours, "install Python 3.11 or later", HOSPITAL_IT)
     agreed = _read_agreed(kit)
     if agreed is None:
-        yield doubtful("packages", "the kit has no consortium.json", "ask which versions are agreed on", HOSPITAL_IT)
+        found = "the kit does not say which versions were agreed on"
+        yield doubtful("packages", found, "ask which, and for the kit anew", HOSPITAL_IT)
         return
     consortium, versions = agreed
     yield _judge_version(this_version(), consortium)
