@@ -1,5 +1,6 @@
 """What a person uploads to the server: FLARE's own streams of objects, and the server's folder for temporary files."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,20 @@ def test_an_upload_that_ends_early_leaves_nothing(server):
     abort = Shareable()
     abort.set_header(HeaderKey.TX_ID, "a")
     server.streams._handle_abort("", abort, FLContext())
+    assert (server.taken, left(server)) == ([], [])
+
+
+def test_an_upload_that_cannot_be_closed_leaves_nothing(server):
+    """As on a full disk."""
+
+    def refuse():
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    send(server, b"12", announced=4, eof=False)
+    (receiver,) = [info.consumer for info in server.streams.tx_table.values()]
+    receiver.file.close()
+    receiver.file = SimpleNamespace(write=len, close=refuse)
+    send(server, b"34", seq=1)
     assert (server.taken, left(server)) == ([], [])
 
 

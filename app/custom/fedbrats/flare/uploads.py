@@ -85,9 +85,13 @@ class BoundedReceiver(file_streamer._ChunkConsumer):
     def finalize(self, stream_ctx: dict[str, Any], fl_ctx: FLContext) -> None:
         """Close the file; one that did not come whole is removed."""
         self._uploads.end(self)
-        super().finalize(stream_ctx, fl_ctx)
-        if stream_ctx.get(StreamContextKey.RC) != ReturnCode.OK:
-            self._path.unlink(missing_ok=True)
+        whole = False
+        try:
+            super().finalize(stream_ctx, fl_ctx)
+            whole = stream_ctx.get(StreamContextKey.RC) == ReturnCode.OK
+        finally:
+            if not whole:  # on a full disk, to close it fails
+                self._path.unlink(missing_ok=True)
 
     def give_up(self) -> threading.Thread:
         """End an upload whose sender has been silent, and remove its file.
