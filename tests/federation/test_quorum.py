@@ -211,3 +211,17 @@ def test_what_is_remembered_of_sites_is_what_was_kept_of_them():
     for seconds in range(5):
         again.answered("a", float(seconds))
     assert again.slowest() == {"a": 4.0}  # of the last five
+
+
+@pytest.mark.parametrize(
+    ("answers", "missed", "silent"),
+    [([], 0, False), ([], 1, True), ([3.0], 1, False), ([3.0], MOST_MISSED, True)],
+)
+def test_who_is_silent_at_the_end_of_the_rounds(answers, missed, silent):
+    assert AnswerTimes({"a": answers}, {"a": missed} if missed else {}).silent() == (["a"] if silent else [])
+
+
+def test_a_silent_site_that_answers_is_heard_again():
+    times = AnswerTimes({}, {"a": MOST_MISSED})
+    times.answered("a", 3.0)
+    assert times.silent() == []

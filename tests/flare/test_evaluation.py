@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.workflows.global_model_eval import GlobalModelEval
 from safetensors.numpy import save_file
 
 from fedbrats.errors import DataError, UpdateError
-from fedbrats.flare.protocol import FINAL_MODEL
+from fedbrats.flare.protocol import FINAL_MODEL, SILENT_SITES
 from fedbrats.flare.server.evaluation import FinalEvaluation, read_parts
 from fedbrats.flare.server.recorder import Recorder
 from fedbrats.model.network import SegmentationNetwork
@@ -42,6 +44,20 @@ def evaluation(tmp_path):
         return read_rows(tmp_path / "server" / JOB_ID / ROWS_FOLDER / ROWS_FILE)
 
     return hear
+
+
+def test_who_was_silent_in_the_rounds_is_not_waited_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(GlobalModelEval, "control_flow", lambda self, *_: asked.extend(self._participating_clients))
+    sites = ["hospital-east", "hospital-north", "hospital-south"]
+    workflow = FinalEvaluation(model_locator_id="locator", participating_clients=sites)
+    room = Room(tmp_path / "server")
+    with room.new_context() as fl_ctx:
+        workflow.control_flow(Signal(), fl_ctx)
+        fl_ctx.set_prop(SILENT_SITES, ["hospital-north", "hospital-west"], private=True, sticky=True)
+    with room.new_context() as fl_ctx:
+        workflow.control_flow(Signal(), fl_ctx)
+    assert asked == [*sites, "hospital-east", "hospital-south"]
 
 
 def answered(cookie=FINAL_MODEL, **data):

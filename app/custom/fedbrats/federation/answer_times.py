@@ -34,6 +34,10 @@ class AnswerTimes:
         """Whether a round waits for this site: not after MOST_MISSED missed deadlines in a row, until it answers."""
         return self._missed.get(site, 0) < MOST_MISSED
 
+    def silent(self) -> list[str]:
+        """The sites from which nothing more is expected: not waited for, or never heard and past a deadline."""
+        return sorted(site for site in self._missed if not self.is_waited_for(site) or not self._seconds.get(site))
+
     def slowest(self) -> dict[str, float]:
         """The slowest of the last answers of each site that has ever answered, in seconds."""
         return {site: max(past) for site, past in self._seconds.items() if past}

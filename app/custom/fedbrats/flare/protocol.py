@@ -26,6 +26,7 @@ SECURE_ANSWER, SECURE_SIGN, SECURE_REVEAL = SECURE_TASKS = ("secure_answer", "se
 SKETCH = "sketch"  # in the data of a DXO: the sketch of the update
 OFFER_KEY = "fedbrats_offer"  # in the meta of the same DXO: the length of the update, and the site's key
 
+SILENT_SITES = "fedbrats_silent_sites"  # in the server's context: sites from which the job expects nothing more
 STANDING = "fedbrats"  # server to people: the group of a job's standing in the answer to `show_stats`
 MODEL_REFUSED = "MODEL_REFUSED"  # a return code beside FLARE's: the site does not train from what it was sent
 

@@ -13,6 +13,7 @@ from nvflare.apis.dxo import DXO, DataKind, from_shareable
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.workflows.cross_site_model_eval import CrossSiteModelEval
@@ -21,7 +22,7 @@ from nvflare.app_common.workflows.global_model_eval import GlobalModelEval
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches
 from fedbrats.flare.job_folder import models_folder
-from fedbrats.flare.protocol import MODEL_NAME
+from fedbrats.flare.protocol import MODEL_NAME, SILENT_SITES
 from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.models import JobModel, read_job_model
@@ -72,7 +73,21 @@ class _CheckedAnswers:
 
 
 class FinalEvaluation(_CheckedAnswers, GlobalModelEval):
-    """Every site evaluates the server's models after the last round. Args: as FLARE's GlobalModelEval."""
+    """Every site evaluates the server's models after the last round, but for those that were silent in the rounds.
+
+    FLARE would wait `validation_timeout` for a site that refused the job, or never answered. Args: as FLARE's
+    GlobalModelEval.
+    """
+
+    _participating_clients: list[str]
+
+    def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
+        """As FLARE's, with the sites that have answered."""
+        silent = [site for site in self._participating_clients if site in fl_ctx.get_prop(SILENT_SITES, ())]
+        if silent:
+            self._participating_clients = [site for site in self._participating_clients if site not in silent]
+            self.log_warning(fl_ctx, f"not asked about the final model, for nothing came of them: {', '.join(silent)}")
+        super().control_flow(abort_signal, fl_ctx)
 
 
 class CrossSiteEvaluation(_CheckedAnswers, CrossSiteModelEval):

@@ -16,6 +16,7 @@ from fedbrats.errors import FedbratsError
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
 from fedbrats.flare.job_folder import check_deployed_job
+from fedbrats.flare.protocol import SILENT_SITES
 from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.final_model import FinalModelRounds
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
@@ -102,6 +103,8 @@ class QuorumScatterAndGather(FinalModelRounds):
             if self._history.rolls_back and self._history.baseline:
                 self._adopt(self._history.baseline, fl_ctx)
         elif event_type == AppEventType.ROUND_DONE:
+            with self._lock:
+                fl_ctx.set_prop(SILENT_SITES, self._times.silent(), private=True, sticky=True)
             self._keep_state(fl_ctx, self._current_round)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
