@@ -49,3 +49,10 @@ def test_no_command_takes_a_number_that_is_none():
         parser = parser_of(name)
         for each in (parser, *parsers_below(parser)):
             assert not [action.dest for action in each._actions if action.type is float], name
+
+
+def test_no_command_shows_all_of_them(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "divide a data set into one folder per site" in " ".join(shown.err.split())

@@ -22,7 +22,10 @@ def require_models(paths: Sequence[Path]) -> None:
     """Raise DataError for a model that is not there, before PyTorch is imported, which takes seconds."""
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path} is not there")
+            raise DataError(
+                f"{path} is not there; give a results folder or a model file in one, or start the command in the "
+                f"folder that has results/, where `latest` and a job's name are known"
+            )
 
 
 def load_each(run: Path, personal: str | None, watch: Watch) -> SavedModel:

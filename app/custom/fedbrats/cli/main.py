@@ -87,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
         else:
             commands.add_parser(name, help=help_line)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
     args, unknown = parser.parse_known_args(arguments)
     if unknown:  # with the usage of the command, and not that of `fedbrats`
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
