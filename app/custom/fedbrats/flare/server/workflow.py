@@ -103,8 +103,6 @@ class QuorumScatterAndGather(FinalModelRounds):
             if self._history.rolls_back and self._history.baseline:
                 self._adopt(self._history.baseline, fl_ctx)
         elif event_type == AppEventType.ROUND_DONE:
-            with self._lock:
-                fl_ctx.set_prop(SILENT_SITES, self._times.silent(), private=True, sticky=True)
             self._keep_state(fl_ctx, self._current_round)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -164,6 +162,7 @@ class QuorumScatterAndGather(FinalModelRounds):
         """Write down the finished round; where that fails the job goes on, and says what a restart would cost."""
         with self._lock:
             seconds, missed, declared = self._times.seconds, self._times.missed, dict(self._declared)
+            fl_ctx.set_prop(SILENT_SITES, self._times.silent(), private=True, sticky=True)
         state = ServerState(
             round_number=number,
             models={"global": self._copy_model({}), **self._history.as_stored()},
