@@ -16,7 +16,6 @@ from fedbrats.errors import FedbratsError
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
 from fedbrats.flare.job_folder import check_deployed_job
-from fedbrats.flare.protocol import SILENT_SITES
 from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.final_model import FinalModelRounds
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
@@ -162,7 +161,6 @@ class QuorumScatterAndGather(FinalModelRounds):
         """Write down the finished round; where that fails the job goes on, and says what a restart would cost."""
         with self._lock:
             seconds, missed, declared = self._times.seconds, self._times.missed, dict(self._declared)
-            fl_ctx.set_prop(SILENT_SITES, self._times.silent(), private=True, sticky=True)
         state = ServerState(
             round_number=number,
             models={"global": self._copy_model({}), **self._history.as_stored()},

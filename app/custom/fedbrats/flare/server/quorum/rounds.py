@@ -20,7 +20,7 @@ from nvflare.app_common.workflows.scatter_and_gather import ScatterAndGather
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.participation import Participation
 from fedbrats.federation.quorum import Phase, QuorumRound
-from fedbrats.flare.protocol import read_answer, report_of
+from fedbrats.flare.protocol import SILENT_SITES, read_answer, report_of
 from fedbrats.flare.server.quorum.round_log import RoundLog
 from fedbrats.flare.server.quorum.selection import SelectionGuard
 from fedbrats.flare.server.quorum.sites import SiteList
@@ -92,6 +92,7 @@ class QuorumRounds(ScatterAndGather):
             attempt = current.attempt(tasks.open_sites(), self._known_cases())
             if current.is_open:
                 current.close()
+            log.fl_ctx.set_prop(SILENT_SITES, self._times.silent(), private=True, sticky=True)
         if is_cut_short and attempt.attempt:
             log.attempt(attempt, self._rule, sorted(self._sites.known()))
         tasks.cancel()
