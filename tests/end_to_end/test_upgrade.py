@@ -131,7 +131,6 @@ def test_the_server_first_then_sites_and_the_way_back(versions):
     assert (status, sites) == ("FINISHED:COMPLETED", {NORTH: "0.2.0"}), "without the hospital that refuses"
     refusal = f"the job cannot run: 0.3.0 made it, and 0.1.0 is installed here; {why}; install fedbrats 0.3.0"
     assert refusal in log(SOUTH)
-    assert refusal in log(SERVER)
 
     versions.start("0.1.0", SERVER, NORTH)
     versions.wait_for(server="0.1.0", north="0.1.0", south="0.1.0")
