@@ -54,6 +54,7 @@ CASES = {
     "a hook that gives NaN": "hooks=mine.Lost",
     "a hook that says too much": "hooks=mine.Loud",
     "a hook whose state cannot be saved": "hooks=mine.Forgetful",
+    "a hook that raises in a step": "hooks=mine.Breaking",
 }
 
 

@@ -45,3 +45,21 @@ class Forgetful(SiteHook):
 
     def state(self):
         return self.kept
+
+
+class Breaking(SiteHook):
+    """Raises in a step."""
+
+    name = "breaking"
+
+    def change_loss(self, loss, network):
+        raise ValueError(f"no such layer in {type(network).__name__}")
+
+
+class Asking(SiteHook):
+    """Wants to know something of its site, and raises then."""
+
+    name = "asking"
+
+    def begin_round(self, site, weights, task):
+        raise ValueError(f"{site.trainer.usable_training_cases} training cases are too few")

@@ -6,8 +6,8 @@ For the tests of a package of one's own: `fedbrats new method NAME` writes one t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,33 +64,62 @@ def try_method(
 
 
 def try_first_round(
-    aggregator: Callable[[], Aggregator], hooks: Sequence[Callable[[], SiteHook]], network: Mapping[str, Any]
+    aggregator: Callable[[], Aggregator],
+    hooks: Sequence[Callable[[], SiteHook]],
+    network: Mapping[str, Any],
+    weights: Weights | None = None,
 ) -> None:
     """One round on two small sites, of a job's method, hooks and network: find what would end the job in its first.
 
+    No network is built where the weights are known, and no hook changes a step or asks for its site: arrays are enough.
+
     Args:
         network: the arguments of SegmentationNetwork.
+        weights: of this network, where they are known without building it.
 
     Raises: ConfigurationError where a hook or the method raises, gives NaN or too much, or has a state that cannot be
         kept after the round.
     """
+    from fedbrats.extensions.array_trial import NeedsNetworkError, changes_steps, play_with_arrays
+
+    method, made = aggregator(), {site: [make() for make in hooks] for site in SITES}
+    own = made[next(iter(SITES))]
+    if weights is not None and not any(map(changes_steps, own)):
+        try:
+            with _told_as_refusal(own):
+                play_with_arrays(method, made, SITES, weights)
+                _check_states(method, own)
+            return
+        except NeedsNetworkError:
+            method, made = aggregator(), {site: [make() for make in hooks] for site in SITES}
+            own = made[next(iter(SITES))]
     from fedbrats.model.network import SegmentationNetwork
 
-    weights = {name: value.numpy().copy() for name, value in SegmentationNetwork(**network).state_dict().items()}
-    method, made = aggregator(), [[make() for make in hooks] for _ in SITES]
-    named = " and ".join(type(hook).__name__ for hook in made[0])
+    first = {name: value.numpy().copy() for name, value in SegmentationNetwork(**network).state_dict().items()}
     with tempfile.TemporaryDirectory(prefix="fedbrats-try-") as folder:
-        sites = _open_sites(list(made).pop, Path(folder), network)
-        try:
-            _round(method, sites, weights, 0, 1)
-            check_state(method.state(), f"aggregator {type(method).__name__}")
-            for hook in made[0]:
-                check_state(hook.state() or {}, f"hook {type(hook).__name__}")
-        except FedbratsError as error:
-            with_hooks = f", with {named}," if named else ""
-            raise ConfigurationError(f"a first round of synthetic cases{with_hooks} failed: {error}") from error
-        except Exception as error:  # somebody's own code: the method's own errors are told by `combine_safely`
-            raise ConfigurationError(f"{named} failed in a first round of synthetic cases: {error!r:.300}") from error
+        sites = _open_sites(list(reversed(made.values())).pop, Path(folder), network)
+        with _told_as_refusal(own):
+            _round(method, sites, first, 0, 1)
+            _check_states(method, own)
+
+
+@contextmanager
+def _told_as_refusal(hooks: Sequence[SiteHook]) -> Iterator[None]:
+    """What fails in a first round, as the sentence that refuses the job. Raises: ConfigurationError."""
+    named = " and ".join(type(hook).__name__ for hook in hooks)
+    try:
+        yield
+    except FedbratsError as error:
+        with_hooks = f", with {named}," if named else ""
+        raise ConfigurationError(f"a first round of synthetic cases{with_hooks} failed: {error}") from error
+    except Exception as error:  # somebody's own code: the method's own errors are told by `combine_safely`
+        raise ConfigurationError(f"{named} failed in a first round of synthetic cases: {error!r:.300}") from error
+
+
+def _check_states(method: Aggregator, hooks: Sequence[SiteHook]) -> None:
+    check_state(method.state(), f"aggregator {type(method).__name__}")
+    for hook in hooks:
+        check_state(hook.state() or {}, f"hook {type(hook).__name__}")
 
 
 def try_network(make: Callable[[], nn.Module], loss: nn.Module | None = None) -> None:

@@ -19,6 +19,7 @@ from fedbrats.extensions.kinds import KINDS
 from fedbrats.extensions.loading import allow_named, build, load_class
 from fedbrats.extensions.packages import Package, find_entry, find_package
 from fedbrats.extensions.state import check_state
+from fedbrats.jobs.start import AUTO, read_start
 from fedbrats.settings import Declaration, declarations, show, suggest
 
 AGGREGATOR, ARGUMENTS, HOOKS = "aggregator", "aggregator_arguments", "hooks"
@@ -86,7 +87,7 @@ def check_named_classes(variables: Mapping[str, Any]) -> None:
 
 
 def try_own_methods(variables: Mapping[str, Any], network: Mapping[str, Any]) -> None:
-    """Play a first round of a job that has a method or a hook of another package; imports PyTorch where it has.
+    """Play a first round of a job that has a method or a hook of another package; PyTorch only where that needs it.
 
     Args:
         network: the arguments of SegmentationNetwork.
@@ -99,7 +100,8 @@ def try_own_methods(variables: Mapping[str, Any], network: Mapping[str, Any]) ->
     from fedbrats.extensions.trial import try_first_round
 
     hooks = [partial(build, HOOKS, choice) for variable, choice in named if variable == HOOKS]
-    try_first_round(partial(build, AGGREGATOR, _aggregator_of(variables)), hooks, network)
+    known = read_start(AUTO, network) if isinstance(network["preset"], str) else None
+    try_first_round(partial(build, AGGREGATOR, _aggregator_of(variables)), hooks, network, known)
 
 
 def describe_arguments(variables: Mapping[str, Any]) -> dict[tuple[str, str], list[Declaration]]:

@@ -14,15 +14,17 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fedbrats.array_files import write_arrays
 from fedbrats.atomic import new_folder
 from fedbrats.errors import UpdateError
-from fedbrats.model.training.optimisation import Optimisation
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.personal import load_weights
 from fedbrats.site_report import FRESH, KEPT, STORED
+
+if TYPE_CHECKING:
+    from fedbrats.model.training.optimisation import Optimisation
 
 OPTIMISER_FILE = "optimiser.pt"
 KEPT_ROUNDS = 3  # the server may go back two: the round it was killed in, and a state of its own that it cannot read
