@@ -47,6 +47,7 @@ pages: $(INSTALLED)  ## make the generated parts of the documents: commands, var
 	$(BIN)/python -m tests.pages.refused
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python experiments/real_tables.py
+	$(BIN)/python experiments/attack_tables.py
 
 jobs: $(INSTALLED)  ## build every job into build/jobs
 	$(BIN)/fedbrats job build

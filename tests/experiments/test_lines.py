@@ -52,6 +52,7 @@ def test_a_run_leaves_the_scores_of_its_patients_without_their_names(tmp_path, t
     [
         (["eight-rounds.json"], "from-random-weights/eight-rounds.jsonl"),
         (["sixteen-rounds.json"], "from-random-weights/sixteen-rounds.jsonl"),
+        (["attacks.json", "attacks-unclipped.json"], "attacks/runs.jsonl"),
         (["main.json", "third-of-phantoms.json", "left-out.json"], "from-phantoms/runs.jsonl"),
     ],
 )

@@ -13,11 +13,17 @@ BENCHMARKS = sorted(path.name for path in (HOUSE / "benchmarks").glob("*.py") if
 
 
 @pytest.mark.parametrize(
-    ("command", "page"), [("benchmarks/page.py", "performance.md"), ("experiments/real_tables.py", "results.md")]
+    ("command", "page"),
+    [
+        ("benchmarks/page.py", "performance.md"),
+        ("experiments/real_tables.py", "results.md"),
+        ("experiments/attack_tables.py", "attacks.md"),
+    ],
 )
 def test_a_page_is_what_its_command_makes(tmp_path, command, page):
     pages = HOUSE / "docs" / "results"
-    shutil.copy(pages / "overview.md", tmp_path)
+    for partly_made in ("overview.md", "attacks.md"):
+        shutil.copy(pages / partly_made, tmp_path)
     subprocess.run([sys.executable, HOUSE / command, "--out", tmp_path / page], check=True, timeout=120)
     assert (tmp_path / page).read_text() == (pages / page).read_text()
     assert (tmp_path / "overview.md").read_text() == (pages / "overview.md").read_text()  # whose tables are made too
