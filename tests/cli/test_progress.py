@@ -22,6 +22,14 @@ from fedbrats.report.numbers.results import read_results
             "round 2/5 done, 2/3 sites; about 4 min of rounds left, then the last evaluation",
         ),
         (
+            Progress("j", 2, 5, 2, 3, seconds_left=240.0, last_seconds=60.0),
+            "round 2/5 done, 2/3 sites; about 5 min left, 60 s of it for the last evaluation",
+        ),
+        (
+            Progress("j", 5, 5, 3, 3, seconds_left=0.0, last_seconds=60.0),
+            "round 5/5 done, 3/3 sites; now the final model is evaluated, for about 60 s",
+        ),
+        (
             Progress("j", 5, 5, 3, 3, 0.5, 9, 0.0),
             "round 5/5 done, 3/3 sites; the shared model before it had Dice 0.500 on 9 validation cases; "
             "now the final model is evaluated",

@@ -3,7 +3,16 @@
 import pytest
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.jobs.estimate import Cost, Work, parts_in_one_place, parts_of_job, shared, usual_cost
+from fedbrats.jobs.estimate import (
+    IN_ONE_PLACE,
+    Cost,
+    Work,
+    last_evaluation,
+    parts_in_one_place,
+    parts_of_job,
+    shared,
+    usual_cost,
+)
 
 VALUES = {"num_rounds": 10}
 COST = Cost(step_s=0.1, score_s=0.5, final_s=2.0, prepare_s=1.0, launch_s=3.0, at_once=2)
@@ -62,6 +71,16 @@ def test_more_sites_get_more_of_a_machine_that_others_use():
     values = {**VALUES, "validate_received": False, "validate_trained": False}
     found = parts_of_job(busy, [WORK] * 7, values, 2, "remote")
     assert found.rounds_s == pytest.approx(10 * 3.5 * 20 * 0.1 / (7 / 9))
+
+
+def test_the_last_evaluation_goes_by_a_round_that_evaluated():
+    assert last_evaluation([4.0, 2.0], {}, "poc") == pytest.approx(4.0 / 2 * 2 * 8)
+    assert last_evaluation([4.0], {"final_flips": False}, "poc") == pytest.approx(4.0)
+    assert last_evaluation([4.0], {"validate_received": False}, "poc") == pytest.approx(4.0 * 8)
+    assert last_evaluation([4.0], IN_ONE_PLACE, "train") == pytest.approx(4.0 * 8)
+    assert last_evaluation([4.0], {"validate_received": False, "validate_trained": False}, "poc") is None
+    assert last_evaluation([0.0], {}, "poc") is None
+    assert last_evaluation([], {}, "poc") is None
 
 
 def test_costs_come_back_from_a_plan():

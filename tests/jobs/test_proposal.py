@@ -5,7 +5,9 @@ import json
 import pytest
 
 from fedbrats.data.fingerprint import MOST_BYTES, Fingerprint, read_fingerprint
+from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.errors import ConfigurationError
+from fedbrats.jobs.build import find_job, job_variables
 from fedbrats.jobs.proposal import misfits, propose
 from tests.security.attacks import attack
 
@@ -40,6 +42,27 @@ def test_one_plan_fits_all_sites(sites, voxel, network, patch):
     assert (found["spacing_mm"], found["network"], found["patch_size"]) == (voxel, network, patch)
     assert found["deep_supervision"] == (network == "large")
     assert misfits(found, [each.spacing_mm for each in sites if min(each.spacing_mm) <= voxel]) == []
+
+
+@pytest.mark.parametrize(
+    "sites",
+    [
+        [site(2), site(2)],
+        [site(1, cases=2), site(1, cases=1)],
+        [site(2, cases=16), site(2, cases=15), site(1, cases=2)],
+    ],
+    ids=["2 mm", "1 mm", "mixed"],
+)
+def test_without_a_gpu_a_plan_is_the_defaults(sites):
+    """So the scores of a job with such a plan are those of the job without it."""
+    defaults = job_variables(find_job("fedavg"), {})
+    found = chosen(*sites)
+    voxel_mm = found.pop("spacing_mm")
+    assert {name: defaults[name] for name in found} == found
+    for each in sites:  # the default null decides by each scan, and comes to the same size
+        assert (CacheSettings(spacing_mm=defaults["spacing_mm"]).voxel_mm(each.spacing_mm) or min(each.spacing_mm)) == (
+            voxel_mm
+        )
 
 
 def test_what_is_given_stays_and_the_rest_goes_with_it():

@@ -41,7 +41,7 @@ def test_every_row_is_read_once_whole_and_mirrored(tmp_path):
 
 def test_progress_tells_rounds_answers_and_what_is_left(tmp_path):
     source = tmp_path / "rows.jsonl"
-    follower = Follower("fedavg", 4, 2, RowsReader(source))
+    follower = Follower("fedavg", {"num_rounds": 4}, 2, RowsReader(source))
     assert follower.progress() is None
     with source.open("a") as stream:
 
@@ -62,7 +62,24 @@ def test_progress_tells_rounds_answers_and_what_is_left(tmp_path):
     assert follower.progress() is None
 
 
+def test_the_last_evaluation_is_foretold_by_what_the_sites_validated(tmp_path):
+    def sites_of(number, validating):
+        answers = [row for row in of_round(number, 0.5) if row["kind"] == "site"]
+        for row, seconds in zip(answers, validating, strict=True):
+            row["seconds"] = {"training": 3.0, "validating": seconds}
+        return [*answers, {"kind": "round", "round": number, "seconds": 10.0}]
+
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines({"kind": "job"}, *sites_of(0, (2.0, 1.0)), *sites_of(1, (0.0, 0.0))))
+    found = Follower("fedavg", {"num_rounds": 4}, 2, RowsReader(source)).progress()
+    assert (found.rounds_done, found.last_seconds) == (2, None)  # nothing was validated in the last one
+    source.write_text(lines({"kind": "job"}, *sites_of(0, (2.0, 1.0))))
+    found = Follower("fedavg", {"num_rounds": 4}, 2, RowsReader(source)).progress()
+    assert found.last_seconds == pytest.approx(16.0)  # two models as in the round, by eight images each
+    assert found.seconds_left == pytest.approx(30.0)
+
+
 def test_a_resumed_job_counts_the_rounds_before(tmp_path):
     source = tmp_path / "rows.jsonl"
     source.write_text(lines({"kind": "job"}, {"kind": "resume", "round": 2}))
-    assert Follower("fedavg", 6, 2, RowsReader(source)).progress().rounds_done == 3
+    assert Follower("fedavg", {"num_rounds": 6}, 2, RowsReader(source)).progress().rounds_done == 3

@@ -71,6 +71,13 @@ class Watch:
             self._show(Step(doing, done, total))
 
 
+def time_left(rounds_s: float, last_s: float | None) -> str:
+    """How long a job still takes; last_s: its last evaluation, None where that is not known."""
+    if last_s is None:
+        return f"about {duration(rounds_s)} of rounds left, then the last evaluation"
+    return f"about {duration(rounds_s + last_s)} left, {duration(last_s)} of it for the last evaluation"
+
+
 def duration(seconds: float) -> str:
     """A time as a person says it: 40 s, 12 min, 3.5 h."""
     if seconds < 90:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats import __version__
 from fedbrats.api.findings import tell_recorded
 from fedbrats.api.jobs import tell_misfits, wrong_arguments
-from fedbrats.api.progress import Progress, Watch, duration
+from fedbrats.api.progress import Progress, Watch, time_left
 from fedbrats.api.runs import Run
 from fedbrats.at_work import at_work
 from fedbrats.atomic import write_bytes_atomic, write_json_atomic, write_text_atomic
@@ -269,7 +269,9 @@ class _Course:
         write_checkpoint(self.out / CHECKPOINT_FILE, self._trainer, self.rounds_done, about)
         left = (time.perf_counter() - self._began) / (self.rounds_done - self._first_round)
         self.watch.say(
-            _describe_round(round_number, self._plan.rounds, self.rows, left * (self._plan.rounds - self.rounds_done))
+            _describe_round(
+                round_number, self._plan, self.rows, left * (self._plan.rounds - self.rounds_done), added[-1]["seconds"]
+            )
         )
 
     @property
@@ -379,17 +381,19 @@ def _require_own_names(site_dirs: Sequence[Path]) -> None:
         )
 
 
-def _describe_round(round_number: int, rounds: int, rows: Rows, seconds_left: float) -> str:
+def _describe_round(
+    round_number: int, plan: TrainingPlan, rows: Rows, rounds_left_s: float, took: Mapping[str, float]
+) -> str:
+    """How far the training is; took: the seconds of the parts of this round."""
+    from fedbrats.jobs.estimate import IN_ONE_PLACE, last_evaluation
+
     dice = learning_curve(rows, stage="trained").get(round_number)
     cases = sum(row["cases"] for row in rows if _is_mean_of(row, round_number))
     loss = [row["loss"] for row in rows if row["kind"] == "site"][-1]
     said = "" if dice is None else f", Dice {dice:.3f} of this round's model on {cases} validation cases"
-    left = (
-        f", about {duration(seconds_left)} of rounds left, then the last evaluation"
-        if round_number + 1 < rounds
-        else ""
-    )
-    return f"train: round {round_number + 1}/{rounds}, loss {loss:.3f}{said}{left}"
+    last_s = last_evaluation([took["validating"]], {**plan.variables, **IN_ONE_PLACE}, "train")
+    left = "" if round_number + 1 == plan.rounds else f", {time_left(rounds_left_s, last_s)}"
+    return f"train: round {round_number + 1}/{plan.rounds}, loss {loss:.3f}{said}{left}"
 
 
 def _is_mean_of(row: Mapping[str, Any], round_number: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.api.progress import Progress as Show
-from fedbrats.api.progress import Step
+from fedbrats.api.progress import Step, time_left
 from fedbrats.api.progress import duration as duration
 from fedbrats.cli.output import print_json, print_line, print_table
 from fedbrats.rows import ROWS_FILE, describe_model, read_rows
@@ -99,9 +99,10 @@ def line_of(progress: Progress) -> str:
     if progress.dice is not None:
         parts.append(f"the shared model before it had Dice {progress.dice:.3f} on {progress.cases} validation cases")
     if done == rounds:
-        parts.append("now the final model is evaluated")
+        long = "" if progress.last_seconds is None else f", for about {duration(progress.last_seconds)}"
+        parts.append(f"now the final model is evaluated{long}")
     elif progress.seconds_left is not None:
-        parts.append(f"about {duration(progress.seconds_left)} of rounds left, then the last evaluation")
+        parts.append(time_left(progress.seconds_left, progress.last_seconds))
     return "; ".join(parts)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fedbrats.errors import ConfigurationError
 from fedbrats.model.settings import BRAIN, TrainingSettings
 
+IN_ONE_PLACE = {"validate_received": False, "validate_trained": True, "validate_every": 1}  # of `fedbrats train`
 MIRRORED = 8  # predictions of a case in the last evaluation, with final_flips
 Way = Literal["poc", "simulate", "train", "remote"]  # how sites train; remote: each on a machine of its own
 
@@ -32,7 +33,7 @@ class Overhead:
 
 
 OVERHEADS: dict[Way, Overhead] = {  # rounded, from launches that docs/results/performance.md shows
-    "poc": Overhead(launches=4.0, launches_a_site=1.5, round_s=0.5, end_s=5.0),
+    "poc": Overhead(launches=3.5, launches_a_site=1.3, round_s=0.5, end_s=2.0),
     "simulate": Overhead(launches=2.0, launches_a_site=0.05, round_s=0.2, end_s=1.0),
     "train": Overhead(launches=0.5),
     "remote": Overhead(),
@@ -128,8 +129,7 @@ def parts_of_job(cost: Cost, sites: Sequence[Work], values: Mapping[str, Any], c
     rounds, scored = int(values["num_rounds"]), _scored_rounds(values)
     both = [train + score for train, score in zip(of_round, of_scores, strict=True)]
     rounds_s = (rounds - scored) * shared(of_round, lanes) + scored * shared(both, lanes)
-    models = 2 if way != "train" and values.get("validate_received", True) else 1  # the last one and the best one
-    at_end = [models * site.validation * cost.final_s for site in sites]
+    at_end = [_last_models(values, way) * site.validation * cost.final_s for site in sites]
     to_prepare = [(site.training + site.validation) * cost.prepare_s for site in sites]
     launches = overhead.launches + overhead.launches_a_site * len(sites) / cores
     return Parts(
@@ -146,8 +146,7 @@ def parts_in_one_place(cost: Cost, sites: Sequence[Work], values: Mapping[str, A
     cost: of one process that has all cores.
     """
     whole = Work(*(sum(getattr(site, name) for site in sites) for name in ("training", "validation", "steps")))
-    alone = {**values, "validate_received": False, "validate_trained": True, "validate_every": 1}
-    return parts_of_job(cost, [whole], alone, cores, "train")
+    return parts_of_job(cost, [whole], {**values, **IN_ONE_PLACE}, cores, "train")
 
 
 def shared(seconds: Sequence[float], lanes: int) -> float:
@@ -161,6 +160,18 @@ def shared(seconds: Sequence[float], lanes: int) -> float:
         clock += (each - done) * max(1.0, at_work / lanes)
         done = each
     return clock
+
+
+def last_evaluation(validating_s: Sequence[float], values: Mapping[str, Any], way: Way) -> float | None:
+    """Seconds of a job's last evaluation, by those in which its sites validated in a round; None where none did.
+
+    Metrics of surfaces and the overhead of a round are taken for equal.
+    """
+    passes = _passes(values, way)
+    if not passes or not any(validating_s):
+        return None
+    flips = MIRRORED if values.get("final_flips", True) else 1
+    return max(validating_s) / passes * _last_models(values, way) * flips
 
 
 def usual_cost(values: Mapping[str, Any]) -> Cost:
@@ -181,6 +192,11 @@ def _passes(values: Mapping[str, Any], way: Way) -> int:
     names = ("validate_received", "validate_trained", *(() if way == "train" else ("measure_minus_model",)))
     usual = {"measure_minus_model": False}
     return sum(bool(values.get(name, usual.get(name, True))) for name in names)
+
+
+def _last_models(values: Mapping[str, Any], way: Way) -> int:
+    """How many models the last evaluation is of: the last one, and the best one where rounds tell which that is."""
+    return 2 if way != "train" and values.get("validate_received", True) else 1
 
 
 def _scored_rounds(values: Mapping[str, Any]) -> int:

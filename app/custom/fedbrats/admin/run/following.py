@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fedbrats.jobs.estimate import last_evaluation
 from fedbrats.rows import Row, learning_curve
 
 RECENT = 3  # rounds that tell how long the others will take
@@ -21,6 +24,7 @@ class Progress:
         dice: at the start of that round, of the shared model, over `cases` validation cases of all those sites; None
             where one of them did not say.
         seconds_left: for the other rounds, by those that are done.
+        last_seconds: for the last evaluation after them, by what the sites took for validation.
     """
 
     job: str
@@ -31,6 +35,7 @@ class Progress:
     dice: float | None = None
     cases: int = 0
     seconds_left: float | None = None
+    last_seconds: float | None = None
 
 
 class RowsReader:
@@ -59,13 +64,20 @@ class RowsReader:
 
 
 class Follower:
-    """The progress of one job."""
+    """The progress of one job.
 
-    def __init__(self, job: str, rounds: int, sites: int, reader: RowsReader):
-        self._job, self._rounds, self._sites = job, rounds, sites
+    Args:
+        values: the job's variables.
+        sites: how many there are.
+    """
+
+    def __init__(self, job: str, values: Mapping[str, Any], sites: int, reader: RowsReader):
+        self._job, self._values, self._sites = job, values, sites
+        self._rounds = int(values.get("num_rounds", 0))
         self._reader = reader
         self._done = 0
         self._seconds: list[float] = []  # of the finished rounds
+        self._last_seconds: float | None = None
         self._recent: list[Row] = []  # of the last finished round, and since
 
     def progress(self) -> Progress | None:
@@ -84,10 +96,19 @@ class Follower:
             row["site"] for row in self._recent if row["kind"] == "site" and row["accepted"] and row["round"] == last
         }
         dice, cases = self._score(last, answered)
+        self._last_seconds = self._last_evaluation(last) or self._last_seconds
         left = None
         if recent := self._seconds[-RECENT:]:
             left = sum(recent) / len(recent) * max(0, self._rounds - self._done)
-        return Progress(self._job, self._done, self._rounds, len(answered), self._sites, dice, cases, left)
+        return Progress(
+            self._job, self._done, self._rounds, len(answered), self._sites, dice, cases, left, self._last_seconds
+        )
+
+    def _last_evaluation(self, number: int) -> float | None:
+        """Seconds of the last evaluation, by a round that evaluated."""
+        own = [row for row in self._recent if row["kind"] == "site" and row["round"] == number]
+        seconds = [(row.get("seconds") or {}).get("validating") for row in own]
+        return last_evaluation([each for each in seconds if isinstance(each, int | float)], self._values, "poc")
 
     def _score(self, number: int, answered: set[str]) -> tuple[float | None, int]:
         """Dice and cases of the shared model that a round began with; None where a site did not say."""

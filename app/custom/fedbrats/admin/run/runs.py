@@ -68,9 +68,8 @@ def run_job(
     if on_submitted:
         on_submitted(job_id)
     try:
-        rounds = int(variables.get("num_rounds", 0))
         with at_work(results_dir, job_dir.name):
-            status = _follow(poc, session, job_dir.name, job_id, rounds, results_dir, on_progress)
+            status = _follow(poc, session, job_dir.name, job_id, variables, results_dir, on_progress)
     except BaseException as error:
         with contextlib.suppress(Exception):  # the reason why we leave is what must be told
             session.abort_job(job_id)
@@ -193,13 +192,13 @@ def _follow(
     session: Any,
     job: str,
     job_id: str,
-    rounds: int,
+    variables: Mapping[str, Any],
     results_dir: Path,
     on_progress: Callable[[Progress], None] | None,
 ) -> str:
     """Wait for the job's end; meanwhile the rows so far stand in its results folder, where a live report finds them."""
     rows = RowsReader(poc.run_dir(SERVER, job_id) / ROWS_FOLDER / ROWS_FILE, mirror=results_dir / ROWS_FILE)
-    follower = Follower(job, rounds, len(poc.sites), rows)
+    follower = Follower(job, variables, len(poc.sites), rows)
     last: Progress | None = None
     began = next_question = time.monotonic()
     while True:

@@ -88,7 +88,7 @@ def simulate_job(
     names = [site.name for site in sites]
     try:
         with at_work(results_dir, job_dir.name):
-            _run(job_dir, workspace, names, int(variables.get("num_rounds", 0)), on_progress, packages)
+            _run(job_dir, workspace, names, variables, on_progress, packages)
     except BaseException as error:
         _bring_home(workspace, personal_dir, names, results_dir)
         lift_files(results_dir)
@@ -146,7 +146,7 @@ def _run(
     job_dir: Path,
     workspace: Path,
     sites: list[str],
-    rounds: int,
+    variables: Mapping[str, Any],
     on_progress: Callable[[Progress], None] | None,
     packages: Sequence[Package],
 ) -> None:
@@ -170,7 +170,7 @@ def _run(
                 time.sleep(POLL_S)
                 rows = next(iter(workspace.glob(f"{SERVER}/*/{ROWS_FOLDER}/{ROWS_FILE}")), None)
                 if rows and not follower:
-                    follower = Follower(job_dir.name, rounds, len(sites), RowsReader(rows))
+                    follower = Follower(job_dir.name, variables, len(sites), RowsReader(rows))
                 progress = follower.progress() if follower else None
                 if on_progress and progress and progress != last:
                     on_progress(progress)

@@ -62,14 +62,17 @@ def train_centrally(
         began = time.perf_counter()
         received = scores
         outcome = trainer.train_round(round_number, rounds, hooks=hooks)
+        validating = time.perf_counter()
         scores = _by_site(trainer.evaluation.score, sites)
+        ended = time.perf_counter()
         rows = _metric_rows(round_number, "received", received)
         rows += _metric_rows(round_number, "trained", scores)
         rows += [_site_row(round_number, site, outcome.loss, outcome.steps) for site in sites]
         seconds = {
-            "total": time.perf_counter() - began,
+            "total": ended - began,
             "training": outcome.seconds,
             "waiting": outcome.seconds_waiting,
+            "validating": ended - validating,
         }
         rows.append({"kind": "round", "round": round_number, "steps": outcome.steps, "seconds": seconds})
         on_round(round_number, rows)
