@@ -315,6 +315,8 @@ SECTIONS: dict[str, tuple[str, str, Tables]] = {
                     "independent one (PLD), and by the quick bound (RDP).", accountants),
     "pads": ("Secure aggregation with pads", "A simulation of the protocol of `secure=pads`: seconds of one site and "
              "of the server in a round, and bytes of a site over those of open float32.", pads),
+    "padded_rounds": ("A round under pads", "`fedavg` without and with `secure=pads` at five sites in FLARE POC, "
+                      "one after the other, while other programs used the same cores.", rounds),
     "predict": ("Prediction of full-size cases", "Time, memory and Dice on the scan's own grid.", predict),
     "soak": ("Long runs", "300 rounds of five sites.", soak),
     "gpu": ("GPU", "Volumes a second of training at 128^3; the command is ready for who has one.", gpu),

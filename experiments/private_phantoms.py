@@ -15,6 +15,7 @@ import json
 import math
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from private import DELTA, NO_NOISE, dice, federate
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.data.phantom.stream import PhantomStream
+from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.model.settings import TrainingSettings
 from fedbrats.model.training.trainer import Trainer
 from fedbrats.privacy.accounting import PrivateSteps, epsilon, solve_noise
@@ -64,6 +66,12 @@ def main() -> None:
                     write_json_atomic(args.out, document)
 
 
+@lru_cache(maxsize=16)
+def patients_of(seed: int, number: int, patients: int, spacing_mm: float) -> list[CachedCase]:
+    """The phantoms of a site, which is most of the time: drawn once for all epsilons of a federation."""
+    return PhantomStream(seed, number, spacing_mm=spacing_mm).draw(patients)
+
+
 def train(patients: int, wanted: float, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """One federation."""
     began = time.perf_counter()
@@ -71,10 +79,10 @@ def train(patients: int, wanted: float, seed: int, args: argparse.Namespace) -> 
     noise = NO_NOISE if math.isinf(wanted) else solve_noise(wanted, DELTA, args.rate, steps)
     private = PrivacySettings(dp_noise=noise, dp_clip=args.clip, dp_patches=1, dp_rate=args.rate)
     settings = TrainingSettings(patch_size=PATCH, local_steps=args.steps, learning_rate=args.learning_rate)
-    unseen = PhantomStream(VALIDATION_SEED, VALIDATION_CASES, spacing_mm=args.spacing_mm).draw(0)
+    unseen = patients_of(VALIDATION_SEED, VALIDATION_CASES, 0, args.spacing_mm)
     trainers = []
     for site in range(args.sites):
-        cases = PhantomStream(1000 * seed + site, each, spacing_mm=args.spacing_mm).draw(patients)
+        cases = patients_of(1000 * seed + site, each, patients, args.spacing_mm)
         trainers.append(Trainer(NETWORK, settings, cases, () if site else unseen, seed=seed, threads=1))
     before = trainers[0].get_weights()
     weights = federate(trainers, before, private, args.rounds)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.privacy.membership import halves, measure, scores_of
 
 RNG = np.random.default_rng(0)
@@ -41,9 +42,17 @@ def test_too_few_patients_give_no_number():
 def test_a_reference_takes_out_what_is_easy_for_every_model():
     losses = {"easy": 0.1, "hard": 0.9}
     assert scores_of(losses, []) == {"easy": -0.1, "hard": -0.9}
-    related = scores_of(losses, [{"easy": 0.1, "hard": 0.9}, {"hard": 1.1}])
+    related = scores_of(losses, [{"easy": 0.1, "hard": 0.9}, {"easy": 0.1, "hard": 1.1}])
     assert related["easy"] == pytest.approx(0.0)
     assert related["hard"] == pytest.approx(0.1)
+
+
+def test_patients_with_unlike_references_are_not_compared():
+    """Those that another fold did not train on would have scores of another kind than the rest."""
+    losses = {"member": 0.5, "other": 0.5}
+    with pytest.raises(ConfigurationError, match="of the patients 1 have 0 and 1 have 1 references"):
+        scores_of(losses, [{"member": 0.5}])
+    assert scores_of(losses, [{"member": 0.75}, {"other": 0.75}]) == {"member": 0.25, "other": 0.25}
 
 
 def test_halves_are_disjoint_and_by_chance():

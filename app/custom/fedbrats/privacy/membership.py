@@ -6,6 +6,7 @@ that patient (after RMIA, Zarifzadeh et al. 2024, arXiv:2312.03262): a patient t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+
+from fedbrats.errors import ConfigurationError
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -54,12 +57,22 @@ def scores_of(losses: Mapping[str, float], references: Sequence[Mapping[str, flo
     Args:
         losses: of the model, by patient.
         references: losses of models that did not train on the patient; one that did leaves the patient out.
+
+    Raises: ConfigurationError where some patients have more references than others: the number of references would then
+        tell who is who, and not the model.
     """
-    scores = {}
-    for patient, loss in losses.items():
-        others = [reference[patient] for reference in references if patient in reference]
-        scores[patient] = float(np.mean(others)) - loss if others else -loss
-    return scores
+    known = {patient: [each[patient] for each in references if patient in each] for patient in losses}
+    counts = Counter(len(others) for others in known.values())
+    if len(counts) > 1:
+        found = " and ".join(f"{counts[number]} have {number}" for number in sorted(counts))
+        raise ConfigurationError(
+            f"of the patients {found} references that did not train on them, and unlike scores cannot be compared; "
+            f"give references that trained on none of them, such as the start, or as many for each patient: a model of "
+            f"every other fold, and one of the same fold with another seed"
+        )
+    return {
+        patient: float(np.mean(known[patient])) - loss if known[patient] else -loss for patient, loss in losses.items()
+    }
 
 
 def measure(members: Sequence[float], others: Sequence[float], seed: int = 0) -> Membership | None:

@@ -2,9 +2,10 @@
 
 MODEL is a results folder or a model file; SITES holds the sites that it was trained on, as `fedbrats split` made them.
 Patients of training are members, those of validation are not. The score of a patient is how much smaller the loss is
-than under the references: models that did not train on that patient, such as those of other folds or the start. A
-reference's own sites folder says on whom it trained; without one it is taken to know none of the patients. Without
-references the loss alone is the score, which finds less.
+than under the references: models that did not train on that patient, such as the start. A reference's own sites folder
+says on whom it trained; without one it is taken to know none of the patients. Every patient needs as many references as
+the others: with folds, a model of every other fold and one of the same fold with another seed. Without references the
+loss alone is the score, which finds less.
 
 Two controls are always run. Members against members must tell nothing (0.5 within the interval). A network that knows a
 few members by heart is trained on the way, and must be found (at least 0.9): otherwise the audit could find nothing.
@@ -20,7 +21,7 @@ Exit status: 0 the controls came out, 1 they did not, so that the audit says not
 
 example:
   fedbrats audit results/fedavg --data sites --reference start.safetensors
-  fedbrats audit results/fold-0 --data sites/fold-0 --reference results/fold-1=sites/fold-1 --json
+  fedbrats audit fold-0 --data sites/0 --reference seed-1=sites/0 --reference fold-1=sites/1 --reference fold-2=sites/2
 """
 
 from __future__ import annotations
