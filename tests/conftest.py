@@ -44,6 +44,8 @@ REPLACED_IN_FLARE = {
     "nvflare.app_common.streamers.file_streamer": ("_ChunkConsumerFactory",),
     "nvflare.fuel.f3.cellnet.cell": ("Adapter", "Cell"),
     "nvflare.fuel.f3.cellnet.core_cell": ("CoreCell",),
+    "nvflare.fuel.f3.sfm.sfm_conn": ("SfmConnection",),
+    "nvflare.fuel.f3.sfm.sfm_endpoint": ("SfmEndpoint",),
     "nvflare.fuel.hci.client.api": ("AdminAPI",),
     "nvflare.fuel.hci.server.hci": ("AdminServer",),
     "nvflare.fuel.sec.audit": ("Auditor",),

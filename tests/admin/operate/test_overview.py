@@ -36,6 +36,8 @@ def test_who_is_shut_out_and_whose_kit_runs_twice_is_told():
     rows = [judge_site(name, {"a": 0.0}, 1.0, _revoked_of(said), _double_of(said)) for name in "abc"]
     assert [row["state"] for row in rows] == ["on two machines", "revoked", "missing"]
     assert rows[0]["machines"] == ["10.0.0.1"]
+    states = [judge_site("a", {}, 1.0, revoked, _double_of(said))["state"] for revoked in ((), ("a",))]
+    assert states == ["on two machines", "revoked"], "no sign of life comes any more"
 
 
 def test_a_site_says_both_versions_and_another_version_of_ours_says_one():

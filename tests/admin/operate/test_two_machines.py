@@ -7,14 +7,28 @@ from types import SimpleNamespace
 import pytest
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.cellnet.utils import make_reply
+from nvflare.fuel.f3.endpoint import Endpoint
+from nvflare.fuel.f3.sfm.sfm_conn import SfmConnection
+from nvflare.fuel.f3.sfm.sfm_endpoint import SfmEndpoint
+from nvflare.private.admin_defs import Message
 from nvflare.private.defs import CellChannelTopic, CellMessageHeaderKeys
+from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
 from nvflare.private.fed.server.client_manager import ClientManager
 
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.doctor import starting
 from fedbrats.flare.process import heartbeats
-from fedbrats.flare.process.heartbeats import AGAIN_S, TWO_MACHINES, HeartbeatCell, SitesFile, judge_heartbeat
-from fedbrats.flare.process.two_machines import MOST_ADDRESSES, MOST_LOGINS, WINDOW_S, TwoMachines
+from fedbrats.flare.process.connections import PROCESS, host_of, name_this_process, note_connections
+from fedbrats.flare.process.heartbeats import SitesFile, judge_heartbeat, tell_sites
+from fedbrats.flare.process.told import AGAIN_S, TWO_MACHINES, HeartbeatCell, ToldByServer, hear_questions
+from fedbrats.flare.process.two_machines import (
+    MOST_ADDRESSES,
+    MOST_CONNECTIONS,
+    MOST_LOGINS,
+    TURNS_S,
+    WINDOW_S,
+    TwoMachines,
+)
 from fedbrats.flare.process.version_report import of_server
 from fedbrats.flare.process.who_is_there import TWO_MACHINES_FILE, read_two_machines
 
@@ -53,6 +67,76 @@ def test_where_the_one_that_is_listened_to_has_died_the_other_is_no_second():
     for second in range(50, 90, 10):
         machines.beat("a", "first", "second", float(second))
     assert machines.now(90.0) == {}
+
+
+def connect(machines, processes, every_s=8.0):
+    for number, process in enumerate(processes):
+        machines.connect("a", process, f"10.0.0.{process}", every_s * number)
+    return every_s * (len(processes) - 1)
+
+
+def test_two_processes_that_take_the_connection_from_each_other_are_found():
+    machines = TwoMachines()
+    now = connect(machines, "121")
+    assert machines.now(now) == {}, "once may be a machine that slept"
+    now = connect(machines, "1212")
+    assert machines.now(now) == {"a": ["10.0.0.1", "10.0.0.2"]}
+    assert machines.now(now + TURNS_S) == {}, "one of them has ended"
+
+
+@pytest.mark.parametrize("processes", ["1" * 50, "123456789", "1122", "1", "11211"])
+def test_a_line_that_breaks_again_and_again_and_restarts_are_no_second_machine(processes):
+    machines = TwoMachines()
+    assert machines.now(connect(machines, processes, every_s=1.0)) == {}
+
+
+def test_slow_turns_are_none():
+    machines = TwoMachines()
+    assert machines.now(connect(machines, "12" * 20, every_s=TURNS_S / 2)) == {}
+
+
+def test_no_number_of_connections_takes_memory():
+    machines = TwoMachines()
+    connect(machines, "12" * 500, every_s=0.01)
+    assert len(machines._sites["a"].connections) == MOST_CONNECTIONS
+
+
+class Line(SfmConnection):
+    """A connection that keeps what it would send."""
+
+    def __init__(self, endpoint):
+        super().__init__(SimpleNamespace(name="x", close=lambda: None), endpoint)
+        self.sent = {}
+
+    def send_dict(self, frame_type, stream_id, data):
+        self.sent = data
+
+
+def test_a_process_says_its_name_and_the_server_counts_sites_and_nobody_else(monkeypatch):
+    machines = TwoMachines()
+    note_connections(machines)
+    handshakes = []
+    for _ in range(2):  # two processes
+        with monkeypatch.context() as process:
+            process.setattr(SfmConnection, "send_handshake", SfmConnection.send_handshake)
+            name_this_process()
+            line = Line(Endpoint("a"))
+            line.send_handshake(4)
+            handshakes.append(line.sent)
+    assert handshakes[0][PROCESS] != handshakes[1][PROCESS]
+    job = "a.18f294b6-815c-47c5-b35f-0d74ab09547e"
+    for name in ("a", job, "_admin_18f294b6-815c-47c5-b35f-0d74ab09547e"):
+        kept = SfmEndpoint(Endpoint(name))
+        for handshake in handshakes * 2:
+            kept.endpoint = Endpoint(name, handshake, {"peer_addr": "ipv4:10.0.0.1:4711"})
+            kept.add_connection(Line(kept.endpoint))
+        assert len(kept.connections) == 1, "as FLARE has it"
+    assert machines.now(heartbeats.time.monotonic()) == {"a": ["10.0.0.1"]}
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:4711", "ipv4:10.0.0.1:4711", "10.0.0.1"])
+def test_the_host_of_an_address(address):
+    assert host_of(address) == "10.0.0.1"
 
 
 def test_after_a_restart_of_the_server_addresses_are_not_known():
@@ -100,6 +184,13 @@ def test_both_are_told_and_the_server_says_it_to_people(manager, monkeypatch, ca
     engine = SimpleNamespace(server=SimpleNamespace(client_manager=manager))
     assert of_server(engine) == {"revoked": ["b", "c@d.e"], "two_machines": {"a": []}}
     assert of_server(None) == {}
+    asked = []
+    engine.get_clients = lambda: [*manager.clients.values(), SimpleNamespace(name="b", token="other")]
+    tell_sites(engine, asked.append)
+    ((token, question),) = asked[0].items()
+    assert (token, question.get_header(TWO_MACHINES)) == ("second", "unknown addresses")
+    manager.clients = {}
+    assert heartbeats.who_is_there(engine)["sites"] == {"a": {"seen": None, "two_machines": []}}
     log = SitesFile()
     sites = heartbeats.who_is_there(engine)["sites"]
     for now in (13.0, 14.0, 14.0 + AGAIN_S):
@@ -126,17 +217,29 @@ def test_a_heartbeat_of_somebody_unknown_is_not_kept(manager):
 
 def test_a_site_says_it_in_its_log_and_to_the_doctor(site_kit, caplog):
     answer = make_reply("ok")
-    cell = HeartbeatCell(SimpleNamespace(send_request=lambda **_: answer, other=7), site_kit)
+    told = ToldByServer(site_kit)
+    cell = HeartbeatCell(SimpleNamespace(send_request=lambda **_: answer, other=7), told)
     answer.set_header(TWO_MACHINES, "10.0.0.1 and 10.0.0.2")
     assert cell.send_request(topic=CellChannelTopic.HEART_BEAT) is answer
-    cell.take("10.0.0.1 and 10.0.0.2\x1b", 1e9)
+    told.take("10.0.0.1 and 10.0.0.2\x1b", 1e9)
     assert len(caplog.records) == 2
-    assert "stop one of them" in caplog.text
+    assert "stop the other one" in caplog.text
     found = [each for each in starting.check(open_kit(site_kit)) if each.check == "machines"]
     assert [(each.state, "10.0.0.1 and 10.0.0.2" in each.found) for each in found] == [("failed", True)]
-    cell.take(None, 1e9)
+    told.take(None, 1e9)
     assert not (site_kit / TWO_MACHINES_FILE).exists()
     assert cell.other == 7
+
+
+def test_a_site_hears_it_in_a_question_of_the_server(site_kit, monkeypatch):
+    monkeypatch.setattr(ReportVersionProcessor, "process", lambda self, req, app_ctx: "answer")
+    hear_questions(ToldByServer(site_kit))
+    question = Message(topic="sys.report_version", body="")
+    for said, kept in ((None, None), ("10.0.0.1", "10.0.0.1")):
+        if said:
+            question.set_header(TWO_MACHINES, said)
+        assert ReportVersionProcessor().process(question, None) == "answer"
+        assert read_two_machines(site_kit) == kept
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"machines": 5}', "{}"])

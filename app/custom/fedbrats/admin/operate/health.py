@@ -132,10 +132,11 @@ def _who_is_there(kit: Kit, expected: Sequence[str]) -> Iterator[Metric]:
     sites = read_sites(kit.folder)
     if sites is None:
         return
-    yield Metric("fedbrats_sites_connected", float(len(sites)))
+    connected = {name for name, each in sites.items() if each.get("seen") is not None}
+    yield Metric("fedbrats_sites_connected", float(len(connected)))
     for name in expected:
         found, label = sites.get(name), (("site", name),)
-        yield Metric("fedbrats_site_connected", float(found is not None), label)
+        yield Metric("fedbrats_site_connected", float(name in connected), label)
         if found is not None:
             yield Metric("fedbrats_two_machines", float(found.get("two_machines") is not None), label)
             if isinstance(seen := found.get("seen"), int | float):

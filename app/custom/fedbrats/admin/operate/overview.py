@@ -91,10 +91,12 @@ def judge_site(
     """One row: name, state, seen_s (seconds since its last sign of life, by the server's clock and ours), machines."""
     at = seen.get(name)
     ago = max(0.0, now - at) if isinstance(at, int | float) else None
-    if name not in seen:
-        state = REVOKED if name in revoked else MISSING
-    elif name in double:
+    if name in revoked and name not in seen:
+        state = REVOKED
+    elif name in double:  # also one that is lost to FLARE, because its two processes take turns
         state = TWO_MACHINES
+    elif name not in seen:
+        state = MISSING
     else:
         state = SILENT if ago is not None and ago > SILENT_S else CONNECTED
     return {"name": name, "state": state, "seen_s": ago, "machines": list(double.get(name, ()))}

@@ -3,8 +3,7 @@
 A site gives a sign of life about every ten seconds. One that has not for a while is `silent`: its machine or its line
 is down, and the server counts it as connected for up to ten minutes. One that the consortium has and the server does
 not know is `missing`: it was never started, or was stopped. One that is `revoked` is shut out by the server. The kit of
-one that is `on two machines` was started twice, as far as the server notices it by their signs of life: only the
-machine that logged in last is given tasks. docs/reference/operations.md says when it is not noticed.
+one that is `on two machines` was started twice: one of the two at most is given tasks.
 
 A hospital with another version of the package takes part in a job where the two versions work together; where they do
 not, a line below the table says so.

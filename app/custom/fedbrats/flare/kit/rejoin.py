@@ -8,6 +8,7 @@ those that it does not. It uses what FLARE's own job runner uses to start a job.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from nvflare.widgets.widget import Widget
 from fedbrats.flare import garbage
 from fedbrats.flare.kit.job_failures import JobFailures
 from fedbrats.flare.process import version_report
-from fedbrats.flare.process.heartbeats import SitesFile, notice_two_machines
+from fedbrats.flare.process.heartbeats import SitesFile, notice_two_machines, tell_sites
 from fedbrats.flare.process.site_versions import SiteVersions
 from fedbrats.outside import show
 
@@ -93,6 +94,8 @@ class Rejoin(Widget):
             self.look_after_all(engine)
             self._say_versions(engine)
             self._sites_file.keep(engine)
+            with contextlib.suppress(Exception):  # whatever FLARE raises, the next look is another chance
+                tell_sites(engine, _asking(engine))
 
     def look_after_all(self, engine: Any) -> None:
         """Look once at every site of every running job; what goes wrong with one is no matter of the others."""

@@ -1,6 +1,6 @@
-"""What heartbeats tell beside that a site is there: that its kit runs on two machines, to the server and to both sites.
+"""What a server hears of its sites beside that they are there: whose kit runs on two machines. It tells both of them.
 
-The server also writes who is there into `sites.json` of its kit, for `fedbrats health` and the page of `watch`.
+It also writes who is there into `sites.json` of its kit, for `fedbrats health` and the page of `watch`.
 """
 
 from __future__ import annotations
@@ -8,31 +8,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
-from nvflare.private.defs import CellChannelTopic, CellMessageHeaderKeys
+from nvflare.private.admin_defs import Message
+from nvflare.private.defs import CellMessageHeaderKeys, SysCommandTopic
 
 from fedbrats.atomic import write_json_atomic
+from fedbrats.flare.process.connections import note_connections
+from fedbrats.flare.process.told import AGAIN_S, TWO_MACHINES
 from fedbrats.flare.process.two_machines import TwoMachines
-from fedbrats.flare.process.who_is_there import SITES_FILE, TWO_MACHINES_FILE
+from fedbrats.flare.process.who_is_there import SITES_FILE
 from fedbrats.outside import show
 
 if TYPE_CHECKING:
     from nvflare.private.fed.server.client_manager import ClientManager
     from nvflare.private.fed.server.fed_server import FederatedServer
 
-TWO_MACHINES = "fedbrats_two_machines"  # a header of the answer to a heartbeat
 WRITE_S = 9.0  # between two writes of SITES_FILE
-AGAIN_S = 900.0  # the same is told again after so long
 MACHINES = TwoMachines()  # of this process, which is one server's
 logger = logging.getLogger(__name__)
 
 
 def notice_two_machines() -> None:
-    """Have this process, a server's, look at every login and heartbeat, and tell who sends it."""
+    """Have this process, a server's, look at every connection, login and heartbeat, and tell who sends it."""
     from nvflare.private.fed.server.client_manager import ClientManager
     from nvflare.private.fed.server.fed_server import FederatedServer
 
@@ -57,6 +58,7 @@ def notice_two_machines() -> None:
     heartbeat_and_tell.whole = True  # type: ignore[attr-defined]
     ClientManager.authenticate = authenticate_and_note
     FederatedServer.client_heartbeat = heartbeat_and_tell
+    note_connections(MACHINES)
 
 
 def judge_heartbeat(request: Any, manager: ClientManager, now: float, machines: TwoMachines = MACHINES) -> str:
@@ -76,14 +78,31 @@ def where(addresses: list[str]) -> str:
 
 
 def who_is_there(engine: Any) -> dict[str, Any]:
-    """sites: by name, seen (seconds since 1970) and, on two machines, their addresses; revoked: who is shut out."""
+    """sites: by name, seen (seconds since 1970) and, on two machines, their addresses; revoked: who is shut out.
+
+    A site whose two processes take turns may be lost to FLARE: it is here all the same, with no `seen`.
+    """
     manager = engine.server.client_manager
     double = MACHINES.now(time.monotonic())
-    sites = {
-        client.name: {"seen": client.last_connect_time, "two_machines": double.get(client.name)}
-        for client in list(manager.clients.values())
-    }
+    seen = {client.name: client.last_connect_time for client in list(manager.clients.values())}
+    sites = {name: {"seen": seen.get(name), "two_machines": double.get(name)} for name in {**seen, **double}}
     return {"sites": sites, "revoked": sorted(manager.disabled_clients)}
+
+
+def tell_sites(engine: Any, ask: Callable[[Mapping[str, Message]], Any]) -> None:
+    """Tell the sites whose kit runs on two machines, with a question whose answer nobody needs.
+
+    An answer to a heartbeat would not do: where two processes take turns, hardly a heartbeat comes. What the server
+    sends reaches whichever is connected now, so each hears it in its turn.
+    """
+    double = MACHINES.now(time.monotonic())
+    requests = {}
+    for client in engine.get_clients():
+        if client.name in double:
+            requests[client.token] = Message(topic=SysCommandTopic.REPORT_VERSION, body="")
+            requests[client.token].set_header(TWO_MACHINES, where(double[client.name]))
+    if requests:
+        ask(requests)
 
 
 class SitesFile:
@@ -121,40 +140,6 @@ class SitesFile:
             if said["two_machines"] is not None and now - self._told.get(site, -AGAIN_S) >= AGAIN_S:
                 self._told[site] = now
                 logger.error(
-                    f"the kit of {site} runs on two machines ({where(said['two_machines'])}): only the one that "
-                    f"logged in last is given tasks; have one of them stopped; site={site}"
+                    f"the kit of {site} runs on two machines ({where(said['two_machines'])}): one of them at most "
+                    f"is given tasks; have the other one stopped (`fedbrats stop KIT` there); site={site}"
                 )
-
-
-class HeartbeatCell:
-    """A site's cell that reads the answers to its heartbeats; everything else is the cell's own."""
-
-    def __init__(self, cell: Any, kit: Path) -> None:
-        self._cell, self._kit = cell, kit
-        self._told = -AGAIN_S
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cell, name)
-
-    def send_request(self, *args: Any, **kwargs: Any) -> Any:
-        """As the cell's."""
-        reply = self._cell.send_request(*args, **kwargs)
-        if kwargs.get("topic") == CellChannelTopic.HEART_BEAT:
-            with contextlib.suppress(Exception):  # a heartbeat must not stop for what was told with it
-                self.take(reply.get_header(TWO_MACHINES), time.monotonic())
-        return reply
-
-    def take(self, said: Any, now: float) -> None:
-        """What the server has told, nothing where all is well: said in the log, and kept for `fedbrats doctor`."""
-        path = self._kit / TWO_MACHINES_FILE
-        if not said:
-            path.unlink(missing_ok=True)
-            return
-        machines = show(said, 200)
-        write_json_atomic(path, {"machines": machines})
-        if now - self._told >= AGAIN_S:
-            self._told = now
-            logger.error(
-                f"this kit runs on two machines ({machines}): only the one that logged in last is given tasks; "
-                "stop one of them (`fedbrats stop KIT`)"
-            )

@@ -118,13 +118,17 @@ def _leave_when_interrupted(kit: Path, site: bool) -> None:
     if site:
         from nvflare.private.fed.client.fed_client import FederatedClient
 
-        from fedbrats.flare.process.heartbeats import HeartbeatCell
+        from fedbrats.flare.process.connections import name_this_process
+        from fedbrats.flare.process.told import HeartbeatCell, ToldByServer, hear_questions
 
+        name_this_process()
+        told = ToldByServer(kit)
+        hear_questions(told)
         begin = FederatedClient.start_heartbeat
 
         def start_heartbeat(client: Any, *args: Any, **kwargs: Any) -> Any:
             clients.append(client)
-            client.communicator.cell = HeartbeatCell(client.communicator.cell, kit)
+            client.communicator.cell = HeartbeatCell(client.communicator.cell, told)
             return begin(client, *args, **kwargs)
 
         FederatedClient.start_heartbeat = start_heartbeat

@@ -1,4 +1,4 @@
-"""Finds out when one kit runs on two machines, of which the server hears only the one that logged in last."""
+"""Finds out when one kit runs on two machines: the server hears the one that logged in last, or each by turns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ WINDOW_S = 40.0  # a site's heartbeat comes every ten seconds
 APART_S = 5.0  # between two heartbeats of a place that was lost; one alone may have been on its way
 MOST_ADDRESSES = 8
 LOGINS_S, MOST_LOGINS = 900.0, 4  # who restarts a site by hand does so a few times in so long
+TURNS_S, LEAST_TURNS = 120.0, 2  # a process comes back, after another had its place, so often in so long
+MOST_CONNECTIONS = 64
 
 
 @dataclass
@@ -17,15 +19,17 @@ class _Site:
     beat: float | None = None  # the last heartbeat of whom the server listens to
     logins: list[float] = field(default_factory=list)
     lost: dict[str, list[float]] = field(default_factory=dict)  # heartbeats of the others, by token
+    connections: list[tuple[float, str, str]] = field(default_factory=list)  # when, of which process, from where
 
 
 class TwoMachines:
-    """Which sites' heartbeats come with two tokens at a time, or which log in again and again.
+    """Which sites' processes take turns to connect, beat with two tokens at a time, or log in again and again.
 
     FLARE 2.9.0 gives whoever logs in with a site's kit a new token, and forgets the token before. It answers the
     heartbeats of the process that has the old one, without a word: nobody there sees that no task comes any more.
-    Where each of two takes the connection from the other, they are found only if they log in anew: FLARE closes the
-    older connection of two, and a heartbeat that is lost with it comes to nobody. Seen with both on one machine.
+    It also closes the older connection of two, and whoever has lost one connects again: each of two processes takes
+    the connection from the other, and hardly a heartbeat comes. Of these it counts who comes back after another. A
+    network that loses connections has one process come back, and a restart a new one.
     Times are seconds of a clock that only goes forward.
     """
 
@@ -42,6 +46,13 @@ class TwoMachines:
             addresses[token] = address
             while len(addresses) > MOST_ADDRESSES:
                 del addresses[next(iter(addresses))]
+
+    def connect(self, site: str, process: str, address: str, now: float) -> None:
+        """A process has connected. process: a name that another process of this kit does not have."""
+        with self._lock:
+            found = self._sites.setdefault(site, _Site()).connections
+            found[:] = [*(each for each in found if now - each[0] < TURNS_S), (now, process, address)]
+            del found[:-MOST_CONNECTIONS]
 
     def beat(self, site: str, token: str, valid: str | None, now: float) -> None:
         """A heartbeat has come; valid: the token of the process that the server listens to."""
@@ -60,24 +71,33 @@ class TwoMachines:
         """The sites that run on two machines now, with the addresses that are known, that of the valid one last."""
         with self._lock:
             return {
-                site: _addresses(found, lost)
+                site: _addresses(found, lost or [], now)
                 for site, found in self._sites.items()
-                if ((lost := _lost(found, now)) or _logs_in_too_often(found, now))
-                and found.beat is not None
-                and now - found.beat < WINDOW_S
+                if (lost := _lost(found, now)) is not None or _takes_turns(found, now)
             }
 
 
-def _lost(site: _Site, now: float) -> list[str]:
-    """The tokens that are not valid and still beat."""
+def _lost(site: _Site, now: float) -> list[str] | None:
+    """The tokens that are not valid and still beat; None where all is well, by heartbeats and logins."""
+    if site.beat is None or now - site.beat >= WINDOW_S:
+        return None
     recent = {token: [each for each in times if now - each < WINDOW_S] for token, times in site.lost.items()}
-    return [token for token, times in recent.items() if times and times[-1] - times[0] >= APART_S]
+    lost = [token for token, times in recent.items() if times and times[-1] - times[0] >= APART_S]
+    return lost if lost or _logs_in_too_often(site, now) else None
+
+
+def _takes_turns(site: _Site, now: float) -> bool:
+    processes = [process for at, process, _ in site.connections if now - at < TURNS_S]
+    changed = [each for place, each in enumerate(processes) if place == 0 or each != processes[place - 1]]
+    return len(changed) - len(set(changed)) >= LEAST_TURNS
 
 
 def _logs_in_too_often(site: _Site, now: float) -> bool:
     return sum(now - each < LOGINS_S for each in site.logins) > MOST_LOGINS
 
 
-def _addresses(site: _Site, lost: list[str]) -> list[str]:
+def _addresses(site: _Site, lost: list[str], now: float) -> list[str]:
+    said = [site.addresses[token] for token in lost if token in site.addresses]
     valid = [address for token, address in site.addresses.items() if token not in site.lost][-1:]
-    return list(dict.fromkeys([*(site.addresses[token] for token in lost if token in site.addresses), *valid]))
+    seen = [address for at, _, address in site.connections if now - at < TURNS_S] if _takes_turns(site, now) else []
+    return list(dict.fromkeys([*said, *valid] or seen))

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedbrats.flare.process.two_machines import WINDOW_S
 from fedbrats.outside import clean, show
 
 SITES_FILE = "sites.json"  # of a server's kit
@@ -16,8 +15,9 @@ OLD_S = 60.0
 
 
 def read_sites(kit: Path) -> dict[str, dict[str, Any]] | None:
-    """The sites that the server of this machine is connected with: seen (seconds since 1970), two_machines (addresses).
+    """The sites that the server of this machine knows: seen (seconds since 1970), two_machines (addresses).
 
+    One without `seen` is not connected: two processes of its kit take turns.
     None where the server does not run, or has not written for a minute.
     """
     found = _read(kit / SITES_FILE, OLD_S)
@@ -27,7 +27,7 @@ def read_sites(kit: Path) -> dict[str, dict[str, Any]] | None:
 
 def read_two_machines(kit: Path) -> str | None:
     """What the server tells this site's process of late about a second machine; None where it tells nothing."""
-    found = _read(kit / TWO_MACHINES_FILE, WINDOW_S)
+    found = _read(kit / TWO_MACHINES_FILE, OLD_S)  # of two that take turns, each is told again within 40 s
     return show(found["machines"], 200) if found and "machines" in found else None
 
 
