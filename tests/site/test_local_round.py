@@ -176,7 +176,7 @@ def test_a_hook_that_raises_is_told_by_its_name(open_site, tmp_path):
         ({"drift": float("nan")}, "drift is nan, expected a finite number"),
         ({"drift": 11.0}, "drift is 11, expected 0 to 10"),
         ({}, "does not say drift"),
-        ({"drift": 1.0, "more": 2.0}, "says 'more', which its method does not declare"),
+        ({"drift": 1.0, "more": 2.0}, "says 'more', which its `says` does not declare"),
     ],
 )
 def test_a_site_does_not_say_what_its_method_has_not_declared(open_site, tmp_path, said, why):

@@ -194,7 +194,7 @@ def _fault_of_said(contribution: Contribution, hears: Mapping[str, Said]) -> Fau
     if not contribution.update:
         return None  # a personal round: nothing of a method is shared
     try:
-        check_said(contribution.said, hears, contribution.update, "the site")
+        check_said(contribution.said, hears, contribution.update, "the site", "`hears` of the server's method")
     except UpdateError as error:
         return "said", show(str(error), 200)
     return None

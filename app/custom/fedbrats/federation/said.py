@@ -83,16 +83,19 @@ Said = SaidNumber | SaidArray
 
 
 def check_said(
-    said: Mapping[str, Any], declared: Mapping[str, Said], update: Mapping[str, np.ndarray], who: str
+    said: Mapping[str, Any], declared: Mapping[str, Said], update: Mapping[str, np.ndarray], who: str, where: str
 ) -> None:
     """Compare what is said with what is declared.
+
+    Args:
+        where: the declaration, for the sentence of the error.
 
     Raises: UpdateError that names `who` and the first entry that is missing, not declared, or not as declared.
     """
     for name in sorted(declared.keys() | said.keys()):
         if name not in declared:
-            raise UpdateError(f"{who} says {name!r:.60}, which its method does not declare")
+            raise UpdateError(f"{who} says {name!r:.60}, which {where} does not declare")
         if name not in said:
-            raise UpdateError(f"{who} does not say {name}, which its method declares")
+            raise UpdateError(f"{who} does not say {name}, which {where} declares")
         if fault := declared[name].check(said[name], update):
             raise UpdateError(f"what {who} says as {name} {fault}")

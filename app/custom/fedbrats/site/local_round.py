@@ -126,7 +126,7 @@ def collect_said(hooks: Sequence[SiteHook], update: Mapping[str, np.ndarray]) ->
     names: set[str] = set()
     for hook in hooks:
         said = dict(hook.say())
-        check_said(said, hook.says, update, f"the hook {hook.name}")
+        check_said(said, hook.says, update, f"the hook {hook.name}", "its `says`")
         if twice := names & said.keys():
             raise UpdateError(f"two hooks say {min(twice)}; one of them needs another name for it")
         names |= said.keys()

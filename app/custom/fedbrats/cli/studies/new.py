@@ -5,7 +5,7 @@ you like, and look at docs/guide/own-method.md for what else it may do.
 
 example:
   fedbrats new method momentum
-  pip install --editable momentum && pytest momentum/tests
+  pip install pytest --editable momentum && python -m pytest momentum/tests
   fedbrats simulate momentum/job --data sites
 """
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"folder": str(folder)})
         return 0
     print_line(f"wrote {folder}; next:")
-    print_line(f"  pip install --editable {folder} && pytest {folder}/tests")
+    print_line(f"  pip install pytest --editable {folder} && python -m pytest {folder}/tests")
     print_line(f"  fedbrats job list {folder}/job")
     print_line(f"  fedbrats simulate {folder}/job --data sites")
     return 0

@@ -1,0 +1,32 @@
+"""The table of methods in docs/guide/own-method.md: files, lines, papers, jobs and tests are those that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[2]
+PACKAGE = HOUSE / "app" / "custom" / "fedbrats"
+HEADING = "## The methods of fedbrats are written this way"
+
+
+def table():
+    """(method, jobs, file, lines, paper, test) of each row."""
+    part = (HOUSE / "docs" / "guide" / "own-method.md").read_text().partition(HEADING)[2].partition("\n## ")[0]
+    rows = [re.split(r" *\| *", line.strip("|").strip()) for line in part.splitlines() if line.startswith("| ")]
+    return rows[1:]
+
+
+def test_every_file_of_methods_stands_in_the_table():
+    files = {f"methods/{path.name}" for path in (PACKAGE / "methods").glob("*.py") if path.stem != "__init__"}
+    assert {row[2].strip("`") for row in table()} == files
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row[2])
+def test_a_row_is_true(row):
+    _, jobs, file, lines, paper, test = row
+    text = (PACKAGE / file.strip("`")).read_text()
+    assert len(text.splitlines()) == int(lines)
+    assert paper.startswith("[") or paper.rpartition(", ")[2] in text
+    assert (HOUSE / test.strip("`")).is_file()
+    assert all((HOUSE / "jobs" / job.strip("`") / "meta.json").is_file() for job in jobs.split(", "))
