@@ -17,11 +17,15 @@ def lines_of(text: str) -> Iterator[str]:
         yield from block.replace("\\\n", " ").splitlines()
 
 
+def blocks_of(text: str) -> str:
+    """The fenced blocks of a shell's commands, with their fences."""
+    return "".join(re.findall(r"^ *```sh\n.*?^ *```\n", text, re.MULTILINE | re.DOTALL))
+
+
 def commands_under(page: str, heading: str) -> list[list[str]]:
     """The commands of the blocks below a heading of a page, as words after `fedbrats`."""
     part = (HOUSE / page).read_text(encoding="utf-8").split(f"\n{heading}\n")[1].split("\n## ")[0]
-    blocks = "".join(re.findall(r"^ *```sh\n.*?^ *```\n", part, re.MULTILINE | re.DOTALL))
-    return list(fedbrats_commands(lines_of(blocks)))
+    return list(fedbrats_commands(lines_of(blocks_of(part))))
 
 
 def fedbrats_commands(lines: Iterator[str]) -> Iterator[list[str]]:

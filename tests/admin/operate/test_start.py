@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.stopping import running_jobs, stop_kit
 from fedbrats.admin.run.processes import find_processes, participant_environment
+from fedbrats.flare.process.statuses import TAKEN, UNUSABLE
 from fedbrats.shipped import shipped_dir
 
 SYSTEMD = shipped_dir() / "provisioning" / "systemd"
@@ -179,6 +181,24 @@ def test_the_units_know_the_statuses_and_the_signal(kind):
     text = (SYSTEMD / f"fedbrats-{kind}@.service").read_text()
     for line in ("RestartPreventExitStatus=78", "KillSignal=SIGINT", "Restart=on-failure", "ProtectSystem=strict"):
         assert line in text.splitlines()
+
+
+def start_of_unit(kit):
+    """What systemd would run for a kit: the unit's own line in the unit's own environment; returns the status."""
+    kind = "server" if open_kit(kit).kind == "server" else "site"
+    text = (SYSTEMD / f"fedbrats-{kind}@.service").read_text().replace("/srv/fedbrats/%i", str(kit))
+    said = dict(re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE))
+    (kit / "venv").symlink_to(sys.prefix)
+    environment = dict(word.split("=", 1) for word in said["Environment"].split())
+    return subprocess.run(
+        said["ExecStart"].split(), cwd=kit, env=environment, capture_output=True, timeout=60
+    ).returncode
+
+
+def test_a_units_own_line_ends_with_the_status_that_the_unit_knows(site_kit, taken):
+    assert start_of_unit(taken) == TAKEN
+    (site_kit / "local" / "fedbrats.json").write_text("{")
+    assert start_of_unit(site_kit) == UNUSABLE
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-sysusers"), reason="no systemd, or not root")

@@ -1,13 +1,18 @@
 """Jobs run to their end; the lead has the result and where it comes from, the member has neither."""
 
 import json
+import re
+import signal
+import subprocess
+import urllib.request
+from contextlib import contextmanager
 
 import nvflare
 import pytest
 
 from fedbrats import __version__
 from fedbrats.rows import read_rows
-from tests.end_to_end.consortium import EAST, LEAD, MEMBER, QUICK, SERVER, fedbrats, wait_for
+from tests.end_to_end.consortium import EAST, FEDBRATS, LEAD, MEMBER, NORTH, QUICK, SERVER, fedbrats, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
@@ -19,6 +24,26 @@ def test_the_doctor_finds_every_kit_healthy(consortium):
         assert document["healthy"], [f for f in document["findings"] if f["state"] == "failed"]
         answers = [f for f in document["findings"] if f["check"] == "server"]
         assert name == SERVER or "both certificates accepted" in answers[0]["found"]
+
+
+@contextmanager
+def watched(kit):
+    """The address of the live page of a kit, as `fedbrats watch` serves it."""
+    words = [FEDBRATS, "watch", str(kit), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield next(found[1] for line in process.stdout if (found := re.search(r'"url": "([^"]+)"', line)))
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def test_a_hospital_watches_itself_and_the_server_everybody(consortium):
+    for name in (NORTH, SERVER):
+        with watched(consortium.kit(name)) as url:
+            page = urllib.request.urlopen(url, timeout=120).read().decode()
+        numbers = dict(re.findall(r">(up|connections)</th><td>[^<]*</td><td>(\d+)</td>", page))
+        assert (numbers["up"], int(numbers["connections"]) > 0) == ("1", True)
+        assert [site for site in consortium.sites if site in page] == ([NORTH] if name == NORTH else consortium.sites)
 
 
 def test_the_lead_fetches_the_result(consortium, results):

@@ -65,12 +65,16 @@ class PageServer(ThreadingHTTPServer):
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def keep_fresh(self, look: Callable[[], str], every_s: float) -> None:
-        """Make the page again and again until this is interrupted. Raises: whatever `look` raises."""
+        """Make the page again and again until this is interrupted. Raises: whatever `look` raises.
+
+        A visitor who comes before the first page is there waits for it.
+        """
+        self.page = look()
         threading.Thread(target=self.serve_forever, daemon=True).start()
         try:
             while True:
-                self.page = look()
                 time.sleep(every_s)
+                self.page = look()
         finally:
             self.shutdown()
             self.server_close()

@@ -13,6 +13,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from fedbrats.cli.arguments import whole_number
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     server = PageServer(args.tls or LOOPBACK, args.port, hosts, tls, is_revoked_in(kit))
     url = f"{'https' if tls else 'http'}://{args.tls or LOOPBACK}:{server.server_port}{server.path}"
     print_json({"url": url}) if args.json else print_line(f"open {url} in a browser; Ctrl-C ends it")
+    sys.stdout.flush()  # a script that reads it through a pipe must not wait for more
     if kit.kind != "admin":
         server.keep_fresh(lambda: page_of_machine(kit), REFRESH_S)
         return 0
