@@ -1,7 +1,7 @@
 """Hooks of MkDocs: the site's navigation, and its pages that are no Markdown file of docs/.
 
 The README is the site's first page. Files that must lie elsewhere in the repository (the runbook, SECURITY.md) are
-shown as pages; the notebook is shown as text and code; each room of the package has a page made from its docstrings.
+shown as pages; the notebook is shown with its outputs; each room of the package has a page made from its docstrings.
 """
 
 from __future__ import annotations
@@ -115,12 +115,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def notebook_page(path: Path) -> str:
-    """A notebook without outputs as Markdown."""
+    """A notebook with its outputs as Markdown."""
     parts = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        parts += map(output_part, cell.get("outputs", ()))
     return "\n\n".join(parts) + "\n"
+
+
+def output_part(output: Mapping[str, Any]) -> str:
+    """An output of a notebook's cell: its picture where it has one, else its text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f"![what the cell draws](data:image/png;base64,{''.join(data['image/png']).strip()})"
+    text = "".join(output.get("text") or data.get("text/plain", ()))
+    return f"```text\n{text.rstrip()}\n```"
 
 
 def api_pages() -> Mapping[str, str]:
