@@ -133,7 +133,7 @@ def test_what_is_no_run_among_several_is_left_out_and_said(trained_results, tmp_
     assert f"give those in it, {demo}/*" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["nothing", "."])
-def test_a_folder_without_results_is_refused(tmp_path, capsys, name):
+@pytest.mark.parametrize(("name", "said"), [("nothing", "nothing is not there"), (".", "holds no rows.jsonl")])
+def test_a_folder_without_results_is_refused(tmp_path, capsys, name, said):
     assert main(["report", str(tmp_path / name), "--out", str(tmp_path / "page.html")]) == 1
-    assert "holds no rows.jsonl" in capsys.readouterr().err
+    assert said in capsys.readouterr().err

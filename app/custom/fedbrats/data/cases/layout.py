@@ -200,7 +200,10 @@ def why_passed_over(path: Path) -> str:
     match = _NIFTI.fullmatch(path.name)
     split = split_name(match["stem"] if match else path.name)
     if split is None or split[1] != SEGMENTATION:
-        return "no name of a modality or of a segmentation; if it is one, say so with --names"
+        return (
+            "no name of a modality or of a segmentation; if it is one, say which with --names, such as "
+            "--names seg=PART_OF_THE_NAME"
+        )
     if is_name_of_image(split[0]):
         return "a segmentation of one image, and not of the case"
     return "by its name another segmentation than the case's"

@@ -228,6 +228,8 @@ def has_begun(folder: Path) -> bool:
 
 
 def _read_folder(folder: Path) -> Results:
+    if not folder.exists():
+        raise DataError(f"{folder} is not there; `fedbrats report results/*` takes every run of the folder results/")
     path = find_rows(folder)
     if path is None:
         runs = next(folder.glob(f"*/{ROWS_FILE}"), None)

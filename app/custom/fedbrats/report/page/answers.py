@@ -156,7 +156,7 @@ def _advice_in_short(choices: Sequence[Results], chosen: Sequence[tuple[Advice, 
     if cells[names[0]].is_clear:
         return f"{short}; these patients show that it is better than the others."
     level = [name for name, cell in cells.items() if cell.is_level and name != names[0]]
-    return f"{short}; with these patients it cannot be told apart from {', '.join(level) or 'the others'}."
+    return f"{short}; with these patients it cannot be told apart from {' or '.join(level) or 'the others'}."
 
 
 def _for_a_new_hospital(choices: Sequence[Results], chosen: Sequence[tuple[Advice, Results]]) -> list[Block]:
