@@ -17,8 +17,10 @@ import numpy as np
 
 from fedbrats.admin.run.sweep import plan_runs, read_sweep
 from fedbrats.report.markdown import markdown_table
+from fedbrats.report.numbers.comparison import SEED
 from fedbrats.report.numbers.method_table import name_of, new_hospitals, own_patients
 from fedbrats.report.numbers.records import ALONE, CENTRALISED, Record, known_ids, read_records
+from fedbrats.report.numbers.statistics import bootstrap_interval
 
 HERE = Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs" / "results"
@@ -43,7 +45,9 @@ def main() -> None:
     started = read_records(args.results / "from-phantoms" / "runs.jsonl")
     random = args.results / "from-random-weights"
     corrupted = json.loads((args.results / "corrupted.json").read_text())
-    parts = [INTRODUCTION, *start_parts(started), *random_parts(random), *corrupted_parts(corrupted)]
+    means = json.loads((args.results / "means.json").read_text())["rows"]
+    parts = [INTRODUCTION, *start_parts(started), *mean_parts(means)]
+    parts += [*random_parts(random), *corrupted_parts(corrupted)]
     draw_weights(corrupted["rows"], args.out.parent / WEIGHTS)
     args.out.write_text("\n".join(parts))
     overview = args.out.with_name("overview.md")  # whose tables are made too
@@ -266,6 +270,52 @@ def missing(records: Sequence[Record]) -> str:
         f"**Not run yet**: {total} runs of `experiments/main.json` and `experiments/left-out.json`, among them other "
         f"seeds, the splits at random, and a hospital left out.{near}\n"
     )
+
+
+MEANS = """## Means of the probabilities of several models
+
+A hospital may predict with several models, and take the mean of their probabilities. `own` is its model of
+`local_only`, `fitted` and `common` are its model and the shared one of `fine_tuned`, of the runs above with seed 0.
+Made by `experiments/means.py`. Dice of the hospitals' own patients:
+"""
+
+
+def mean_parts(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The table of means, each beside the own model on the same patients."""
+    yield MEANS
+    dice = {(r["models"], r["fold"], r["site"], r["patient"]): float(np.mean(list(r["dice"].values()))) for r in rows}
+    folds = sorted({fold for _, fold, _, _ in dice})
+    yield table(
+        (
+            "mean of",
+            *(f"fold {fold}" for fold in folds),
+            "all",
+            "to own",
+            "95 %",
+            "hospitals above own",
+            "worst, to own",
+        ),
+        [mean_row(models, folds, dice) for models in dict.fromkeys(r["models"] for r in rows)],
+    )
+
+
+def mean_row(models: str, folds: Sequence[int], dice: Mapping[tuple[str, int, str, int], float]) -> list[Any]:
+    """A mean: its Dice by fold, and its differences to the own model."""
+    ours = {place[1:]: value for place, value in dice.items() if place[0] == models}
+    values = [[value for place, value in ours.items() if place[0] == fold] for fold in folds]
+    by_fold = [float(np.mean(each)) if each else None for each in values]
+    row = [models, *by_fold, float(np.mean(list(ours.values())))]
+    if models == "own":
+        return [*row, None, None, None, None]
+    gains: dict[str, list[float]] = {}
+    for (fold, site, patient), value in ours.items():
+        gains.setdefault(site, []).append(value - dice["own", fold, site, patient])
+    every = np.array([gain for site in sorted(gains) for gain in gains[site]])
+    ends = bootstrap_interval(every, SEED)
+    worst = min(gains, key=lambda site: pooled(gains, [site]))
+    above = f"{sum(pooled(gains, [site]) > 0 for site in gains)} of {len(gains)}"
+    cells = signed(float(every.mean())), interval(ends.low, ends.high, "+.3f"), above
+    return [*row, *cells, f"{worst} {pooled(gains, [worst]):+.3f}"]
 
 
 RANDOM = """## Before the start that ships
