@@ -10,6 +10,7 @@ from fedbrats.federation.leave_one_out import leave_out
 from fedbrats.federation.said import SaidNumber
 from fedbrats.privacy.arrivals import ArrivedModelError
 from fedbrats.rows import CASES_FILE, ROWS_FOLDER
+from fedbrats.site import state
 from fedbrats.site.hooks.choice import choose_hooks, told_by_name
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.local_round import LocalRound
@@ -75,6 +76,23 @@ def test_a_restart_between_rounds_changes_no_bit(open_site, tmp_path, method):
         assert answer.report.begins == ("stored" if number else "fresh")
     again = restarted.answer(RoundTask(first, 1, 3, shares))  # asked twice, it answers twice the same
     assert same(again.update, answers[1].update)
+
+
+@pytest.mark.parametrize(("method", "large"), [({}, None), ({"personal": "head"}, 1)])  # large: a round of such a state
+def test_a_simulation_that_repeats_rounds_from_memory_changes_no_bit(open_site, tmp_path, monkeypatch, method, large):
+    first = open_site().trainer.get_weights()
+    on_disk = new_round(open_site(), tmp_path / "disk", **method)
+    asked = (0, 1, 2, 2, 1, 2, 0, 1)
+    answers = [on_disk.answer(RoundTask(first, number, 3)) for number in asked]
+    monkeypatch.setattr(state, "_small_in_memory", True)
+    simulated = new_round(open_site(), tmp_path / "memory", **method)
+    for number, expected in zip(asked, answers, strict=True):
+        monkeypatch.setattr(state, "SMALL_BYTES", -1 if number == large else 2**18)
+        answer = simulated.answer(RoundTask(first, number, 3))
+        assert same(answer.update, expected.update)
+        assert answer.report.begins == expected.report.begins
+    kept = {path.name for path in (tmp_path / "memory").rglob("round-*")}
+    assert kept == (set() if large is None else {"round-000001"})
 
 
 def test_the_minus_score_is_of_the_model_without_the_sites_share(open_site, tmp_path):

@@ -24,6 +24,7 @@ from fedbrats.atomic import leave_flushing_to_the_system
 from fedbrats.flare.one_process import lean
 from fedbrats.flare.one_process.folders import lay_out
 from fedbrats.flare.one_process.parts import Server, Site
+from fedbrats.site.state import keep_small_states_in_memory
 
 PAUSE_S = 0.02  # of a thread whose sites have no task
 PAUSES = 50  # in which each of them has asked once
@@ -51,6 +52,7 @@ def run(job_dir: Path, root: Path, job_id: str, threads: int, names: Sequence[st
     """Run a built job with these sites; `root` has a folder `local` with a site file and the list of classes."""
     nvflare_fobs_initialize()
     leave_flushing_to_the_system()
+    keep_small_states_in_memory()
     lean.leave_out()
     workspaces = lay_out(job_dir, root, names, job_id)
     server = Server(workspaces[SiteType.SERVER], job_id, list(names))

@@ -15,7 +15,6 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey, JobConstants, ReservedKey, SiteType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
-from nvflare.apis.utils.fl_context_utils import gen_new_peer_ctx
 from nvflare.apis.workspace import Workspace
 from nvflare.private.defs import AppFolderConstants
 from nvflare.private.fed.client.client_engine_executor_spec import TaskAssignment
@@ -28,6 +27,8 @@ from nvflare.private.fed.server.server_engine import ServerEngine
 from nvflare.private.fed.server.server_json_config import ServerJsonConfigurator
 from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.private.fed.utils.fed_utils import authorize_build_component
+
+from fedbrats.flare.one_process.lean import as_peer
 
 NOT_HERE = "none"  # an address, which nobody connects to
 
@@ -88,7 +89,7 @@ class Server:
             name, task_id, data = self.runner.process_task_request(self.clients[site], fl_ctx)
             if not task_id or data is None:
                 return None
-            return name, task_id, copy.deepcopy(data), gen_new_peer_ctx(fl_ctx)
+            return name, task_id, copy.deepcopy(data), as_peer(fl_ctx)
 
     def take(self, site: str, name: str, task_id: str, result: Shareable, speaker: FLContext) -> None:
         """Hear a site's answer."""
@@ -127,14 +128,14 @@ class Site:
     def work(self, server: Server) -> bool:
         """Ask for a task and do it; returns whether there was one."""
         with self.engine.new_context() as fl_ctx:
-            given = server.give(self.name, gen_new_peer_ctx(fl_ctx))
+            given = server.give(self.name, as_peer(fl_ctx))
             if given is None:
                 return False
             name, task_id, data, speaker = given
             fl_ctx.set_peer_context(speaker)
             data.set_peer_context(speaker)
             answer = self.runner._process_task(TaskAssignment(name, task_id, data), fl_ctx)
-            server.take(self.name, name, task_id, answer, gen_new_peer_ctx(fl_ctx))
+            server.take(self.name, name, task_id, answer, as_peer(fl_ctx))
         return True
 
     def end(self) -> None:

@@ -95,17 +95,29 @@ class Optimisation:
         if self._scaled and "scaler" in state:
             self._scaler.load_state_dict(state["scaler"])
 
+    def packed(self) -> dict[str, Any]:
+        """A copy of what a restart needs besides the weights."""
+        state = self.state()
+        return {**state, "optimiser": join_moments(state["optimiser"])}
+
+    def unpack(self, packed: Mapping[str, Any]) -> None:
+        """Take up what `packed` gave. Raises: as `load_state` and `part_moments`."""
+        self.load_state({**packed, "optimiser": part_moments(packed["optimiser"])})
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the optimiser's moments."""
+        return sum(value.nbytes for moments in self._optimiser.state.values() for value in moments.values())
+
     def save(self, path: Path) -> None:
         """Atomically write what a restart needs besides the weights."""
-        state = self.state()
-        document = {**state, "optimiser": join_moments(state["optimiser"])}
+        document = self.packed()
         write_bytes_atomic(path, lambda stream: torch.save(document, stream))
 
     def load(self, path: Path) -> None:
         """Take up a saved state. Raises: UpdateError if it is not of this network or not a state at all."""
         try:
-            state = read_checkpoint(path, self._device)
-            self.load_state({**state, "optimiser": part_moments(state["optimiser"])})
+            self.unpack(read_checkpoint(path, self._device))
         except (DamagedFileError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             why = str(error).splitlines()[0]
             raise UpdateError(f"{path} is not a training state of this network: {why}") from None
