@@ -1,4 +1,4 @@
-"""What every results file of a benchmark holds: the command, the machine, versions, and targets met or missed."""
+"""What every results file of a benchmark holds: its command, day, machine and versions, and targets met or missed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def write(out: Path, targets: Sequence[Target], numbers: Mapping[str, Any]) -> i
     """Write a results file and show the targets; returns the exit status, 1 where one is missed."""
     document = {
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(plain, sys.argv[1:])]),
+        "day": datetime.now(UTC).date().isoformat(),
         "machine": {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()},
         "versions": {name: version(name) for name in PACKAGES},
         "targets": [{**asdict(each), "met": each.met} for each in targets],

@@ -15,10 +15,13 @@ import shutil
 import statistics
 import sys
 import threading
+import time
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from record import RESULTS, Target, write
 
@@ -29,6 +32,7 @@ ORIGINALS = 5
 JOB = {"network": "tiny", "local_steps": 1, "patch_size": [16, 16, 16]}
 JOB |= {"validate_received": False, "validate_trained": False, "final_flips": False}
 WORKER = "fedbrats.flare.one_process"
+LOOK_S = 0.25  # between two looks at the simulation's process
 SECONDS_A_ROUND, GIB, MEASURED_AT = 2.0, 3.0, 100
 
 
@@ -42,14 +46,20 @@ def main() -> int:
     args = parser.parse_args()
     originals = args.work / "originals"
     call("phantom", originals, "--sites", ORIGINALS, "--cases", 4, "--seed", 0, "--force")
-    entries = [measure(args, originals, count) for count in args.sites]
-    numbers = {entry["sites"]: entry for entry in entries}
-    at = numbers.get(MEASURED_AT, entries[-1])
-    targets = [
+    load_before, entries = round(psutil.getloadavg()[0], 1), []
+    for count in args.sites:
+        entries.append(measure(args, originals, count))
+        status = write(args.out, judge(entries), {"entries": entries, "load_before": load_before})
+    return status
+
+
+def judge(entries: Sequence[Mapping[str, Any]]) -> list[Target]:
+    """Seconds and memory of a hundred sites, or of the last number of sites where a hundred were not measured."""
+    at = next((entry for entry in entries if entry["sites"] == MEASURED_AT), entries[-1])
+    return [
         Target(f"round_seconds_of_{at['sites']}_sites", SECONDS_A_ROUND, at["round_seconds"]),
         Target(f"peak_gib_of_{at['sites']}_sites", GIB, at["peak_gib"]),
     ]
-    return write(args.out, targets, {"entries": entries, "load_before": round(psutil.getloadavg()[0], 1)})
 
 
 def measure(args: argparse.Namespace, originals: Path, count: int) -> dict[str, Any]:
@@ -71,6 +81,7 @@ def measure(args: argparse.Namespace, originals: Path, count: int) -> dict[str, 
     return {
         "sites": count,
         "round_seconds": round(statistics.median(rounds), 3),
+        "processor_seconds": round(watch.processor_s(ends[0], ends[-1]) / len(rounds), 3),
         "whole_seconds": document["seconds"],
         "peak_gib": round(watch.peak / 2**30, 2),
         "threads": watch.threads,
@@ -84,10 +95,11 @@ def link_to(source: str, target: str) -> str:
 
 
 class Watch:
-    """The most memory and threads that the simulation's process has."""
+    """The most memory and threads that the simulation's process has, and its processor time."""
 
     def __enter__(self) -> Watch:
         self.peak = self.threads = 0
+        self._used: list[tuple[float, float]] = []  # when, and the processor seconds until then
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -97,12 +109,19 @@ class Watch:
         self._over.set()
         self._thread.join()
 
+    def processor_s(self, begin: float, end: float) -> float:
+        """Processor seconds of all threads between two times, to a tenth of a second or so."""
+        at, used = zip(*self._used, strict=True)
+        return float(np.interp(end, at, used) - np.interp(begin, at, used))
+
     def _look(self) -> None:
-        while not self._over.wait(0.5):
+        while not self._over.wait(LOOK_S):
             for process in psutil.process_iter(["cmdline"]):
                 if WORKER in (process.info["cmdline"] or []):
                     self.peak = max(self.peak, process.memory_info().rss)
                     self.threads = max(self.threads, process.num_threads())
+                    times = process.cpu_times()
+                    self._used.append((time.time(), times.user + times.system))
 
 
 if __name__ == "__main__":
