@@ -6,6 +6,8 @@
 
 A round that is repeated, or a job that goes on from an earlier round, begins with what the round before it left, never
 with what was learned since: a site that is asked twice answers twice the same.
+
+A simulation, whose sites end with its process, keeps small states of its rounds in memory instead.
 """
 
 from __future__ import annotations
