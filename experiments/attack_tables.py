@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def method_of(record: Record) -> str:
 
 def tables_of(runs: Runs, folds: Sequence[int]) -> Iterable[str]:
     """Dice, what each attack changes, and the weight of the attackers, over some folds."""
-    attacks, methods = (list(dict.fromkeys(key[place] for key in runs)) for place in (0, 1))
+    attacks, methods = (list(dict.fromkeys(key[place] for key in planned().values())) for place in (0, 1))
     patients = max(len(dice_of(own, folds)) for own in runs.values())
     where = f"fold {folds[0]}" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}"
     yield f"**{where.capitalize()}, {patients} patients.** Mean Dice:\n"
@@ -92,7 +93,7 @@ def tables_of(runs: Runs, folds: Sequence[int]) -> Iterable[str]:
     cells = {key: cell_of(change) for key, change in changes.items() if change}
     yield grid([attack for attack in attacks if attack != HONEST], methods, cells)
     yield "Weight of the attackers, as the mean of its rounds, and their share of the cases:\n"
-    weights = {key: f"{weight_of(own, folds):.2f}" for key, own in runs.items() if key[0] != HONEST and folds[0] in own}
+    weights = {key: weight_of(own, folds) for key, own in runs.items() if key[0] != HONEST and folds[0] in own}
     shares = {(attack, "cases"): f"{share_of(own, folds):.2f}" for (attack, _), own in runs.items() if attack != HONEST}
     yield grid([attack for attack in attacks if attack != HONEST], ["cases", *methods], {**weights, **shares})
 
@@ -122,14 +123,15 @@ def cell_of(change: PairedDifference) -> str:
     return f"**{text}**" if change.high < 0 and change.mean <= -FALL else text
 
 
-def weight_of(own: Mapping[int, Record], folds: Sequence[int]) -> float:
+def weight_of(own: Mapping[int, Record], folds: Sequence[int]) -> str:
     """The weight of the attackers' updates after the clip, summed over them, as the mean of rounds and folds."""
     sums = [
         sum(values)
         for fold in folds
         for values in zip(*(own[fold]["weights"][site] for site in own[fold]["misbehaviour"]), strict=True)
+        if None not in values  # of a rule that gives no weights to sites
     ]
-    return float(np.mean([value for value in sums if np.isfinite(value)]))
+    return f"{np.mean(sums):.2f}" if sums else "-"
 
 
 def share_of(own: Mapping[int, Record], folds: Sequence[int]) -> float:
@@ -150,12 +152,18 @@ def grid(attacks: Sequence[str], methods: Sequence[str], cells: Mapping[tuple[st
 
 def missing(records: Sequence[Record]) -> str:
     """A sentence about the runs of the sweep files that are not on record."""
-    known = known_ids(records)
-    runs = [run for path in SWEEPS for run in plan_runs(read_sweep(path))]
-    left = [run for run in runs if run.id not in known]
+    known, runs = known_ids(records), planned()
+    left = [each for each in runs if each not in known]
     if not left:
         return f"All {len(runs)} runs of the two sweep files are on record.\n"
     return f"**Not run yet**: {len(left)} of the {len(runs)} runs of the two sweep files. A dash is a run of these.\n"
+
+
+@cache
+def planned() -> dict[str, tuple[str, str]]:
+    """(attack, method) of the runs of the sweep files, by id."""
+    runs = [run for path in SWEEPS for run in plan_runs(read_sweep(path))]
+    return {run.id: (attack_of(run.misbehaviour), method_of(run.about)) for run in runs}
 
 
 if __name__ == "__main__":

@@ -32,17 +32,24 @@ def test_it_runs_and_draws_its_pictures(executed):
     assert (folder / "report.html").stat().st_size > 100_000
 
 
-def test_the_bad_hospital_harms_fedavg_and_not_the_contribution_factor(executed):
+def test_the_bad_hospital_ends_plain_fedavg_and_not_the_protected_job(executed):
     _, folder = executed
+    [in_vain] = folder.glob("results/in-vain/*/summary.json")
+    failed = json.loads(in_vain.read_text())
+    assert (failed["rounds"], failed["dice"]) == (1, None)
     summaries = [json.loads(path.read_text()) for path in sorted(folder.glob("results/*/summary.json"))]
-    dice = [(summary["job"], summary["dice"]["mean"]) for summary in summaries]
-    honest, harmed = (value for job, value in dice if job == "fedavg")
-    _, doubted = (value for job, value in dice if job == "contribution")
-    assert harmed < doubted
-    assert harmed < honest
+    honest, protected = (each for each in summaries if each["job"] == "contribution")
+    assert protected["misbehaviour"] == failed["misbehaviour"] == {"site-3": "scaled"}
+    assert protected["dice"]["mean"] > honest["dice"]["mean"] / 2
 
 
-def test_it_is_committed_without_outputs():
-    """Pictures and times would change with every run."""
+def test_it_is_committed_with_its_outputs():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert not [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))  # one run, from top to bottom
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 6
+    said = [output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in outputs]
+    assert not [text for text in said if "/tmp" in text or "/home" in text]
+    assert NOTEBOOK.stat().st_size < 1_000_000

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import attack_tables
 from experiments.real_tables import BEGIN, END, by_hospital, missing, row_of, start_parts, with_tables
 from fedbrats.admin.run.sweep import plan_runs, read_sweep
 from fedbrats.data.cases.datalist import find_sites, read_datalist
@@ -107,6 +108,24 @@ def test_what_is_not_run_is_said():
     text = "".join(start_parts([line("fedavg", 0, {"tcia-lgg": 0.5, "cbica-1": 0.6})]))
     assert "Not run yet" in text
     assert "| FedAvg | 1 | 2 | 0.550 | - |" in text
+
+
+def attacked(method, dice, **harm):
+    """A run of attacks.json with six patients of this Dice at an honest hospital, and one at the attacker's."""
+    record = line(method, 0, {"cbica-2": 0.0}, misbehaviour=harm)
+    record["patients"] += [{"patient": n, "site": "cbica-1", "dice": dict.fromkeys(REGIONS, dice)} for n in range(1, 7)]
+    return {**record, "weights": {"cbica-2": [0.25, None, 0.75]}, "training_cases": {"cbica-2": 1, "cbica-1": 3}}
+
+
+def test_a_rule_falls_where_its_honest_patients_lose():
+    bad = {"cbica-2": "drift"}
+    records = [attacked("fedavg", 0.6), attacked("fedavg", 0.5, **bad), attacked("contribution", 0.6)]
+    records.append(attacked("contribution", 0.59, **bad))
+    text = "".join(attack_tables.parts(records))
+    assert "**Fold 0, 6 patients.**" in text
+    assert "| drift | **-0.100 (-0.100 to -0.100)** | -0.010 (-0.010 to -0.010) | - |" in text
+    assert "| drift | 0.25 | 0.50 | 0.50 | - |" in text
+    assert "**Not run yet**: 42 of the 42 runs" in text
 
 
 def test_the_made_part_of_a_page_is_replaced():
