@@ -33,6 +33,11 @@ def test_a_number_that_cannot_be_is_wrong_usage(words, said, capsys):
     [
         (["phantom", "--out", "sites"], "usage: fedbrats phantom", "--out"),
         (["poc", "down", "--data", "sites"], "usage: fedbrats poc", "--data sites"),
+        (
+            ["predict", "one", "two", "--flips", "case", "--out", "masks"],
+            "usage: fedbrats predict",
+            "case; options stand before or after all other words, and not between them",
+        ),
     ],
 )
 def test_an_argument_that_a_command_does_not_have_is_answered_with_its_usage(words, usage, unknown, capsys):

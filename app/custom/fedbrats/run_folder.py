@@ -89,7 +89,10 @@ def find_personal(run: Path, word: str, workspace: Path) -> Path:
     if word in found:
         return found[word]
     there = f"there are those of {', '.join(found)}" if found else "this machine has none of its sites"
-    raise ConfigurationError(f"no personal weights of {word} are known for {run}: {there}; or give the file itself")
+    raise ConfigurationError(
+        f"no personal weights of {word} are known for {run}: {there}; or give the file itself, or no --personal where "
+        f"the method shares the whole model"
+    )
 
 
 def personal_of_sites(run: Path, workspace: Path) -> dict[str, Path]:

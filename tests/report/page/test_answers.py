@@ -97,6 +97,14 @@ def test_several_federated_methods_are_corrected_for_and_the_best_is_named(make_
     assert "It is the best of 2 federated methods" in text_of(answers_of(*folders)[HELPED])
 
 
+def test_an_interval_without_0_is_no_answer_where_p_is_none(make_run):
+    """Six patients have 64 exchanges, and p for the better of two methods is 0.06 at least."""
+    folders = [make_run("local_only", 0.1, ALONE, kept=2), *(make_run(job, 0.2, kept=2) for job in ("fedavg", "fedbn"))]
+    answer = answers_of(*folders)[HELPED]
+    assert answer.short.startswith("It is unclear.")
+    assert "The interval alone would say more than p, which counts here." in text_of(answer)
+
+
 def test_below_six_patients_there_are_values_and_neither_p_nor_interval(make_run):
     folders = [
         make_run("local_only", 0.1, ALONE, kept=1),

@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     args, unknown = parser.parse_known_args(arguments)
     if unknown:  # with the usage of the command, and not that of `fedbrats`
-        command.error(f"unrecognized arguments: {' '.join(unknown)}")
+        split = not any(word.startswith("-") for word in unknown)  # an option stood between the other words
+        order = "; options stand before or after all other words, and not between them" if split else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{order}")
     assert module is not None
     try:
         with _ended_by_signals():

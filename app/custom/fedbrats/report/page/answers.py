@@ -57,7 +57,7 @@ def _did_it_help(methods: Sequence[Results], benefit: Benefit | None) -> Answer:
             short = f"Yes. {ours} is better than {theirs}, by {size}."
         else:
             short = f"No. {ours} is worse than {theirs}, by {size}."
-        more.append(Paragraph(numbers + _chosen(benefit)))
+        more.append(Paragraph(numbers + _chosen(benefit) + _in_doubt(benefit)))
     if len(benefit.sites) > 1:
         better = [site for site, gain in benefit.sites.items() if gain > 0]
         each = ", ".join(f"{site} {gain:+.3f}" for site, gain in benefit.sites.items())
@@ -86,6 +86,14 @@ def _chosen(benefit: Benefit) -> str:
     if benefit.methods == 1:
         return ""
     return f" It is the best of {benefit.methods} federated methods; p is corrected for so many (Holm)."
+
+
+def _in_doubt(benefit: Benefit) -> str:
+    """Why the answer is open although the interval leaves 0 out."""
+    found = benefit.difference
+    if found is None or benefit.is_clear or found.low <= 0 <= found.high:
+        return ""
+    return " The interval alone would say more than p, which counts here."
 
 
 def _cannot_say(methods: Sequence[Results]) -> Answer:

@@ -31,6 +31,7 @@ ROWS_WITH_TRUTH = (("flair", "WT on FLAIR", ("WT",)), ("t1ce", "TC on T1ce", ("T
 PREDICTED, TRUE = "#ffb300", "#4fc3f7"  # amber and light blue: apart for every kind of colour blindness
 BACKGROUND, INK = "#0b0d10", "#e8eaed"
 MARGIN_MM = 8.0
+LEAST_SHARE = 0.1  # of the whole tumour; planes through a smaller region may show the tumour's edge only
 WIDTH_INCHES = 7.2
 DPI = 230  # a picture to judge by, 1656 pixels wide
 _PERCENTILES = (1.0, 99.5)  # of the brain, from black to white
@@ -68,7 +69,7 @@ def draw_overlay(prediction: Prediction, truth: NDArray[np.uint8] | None = None,
     box = _box_of_brain(np.stack(list(images.values())), spacing)
     mask = mask[(slice(None), *box)]
     expected = None if expected is None else expected[(slice(None), *box)]
-    centre = _centre_of_tumour(mask if expected is None or not expected.any() else expected)
+    centre = centre_of_tumour(mask if expected is None or not expected.any() else expected)
     extents = [side * edge for side, edge in zip(mask.shape[1:], spacing, strict=True)]
     figure, axes = _new_figure(extents, len(rows))
     for row, (name, label, regions) in enumerate(rows):
@@ -120,9 +121,10 @@ def _box_of_brain(images: NDArray[np.generic], spacing: list[float]) -> tuple[sl
     return tuple(box)
 
 
-def _centre_of_tumour(mask: NDArray[np.generic]) -> list[int]:
-    """For each axis, the slice with most of the innermost region that is there; the middle where there is none."""
-    region = next((channel for channel in reversed(mask) if channel.any()), None)
+def centre_of_tumour(mask: NDArray[np.generic]) -> list[int]:
+    """For each axis, the slice with most of the innermost region that is not tiny; the middle where there is none."""
+    least = max(1.0, LEAST_SHARE * np.count_nonzero(mask[0]))
+    region = next((channel for channel in reversed(mask) if np.count_nonzero(channel) >= least), None)
     if region is None:
         return [side // 2 for side in mask.shape[1:]]
     areas = (np.count_nonzero(region, axis=tuple(a for a in range(3) if a != axis)) for axis in range(3))

@@ -142,7 +142,7 @@ def _headline(comparison: dict[str, dict[str, Cell]]) -> str:
     ties = [name for name, found in cells.items() if found.is_tie]
     others = [name for name, found in cells.items() if not found.is_ranked]
     said = f"Highest mean Dice: {best} with {cells[best].dice:.3f}"
-    said += f"; with these patients it cannot be told apart from {', '.join(ties)}." if ties else "."
+    said += f"; with these patients it cannot be told apart from {' or '.join(ties)}." if ties else "."
     return f"{said} Scored on other patients, and so not ranked: {', '.join(others)}." if others else said
 
 
