@@ -63,6 +63,8 @@ def report(
     >>> report(["trained"], "page.html").runs
     ('train like fedavg',)
     """
+    if data and not pictures:
+        _require_phantoms(Path(data), Path(out))
     require_matplotlib("the report")
     from fedbrats.report.numbers.results import read_results
 
@@ -70,7 +72,7 @@ def report(
     folders = [each.folder if isinstance(each, Run) else Path(each) for each in given]
     watch, file = Watch(progress), Path(out)
     found = read_results(_leave_out_others(folders, watch))
-    gallery, undrawn = _draw_gallery(found, Path(data), file, pictures, watch) if data else ([], [])
+    gallery, undrawn = _draw_gallery(found, Path(data), watch) if data else ([], [])
     try:
         write_report(found, file, title, gallery=gallery, undrawn=undrawn)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
@@ -110,20 +112,21 @@ def _leave_out_others(folders: list[Path], watch: Watch) -> list[Path]:
     return [folder for folder in folders if folder not in others]
 
 
-def _draw_gallery(
-    runs: Sequence[Results], data: Path, out: Path, pictures: bool, watch: Watch
-) -> tuple[list[GalleryItem], list[str]]:
-    """Pictures of the method that the page recommends, and why methods before it in that order have none.
+def _require_phantoms(data: Path, out: Path) -> None:
+    """Raises: ConfigurationError for scans of patients."""
+    from fedbrats.data.split.sites import holds_phantoms_only
 
-    Raises: ConfigurationError for scans of patients without --pictures.
-    """
+    if not holds_phantoms_only(data):
+        raise ConfigurationError(f"{data} has real scans; add --pictures if everyone who will see {out} may see them")
+
+
+def _draw_gallery(runs: Sequence[Results], data: Path, watch: Watch) -> tuple[list[GalleryItem], list[str]]:
+    """Pictures of the method that the page recommends, and why methods before it in that order have none."""
     from fedbrats.report.numbers.answers import in_order
     from fedbrats.report.numbers.folds import pool_folds
     from fedbrats.report.numbers.roles import with_plain_names
-    from fedbrats.report.page.gallery import draw_gallery, holds_phantoms_only
+    from fedbrats.report.page.gallery import draw_gallery
 
-    if not (pictures or holds_phantoms_only(data)):
-        raise ConfigurationError(f"{data} has real scans; add --pictures if everyone who will see {out} may see them")
     undrawn: list[str] = []
     by_folder = {run.folder: run for run in runs}
     for method in in_order(with_plain_names(pool_folds(runs))):

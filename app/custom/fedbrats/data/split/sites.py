@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,15 @@ from fedbrats.data.nifti import read_content
 from fedbrats.errors import DataError
 
 RECORD_NAME = "split.json"
+PHANTOM = "phantom"  # who made a sites folder, where nobody's scans are in it
+
+
+def holds_phantoms_only(sites_dir: Path) -> bool:
+    """Whether a sites folder says of itself that nobody's scans are in it."""
+    try:
+        return json.loads((sites_dir / RECORD_NAME).read_text(encoding="utf-8")).get("made_by") == PHANTOM
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fedbrats.data.cases.datalist import find_sites, read_datalist
-from fedbrats.data.split.sites import RECORD_NAME
 from fedbrats.model.prediction import Predictor, read_truth
 from fedbrats.report.numbers.results import ALL_SITES, Results
 from fedbrats.report.page.overlays import draw_overlay
 
-PHANTOM = "phantom"
 Key = tuple[str, str]  # site and case: two sites may call their cases alike
 
 
@@ -27,14 +24,6 @@ class GalleryItem:
     png: bytes
     alt: str
     said: str
-
-
-def holds_phantoms_only(sites_dir: Path) -> bool:
-    """Whether a sites folder says of itself that nobody's scans are in it."""
-    try:
-        return json.loads((sites_dir / RECORD_NAME).read_text(encoding="utf-8")).get("made_by") == PHANTOM
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def draw_gallery(
