@@ -76,9 +76,12 @@ the cache. So fewer validations are what saves time. In so short a job every sec
 fourth leaves two models to choose from. `round_validation_cases` in a site's file makes it less for that site alone.
 """
 STEPS = """None of these is the default. Channels last is slower. The fused optimiser, bfloat16 and compilation change
-the bits of every run, and compilation costs time before the first step. A batch of two makes half the steps of as many
-patches, and its Dice at equal time was not measured. The foreach optimiser keeps the bits, but gains little more than
-the spread of the turns. Not tried: the layouts of oneDNN, and a kernel of our own for normalisation and activation.
+the bits of every run, and compilation costs time before the first step: about a minute, where a site of the demo trains
+for fifty seconds. A batch of two makes half the steps of as many patches. The foreach optimiser keeps the bits, but
+gains little more than the spread of the turns. Fewer milliseconds are no reason for a default without the Dice at equal
+seconds, which was not measured yet: `python benchmarks/steps.py --dice BRATS-MINI` measures it for the fused optimiser,
+a batch of two, both, and bfloat16 (12 minutes of one core). Not tried: the layouts of oneDNN, and a kernel of our own
+for normalisation and activation.
 """
 LAUNCH = """Launch is the time from `fedbrats poc submit` to the first task at the last site. End is the time from the
 last answer of a site to the command's return. `forked`: the processes of jobs are forked from one that has imported
