@@ -58,7 +58,7 @@ def borrow_packages(venv: Path) -> None:
 
     Installing torch anew would take minutes; pip still holds every package against the constraints.
     """
-    borrowed = venv.parent / "borrowed"
+    borrowed = venv / "borrowed"
     borrowed.mkdir()
     for folder in (Path(entry) for entry in sys.path if entry.endswith("site-packages")):
         for path in folder.iterdir():

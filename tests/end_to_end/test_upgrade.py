@@ -1,10 +1,10 @@
 """Versions of the package in one consortium: what works, what is refused and in which words, and the way back.
 
 Each participant runs a wheel of its own. 0.1.0 and 0.2.0 work together, 0.2.0 and 0.3.0 too, 0.1.0 and 0.3.0 do not.
+The second test is the runbook's own commands, character by character, in kits with a virtual environment each.
 """
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -12,42 +12,18 @@ import sys
 import pytest
 
 from fedbrats.admin.run.processes import participant_environment, stop
-from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 from tests.end_to_end import runbook
 from tests.end_to_end.consortium import LEAD, NORTH, SERVER, SETTINGS, SOUTH, Consortium, wait_for
+from tests.end_to_end.versions import OLDEST, Machine, build_version, install, send_upgrade, wheel_with_version
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(1800)]
-OLDEST = {"0.1.0": "0.1.0", "0.2.0": "0.1.0", "0.3.0": "0.2.0"}
-SOURCES = ("app", "examples", "jobs", "poc", "provisioning", "starts")
-FILES = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE")
-
-
-def build_version(folder, version):
-    """Build the wheel in a copy with another version number, as the project admin does; returns what it installs."""
-    copy = folder / "source" / version
-    for name in SOURCES:
-        shutil.copytree(shipped_dir() / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (
-        path for path in shipped_dir().iterdir() if path.is_file() and path.suffix in ("", ".md", ".toml", ".txt")
-    ):
-        shutil.copy(path, copy)
-    init = copy / PACKAGE_DIR.relative_to(shipped_dir()) / "__init__.py"
-    text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', init.read_text())
-    init.write_text(re.sub(r'__oldest__ = "\S*"', f'__oldest__ = "{OLDEST[version]}"', text))
-    wheel = runbook.wheel_of(copy, folder / "dist" / version)
-    assert wheel.name.startswith(f"fedbrats-{version}-")
-    target = folder / "installed" / version
-    words = ["--no-deps", "--no-index", "--quiet", "--target", target, wheel]
-    subprocess.run([sys.executable, "-m", "pip", "install", *map(str, words)], check=True)
-    return target
 
 
 class Versions:
     """Runs kits and commands with a version of one's choice."""
 
-    def __init__(self, folder, consortium):
-        self.consortium = consortium
-        self.installed = {version: build_version(folder, version) for version in OLDEST}
+    def __init__(self, consortium, installed):
+        self.consortium, self.installed = consortium, installed  # by version, the folder with the package
 
     def environment(self, version):
         return {**participant_environment(), "PYTHONPATH": str(self.installed[version])}
@@ -101,7 +77,7 @@ class Versions:
 def versions(tmp_path, phantom_sites):
     consortium = Consortium(tmp_path / "consortium", phantom_sites, sites=2)
     try:
-        yield Versions(tmp_path, consortium)
+        yield Versions(consortium, {version: build_version(tmp_path, version) for version in OLDEST})
     finally:
         consortium.stop()
 
@@ -135,3 +111,29 @@ def test_the_server_first_then_sites_and_the_way_back(versions):
     versions.start("0.1.0", SERVER, NORTH)
     versions.wait_for(server="0.1.0", north="0.1.0", south="0.1.0")
     assert versions.job("0.1.0") == ("FINISHED:COMPLETED", both), "as before the upgrade"
+
+
+def test_the_runbooks_own_commands_upgrade_and_go_back(tmp_path, phantom_sites):
+    """At a hospital; the server's are the same, after a backup."""
+    desk = Consortium(tmp_path / "desk", phantom_sites, sites=1)
+    desk.write_project()
+    wheels = {version: wheel_with_version(tmp_path, version) for version in ("0.1.0", "0.2.0")}
+    versions = Versions(desk, {"0.1.0": "", "0.2.0": install(wheels["0.2.0"], tmp_path / "installed")})
+    server, north = (Machine(shutil.copytree(desk.kit(name), tmp_path / "at" / name)) for name in (SERVER, NORTH))
+    (server.kit / "venv").symlink_to(sys.prefix)
+    try:
+        server.start()
+        north.install(wheels["0.1.0"])
+        north.start()
+        versions.wait_for(server="0.1.0", north="0.1.0")
+        sent = send_upgrade(desk, versions.environment("0.2.0"), tmp_path / "media", wheels["0.2.0"])
+        archive = tmp_path / "before.tar"
+        server.run(runbook.inline("venv/bin/fedbrats backup"), [("/backup/before-0.2.0.tar", archive)])
+        assert archive.stat().st_size > 0
+        north.upgrade(sent[NORTH])
+        versions.wait_for(server="0.1.0", north="0.2.0")
+        north.go_back()
+        versions.wait_for(server="0.1.0", north="0.1.0")
+        assert json.loads((north.kit / "local" / "consortium.json").read_text())["fedbrats"] == "0.1.0"
+    finally:
+        stop(tmp_path)
