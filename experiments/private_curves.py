@@ -42,14 +42,16 @@ def curves() -> Iterable[dict[str, Any]]:
 
 
 def _points(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The mean gain over seeds of every number of patients and epsilon."""
+    """The mean gain over seeds of every number of patients and epsilon; none of a number that had no run with noise."""
     gains: dict[tuple[int, float | None], list[float]] = {}
     for run in runs:
         gain = run["dice"]["mean"] - run["dice_of_the_start"]["mean"]
         gains.setdefault((run["patients"], run["epsilon"]), []).append(gain)
+    private = {patients for patients, wanted in gains if wanted is not None}
     return [
         {"patients": patients, "epsilon": wanted, "gain": round(mean(found), 3)}
         for (patients, wanted), found in sorted(gains.items(), key=lambda each: (each[0][0], each[0][1] or 1e9))
+        if patients in private
     ]
 
 
