@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedbrats.api import jobs
 from fedbrats.api.jobs import wrong_arguments
 from fedbrats.api.progress import Watch, duration
-from fedbrats.cli.progress import say, show_sentence
+from fedbrats.cli.progress import never_silent, say, show_sentence
 from fedbrats.errors import ArgumentError, ConfigurationError, FedbratsError
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def tell_minutes(
         say(f"{job_is} about {duration(usual)} on a usual computer; other programs make it longer")
         return
     say(f"{command}: measuring some steps to say how long it will take; this takes some seconds")
-    cost = _measured(job, settings, [each.training for each in lists])
+    with never_silent(command):
+        cost = _measured(job, settings, [each.training for each in lists])
     if cost is None:
         say(f"{command}: the first round will show how long it takes")
         return

@@ -36,7 +36,7 @@ from fedbrats.cli.arguments import whole_number
 from fedbrats.cli.cases.check import add_names_argument
 from fedbrats.cli.job_arguments import PLAN_FORMAT, add_set_argument, as_words, read_settings
 from fedbrats.cli.output import print_json, print_line, print_table
-from fedbrats.cli.progress import duration, say
+from fedbrats.cli.progress import duration, never_silent, say
 from fedbrats.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         raise ArgumentError("plan: give scans, or fingerprints of `fedbrats plan --fingerprint`, and not both")
     if not fingerprints and len(args.data) > 1:
         raise ArgumentError("plan: one DATA is needed: a folder of sites, a site, or cases")
-    document = _of_fingerprints(args, fingerprints, settings) if fingerprints else _of_scans(args, settings)
+    with never_silent("plan"):
+        document = _of_fingerprints(args, fingerprints, settings) if fingerprints else _of_scans(args, settings)
     if args.out:
         from fedbrats.atomic import write_json_atomic
 

@@ -29,7 +29,7 @@ from fedbrats.api.pictures import require_matplotlib
 from fedbrats.api.reporting import report, write_report
 from fedbrats.cli.arguments import run_path
 from fedbrats.cli.output import print_json, print_line
-from fedbrats.cli.progress import say, steps
+from fedbrats.cli.progress import never_silent, say, steps
 from fedbrats.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     require_matplotlib("the report")
     if args.live:
         _follow(args)
-    with steps() as progress:
+    with steps() as progress, never_silent("report"):
         done = report(
             args.results, args.out, title=args.title, data=args.data, pictures=args.pictures, progress=progress
         )
