@@ -203,14 +203,15 @@ def _prepare_and_start(args: argparse.Namespace, jobs: Sequence[str] = ()) -> tu
         findings = tell_recorded("poc", [args.data])
         misbehaviour = read_misbehaviour(args.misbehave, args.data)
         say("preparing the federation")
-        poc = federation.prepare(
-            args.workspace,
-            args.data,
-            site_facts=facts,
-            cache_dir=args.cache,
-            mlflow_uri=args.mlflow,
-            misbehaviour=misbehaviour,
-        )
+        with never_silent("poc"):
+            poc = federation.prepare(
+                args.workspace,
+                args.data,
+                site_facts=facts,
+                cache_dir=args.cache,
+                mlflow_uri=args.mlflow,
+                misbehaviour=misbehaviour,
+            )
         for name in jobs:
             tell_minutes("poc", name, read_settings(args), [args.data], args.plan)
         say(f"starting the server and {len(poc.sites)} sites: {', '.join(poc.sites)}")
