@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedbrats.admin.kits import open_kit
+from fedbrats.admin.kits import Kit, open_kit
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.archives import judge_downloads
 from fedbrats.flare.downloads import judge_replies
 
 PATIENCE_S, RETRY_S = 300.0, 2.0
+SHUT_OUT = "is disabled"  # in FLARE's words for a name that `fedbrats revoke` shut out
 
 
 @contextlib.contextmanager
@@ -57,16 +58,26 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
         raise FedbratsError(f"the server refused this to {person.name} ({person.role}): {error}") from error
     except FLCommunicationError as error:
         said = f"{error} {error.__context__} {error.__cause__}"
-        why = "it shuts out this name (`fedbrats revoke`)" if "is disabled" in said else f"it refuses the kit: {error}"
+        if SHUT_OUT in said:
+            raise _shut_out(person) from error
         raise FedbratsError(
-            f"{person.name} could not log in at {person.server}: {why}; ask the project admin"
+            f"{person.name} could not log in at {person.server}: it refuses the kit: {error}; ask the project admin"
         ) from error
     except (AuthenticationError, NoConnection) as error:
+        if SHUT_OUT in str(error):  # of a session that was open
+            raise _shut_out(person) from error
         raise FedbratsError(
             f"{person.name} could not log in at {person.server}: {error}; `fedbrats doctor {kit}` says what is wrong"
         ) from error
     except JobNotFound as error:
         raise FedbratsError(f"the server knows no such job: {error}") from error
+
+
+def _shut_out(person: Kit) -> FedbratsError:
+    return FedbratsError(
+        f"{person.name} could not log in at {person.server}, or go on: the server shuts out this name "
+        f"(`fedbrats revoke`); ask the project admin"
+    )
 
 
 def job_status(session: Any, job_id: str, patience_s: float = PATIENCE_S) -> str:

@@ -28,7 +28,7 @@ from nvflare.widgets.widget import Widget
 
 from fedbrats.flare import garbage
 from fedbrats.flare.kit.job_failures import JobFailures
-from fedbrats.flare.process import version_report
+from fedbrats.flare.process import shut_out, version_report
 from fedbrats.flare.process.heartbeats import SitesFile, notice_two_machines, tell_sites
 from fedbrats.flare.process.site_versions import SiteVersions
 from fedbrats.outside import show
@@ -56,6 +56,7 @@ class Rejoin(Widget):
         self._failures.judge_reports()
         notice_two_machines()
         version_report.tell_of_server()
+        shut_out.judge_every_command()
         self._unreadable: set[str] = set()  # sites of which that has been said
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -95,6 +96,7 @@ class Rejoin(Widget):
             self._say_versions(engine)
             self._sites_file.keep(engine)
             with contextlib.suppress(Exception):  # whatever FLARE raises, the next look is another chance
+                shut_out.end_sessions(engine)
                 tell_sites(engine, _asking(engine))
 
     def look_after_all(self, engine: Any) -> None:
