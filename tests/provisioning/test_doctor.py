@@ -153,6 +153,7 @@ def test_a_server_that_is_not_the_consortiums_is_told_from_one_that_is_away(kit)
     away = {finding.check: finding for finding in examine(open_kit(kit))}["server"]
     assert (away.state, away.owner) == ("failed", "hospital IT")
     assert "cannot be reached" in away.found
+    assert "port are the kit's" in away.remedy
 
 
 def test_the_command_says_so_by_its_status(kit, capsys):

@@ -1,11 +1,18 @@
 """Waiting for a job: patient with a server that is busy, and rare in its questions."""
 
+import contextlib
+import json
+import shutil
+import socket
+
 import pytest
-from nvflare.fuel.flare_api.api_spec import NoConnection
+from nvflare.fuel.flare_api.api_spec import AuthenticationError, NoConnection
 
 from fedbrats.admin.run import sessions
-from fedbrats.admin.run.sessions import job_status, pause_between_questions
+from fedbrats.admin.run.sessions import job_status, pause_between_questions, person_session
 from fedbrats.errors import FedbratsError
+
+LEAD = "lead@university.example"
 
 
 class BusyServer:
@@ -34,3 +41,41 @@ def test_a_server_that_stays_silent_ends_in_one_sentence(monkeypatch):
 
 def test_questions_grow_rarer_and_are_never_half_a_minute_apart():
     assert [pause_between_questions(waited, 0.5) for waited in (0, 10, 1000, 10**6)] == [0.5, 0.5, 10, 30]
+
+
+@pytest.fixture
+def lead(kits, tmp_path):
+    """(a kit of a person, whose server's port listens while the test holds the socket)."""
+    kit = shutil.copytree(kits / LEAD, tmp_path / LEAD)
+    path = kit / "startup" / "fed_admin.json"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        document = json.loads(path.read_text())
+        document["admin"].update(host="127.0.0.1", port=listening.getsockname()[1])
+        path.write_text(json.dumps(document))
+        yield kit, listening
+
+
+def test_a_server_that_is_down_is_no_refused_login(lead):
+    kit, listening = lead
+    listening.close()
+    with (
+        pytest.raises(FedbratsError, match=r"the server 127.0.0.1:\d+ cannot be reached: .*doctor") as raised,
+        person_session(kit),
+    ):
+        pass
+    assert "log in" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [("user not authenticated: Client 'x' is disabled", "shuts out this name"), ("wrong root", "could not log in")],
+)
+def test_a_login_or_a_session_that_is_refused_says_why(lead, monkeypatch, said, sentence):
+    @contextlib.contextmanager
+    def refuse(kit, timeout_s):
+        raise AuthenticationError(said)
+        yield
+
+    monkeypatch.setattr(sessions, "admin_session", refuse)
+    with pytest.raises(FedbratsError, match=sentence), person_session(lead[0]):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from fedbrats.flare.archives import judge_downloads
 from fedbrats.flare.downloads import judge_replies
 
 PATIENCE_S, RETRY_S = 300.0, 2.0
+CONNECT_S = 10.0
 SHUT_OUT = "is disabled"  # in FLARE's words for a name that `fedbrats revoke` shut out
 
 
@@ -51,6 +53,7 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
     person = open_kit(kit)
     if person.kind != "admin":
         raise FedbratsError(f"{kit} is the kit of the {person.kind} {person.name}; this needs the kit of a person")
+    _reach(person)
     try:
         with admin_session(kit, timeout_s) as session:
             yield session
@@ -71,6 +74,18 @@ def person_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
         ) from error
     except JobNotFound as error:
         raise FedbratsError(f"the server knows no such job: {error}") from error
+
+
+def _reach(person: Kit) -> None:
+    """Raise FedbratsError where nothing listens at the server's address: FLARE takes half a minute to say less."""
+    host, _, port = person.server.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise FedbratsError(
+            f"the server {person.server} cannot be reached: {error}; it is down, or a firewall is between: "
+            f"`fedbrats doctor {person.folder}` says more"
+        ) from None
 
 
 def _shut_out(person: Kit) -> FedbratsError:

@@ -28,7 +28,10 @@ def check(kit: Kit) -> Iterator[Finding]:
         yield failed("server", f"{host} has no address: {error}", "let this name resolve (DNS)", HOSPITAL_IT)
         return
     except OSError as error:
-        remedy = f"allow outbound TCP to {kit.server}; is the server up?"
+        remedy = (
+            f"allow outbound TCP to {kit.server}, and ask the project admin whether the server is up. This host and "
+            f"port are the kit's: they must be those of project.yml, and of `fedbrats doctor` at the server"
+        )
         yield failed("server", f"{kit.server} cannot be reached: {error}", remedy, HOSPITAL_IT)
         return
     with connection:
