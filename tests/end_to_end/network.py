@@ -19,15 +19,28 @@ def ip(*words):
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
 
 
-@contextmanager
-def joined_hosts(count):
-    """So many namespaces: name -> address. The first holds the bridge. Skips where the machine gives none."""
+def why_no_hosts():
+    """Why this machine gives no namespaces; None where it does."""
     if os.geteuid() or not shutil.which("ip"):
-        pytest.skip("network namespaces need root and the ip command")
+        return "network namespaces need root and the ip command"
+    name = f"{PREFIX}-try"
+    if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
+        return "this machine gives no network namespaces"
+    ip("netns", "del", name)
+    return None
+
+
+@contextmanager
+def joined_hosts(count, with_this=False):
+    """So many namespaces: name -> address. The first holds the bridge. Skips where the machine gives none.
+
+    with_this: this machine's own namespace reaches them too.
+    """
+    if why := why_no_hosts():
+        pytest.skip(why)
     names = [f"{PREFIX}-{i}" for i in range(count)]
-    if subprocess.run(["ip", "netns", "add", names[0]], capture_output=True).returncode:
-        pytest.skip("this machine gives no network namespaces")
     try:
+        ip("netns", "add", names[0])
         ip("-n", names[0], "link", "add", "bridge", "type", "bridge")
         ip("-n", names[0], "addr", "add", "10.77.0.1/24", "dev", "bridge")
         ip("-n", names[0], "link", "set", "bridge", "up")
@@ -39,6 +52,11 @@ def joined_hosts(count):
             ip("-n", name, "link", "set", "eth0", "up")
         for name in names:
             ip("-n", name, "link", "set", "lo", "up")
+        if with_this:
+            ip("-n", names[0], "link", "add", "desk", "type", "veth", "peer", "name", PREFIX, "netns", str(os.getpid()))
+            ip("-n", names[0], "link", "set", "desk", "master", "bridge", "up")
+            ip("addr", "add", "10.77.0.254/24", "dev", PREFIX)
+            ip("link", "set", PREFIX, "up")
         yield {name: f"10.77.0.{i}" for i, name in enumerate(names, 1)}
     finally:
         for name in names:

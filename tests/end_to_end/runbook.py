@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedbrats.admin.run.processes import participant_environment
@@ -30,11 +30,16 @@ def inline(beginning: str) -> str:
     return found.pop()
 
 
-def run(line: str, cwd: Path, said: str = "", environment: Mapping[str, str] | None = None) -> str:
-    """Run one line in a shell, as a person would, and return what it printed; said: what the person answers."""
+def run(
+    line: str, cwd: Path, said: str = "", environment: Mapping[str, str] | None = None, inside: Sequence[str] = ()
+) -> str:
+    """Run one line in a shell, as a person would, and return what it printed.
+
+    said: what the person answers. inside: the words that lead into a namespace.
+    """
     with (cwd / "console.txt").open("ab") as log:  # what start.sh leaves behind goes on writing there
         done = subprocess.run(
-            ["bash", "-c", line], cwd=cwd, input=said, text=True, stdout=log, stderr=subprocess.STDOUT, timeout=600,
+            [*inside, "bash", "-c", line], cwd=cwd, input=said, text=True, stdout=log, stderr=subprocess.STDOUT, timeout=600,
             env={**participant_environment(), **(environment or {})},
         )  # fmt: skip
     printed = (cwd / "console.txt").read_text(errors="replace")

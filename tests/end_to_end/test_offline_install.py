@@ -10,8 +10,7 @@ from fedbrats.cli.main import main
 from fedbrats.shipped import shipped_dir
 from tests.end_to_end import runbook
 from tests.end_to_end.consortium import NORTH
-
-ALONE = ["unshare", "--user", "--net", "--map-root-user"]
+from tests.end_to_end.versions import ALONE
 
 
 @pytest.mark.long

@@ -1,20 +1,28 @@
 """A consortium's year on one machine, by the runbook's own commands; each stands there character by character.
 
-Kits are handed over packed; a study, a hospital that comes, a key that is renewed, a person and a hospital that are
+Kits are handed over packed, each to a machine in a network namespace of its own; a study, a hospital that comes and
+installs without internet, a key that is renewed, a start under a unit of systemd, a person and a hospital that are
 revoked, a server that moves, the clean-up, the end. It prints its figures: `pytest -s tests/end_to_end/test_year.py`.
+
+Only fedbrats itself is installed from the folder of packages: test_offline_install.py installs all, and test_upgrade.py
+has the runbook's page on upgrading.
 """
 
 import io
 import json
 import shutil
+import signal
 import sys
 import tarfile
 import time
+from contextlib import contextmanager
 
 import pyrage
 import pytest
 
 from fedbrats.admin.run.processes import find_processes, stop
+from fedbrats.flare.process.statuses import TAKEN, UNUSABLE
+from fedbrats.shipped import shipped_dir
 from tests.end_to_end import runbook
 from tests.end_to_end.consortium import (
     ADMIN,
@@ -31,20 +39,50 @@ from tests.end_to_end.consortium import (
     start_kit,
     wait_for,
 )
+from tests.end_to_end.network import joined_hosts, why_no_hosts
+from tests.end_to_end.versions import Machine
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(1800)]
 LATE = "hospital-6"
 REGISTERED = "Successfully registered client"
 
 
+@contextmanager
+def hosts_if_any():
+    """A namespace for each machine, and the server's address; where this machine gives none, nothing and a sentence."""
+    if why := why_no_hosts():
+        sys.stdout.write(f"all on one host: {why}\n")
+        yield {}, "localhost"
+    else:
+        with joined_hosts(4, with_this=True) as hosts:
+            yield dict(zip((SERVER, NORTH, SOUTH, LATE), hosts, strict=True)), next(iter(hosts.values()))
+
+
 class Year:
     """The project admin's desk, and a folder for each machine."""
 
-    def __init__(self, folder, phantom_sites):
-        self.desk = Consortium(folder / "desk", phantom_sites, sites=2)
+    def __init__(self, folder, phantom_sites, hosts, server_host):
+        self.desk = Consortium(folder / "desk", phantom_sites, server_host=server_host, sites=2)
         self.desk.write_project()
-        self.machines = folder / "machines"
+        self.machines, self.folder, self._hosts = folder / "machines", folder, hosts
         self.figures = {}
+
+    def machine(self, kit):
+        """A machine with this kit, without internet."""
+        return Machine(kit, self._hosts.get(kit.name), self.folder / "wheelhouse")
+
+    def start(self, kit):
+        """Start a kit in the namespace of its machine."""
+        start_kit(kit, inside=self._hosts.get(kit.name))
+
+    def stop(self, kit):
+        """Stop a kit as its IT does, and note how long it took."""
+        seconds = json.loads(fedbrats("stop", kit, "--json", cwd=self.folder).stdout)["seconds"]
+        self.figures.setdefault("stop of a kit", []).append(round(seconds, 1))
+
+    def disk(self, when, *folders):
+        """Note what the server has on its disk, in MB, without its virtual environment."""
+        self.figures.setdefault("server's disk, MB", {})[when] = megabytes(*folders)
 
     def admin(self, beginning, *more, names=()):
         """Run the runbook's command that begins like this at the desk; names: (what stands there, what is meant)."""
@@ -87,32 +125,39 @@ class Year:
 
 
 def megabytes(*folders):
-    files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    files = {path for folder in folders for path in folder.rglob("*") if path.is_file() and "venv" not in path.parts}
     return round(sum(path.stat().st_size for path in files) / 1e6, 1)
 
 
 def test_a_year(tmp_path, phantom_sites):
-    year = Year(tmp_path, phantom_sites)
-    try:
-        server, north, south = (year.hand_over(name) for name in (SERVER, NORTH, SOUTH))
-        year.timed("start of everything", lambda: [start_kit(kit) for kit in (server, north, south)],
-                   lambda: year.connected() == {NORTH, SOUTH})  # fmt: skip
-        first = year.study()
-        _a_hospital_comes(year, server, phantom_sites)
-        _a_key_is_renewed(year, north)
-        _a_person_and_a_hospital_are_revoked(year, (server, north))
-        new = _the_server_moves(year, server, tmp_path)
-        assert first in year.desk.jobs()
-        year.study()
-        _clean_up(year, new, tmp_path)
-        for kit in (north, year.machines / LATE, new):
-            seconds = json.loads(fedbrats("stop", kit, "--json", cwd=tmp_path).stdout)["seconds"]
-            year.figures[f"stop of {kit.name}"] = round(seconds, 1)
-        stop(tmp_path / "machines" / SOUTH)
-        assert not find_processes(tmp_path)
-        sys.stdout.write(json.dumps(year.figures) + "\n")
-    finally:
-        stop(tmp_path)
+    with hosts_if_any() as (hosts, server_host):
+        year = Year(tmp_path, phantom_sites, hosts, server_host)
+        try:
+            _play(year, phantom_sites, tmp_path)
+            sys.stdout.write(json.dumps(year.figures) + "\n")
+        finally:
+            stop(tmp_path)
+
+
+def _play(year, phantom_sites, folder):
+    server, north, south = (year.hand_over(name) for name in (SERVER, NORTH, SOUTH))
+    year.timed("start of everything", lambda: [year.start(kit) for kit in (server, north, south)],
+               lambda: year.connected() == {NORTH, SOUTH})  # fmt: skip
+    storage = year.desk.folder / "storage"
+    year.disk("at the start", server, storage)
+    first = year.study()
+    year.disk("after a job", server, storage)
+    _a_hospital_comes(year, server, phantom_sites)
+    _a_key_is_renewed(year, north)
+    _a_person_and_a_hospital_are_revoked(year, (server, north))
+    new = _the_server_moves(year, server, folder)
+    assert first in year.desk.jobs()
+    year.study()
+    _clean_up(year, new, folder)
+    for kit in (north, year.machines / LATE, new):
+        year.stop(kit)
+    stop(folder / "machines" / SOUTH)
+    assert not find_processes(folder)
 
 
 def _a_hospital_comes(year, server, phantom_sites):
@@ -122,12 +167,18 @@ def _a_hospital_comes(year, server, phantom_sites):
         shutil.copy(year.desk.folder / change["folder"] / path, server / path)
     kit = year.hand_over(LATE)
     fedbrats("site", ".", "--data", phantom_sites / "site-1", "--min-cases", "1", cwd=kit)
-    year.timed("start of a hospital", lambda: start_kit(kit), lambda: LATE in year.connected())
+    wheel = runbook.wheel_of(shipped_dir(), year.folder / "wheelhouse" / "wheels")
+    machine = year.machine(kit)
+    began = time.monotonic()
+    machine.install(wheel)
+    year.figures["install and check of a hospital without internet"] = round(time.monotonic() - began, 1)
+    year.timed("start of a hospital", machine.start, lambda: LATE in year.connected())
 
 
 def _a_key_is_renewed(year, north):
+    """The hospital begins with it under its unit for systemd, of which the exit statuses are looked at."""
     year.admin("fedbrats provision renew hospital")
-    fedbrats("stop", north, cwd=north.parent)
+    year.stop(north)
     kept = year.machines / "kept"
     north.rename(kept)
     new = year.hand_over(NORTH)
@@ -135,8 +186,24 @@ def _a_key_is_renewed(year, north):
     shutil.move(new / "startup", kept / "startup")
     shutil.rmtree(new)
     kept.rename(north)
+    (north / "venv").symlink_to(sys.prefix)  # an installed one is the same to the unit
+    machine, settings = year.machine(north), north / "local" / "fedbrats.json"
+    whole = settings.read_text()
+    settings.write_text("{")
+    assert machine.unit().wait(120) == UNUSABLE, "systemd leaves it alone"
+    settings.write_text(whole)
     before = kit_log(north).count(REGISTERED)
-    year.timed("start with the new key", lambda: start_kit(north), lambda: kit_log(north).count(REGISTERED) > before)
+    units = []
+    year.timed("start of a unit, with the new key", lambda: units.append(machine.unit()),
+               lambda: kit_log(north).count(REGISTERED) > before)  # fmt: skip
+    assert machine.unit().wait(120) == TAKEN, "systemd tries it again"
+    began = time.monotonic()
+    units[0].send_signal(signal.SIGINT)
+    assert units[0].wait(120) == 0, "systemd has stopped it"
+    year.figures["stop of a unit"] = round(time.monotonic() - began, 1)
+    (north / "venv").unlink()
+    year.start(north)
+    wait_for(lambda: NORTH in year.connected())
 
 
 def _a_person_and_a_hospital_are_revoked(year, kits):
@@ -168,7 +235,7 @@ def _the_server_moves(year, server, folder):
 
     def restore():
         year.admin("fedbrats restore", "--storage", folder / "second" / "storage", names=places)
-        start_kit(new)
+        year.start(new)
 
     year.timed("restore and start, until hospitals are back", restore, lambda: year.connected() == {NORTH, LATE})
     return new
@@ -176,8 +243,8 @@ def _the_server_moves(year, server, folder):
 
 def _clean_up(year, server, folder):
     places = (server, folder / "second" / "storage")
-    year.figures["server's disk after two jobs, MB"] = megabytes(*places)
+    year.disk("after two jobs", *places)
     fedbrats("clean", server, "--jobs", "1", "--days", "0", "--yes", cwd=folder)
-    year.figures["server's disk after clean --jobs 1, MB"] = megabytes(*places)
+    year.disk("after clean --jobs 1", *places)
     old = json.loads(year.admin("fedbrats provision retire", "--yes", "--json").stdout)
     assert [path.rpartition("/")[2] for path in old["kits"]] == [NORTH]

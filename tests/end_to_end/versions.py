@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.wheels import read_wheel
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 from tests.end_to_end import runbook
 
 OLDEST = {"0.1.0": "0.1.0", "0.2.0": "0.1.0", "0.3.0": "0.2.0"}
 SOURCES = ("app", "examples", "jobs", "poc", "provisioning", "starts")
+ALONE = ["unshare", "--user", "--net", "--map-root-user"]  # a namespace without a network
+QUICK_END = {"NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "20"}  # as tests.end_to_end.consortium.start_kit
 OFFLINE = {"PIP_NO_INDEX": "1", "PYTHONNOUSERSITE": "1"}
 
 
@@ -48,21 +51,33 @@ class Machine:
     """A kit that its IT installs, upgrades and brings back by the runbook's commands, in an environment of its own.
 
     Installing PyTorch anew would take minutes: the environment finds the packages of this one, fedbrats alone left out.
+
+    Args:
+        kit: its folder.
+        host: the network namespace that it runs in; None for this machine's own.
+        wheelhouse: without internet, the folder of packages.
     """
 
-    def __init__(self, kit):
-        self.kit = kit
+    def __init__(self, kit, host=None, wheelhouse=None):
+        self.kit, self.wheelhouse = kit, wheelhouse
+        self._inside = ["ip", "netns", "exec", host] if host else []
         self._root = fingerprint(open_kit(kit).root)
 
     def run(self, line, places=()):
         """Run one line; places: (what stands there, what is meant)."""
+        inside, environment = self._inside, OFFLINE
+        if self.wheelhouse and line.startswith("venv/bin/pip install"):
+            line = runbook.inline("venv/bin/pip install --no-index").replace("/media/wheelhouse", str(self.wheelhouse))
+            inside, environment = ALONE, {"PYTHONNOUSERSITE": "1"}
         for said, meant in (("AB:CD:...", self._root), *places):
             line = line.replace(said, str(meant))
-        return runbook.run(line, self.kit, environment=OFFLINE)
+        return runbook.run(line, self.kit, environment=environment | QUICK_END, inside=inside)
 
     def install(self, wheel):
         """The page of the hospital's IT, from the wheel in the kit to `doctor`; a server has no data of its own."""
         shutil.copy(wheel, self.kit)
+        if self.wheelhouse:
+            list_packages(wheel, self.kit / "local")
         make_venv, *lines = runbook.block("Hospital IT")
         self.run(make_venv)
         runbook.borrow_packages(self.kit / "venv")
@@ -74,6 +89,21 @@ class Machine:
         """The last line of that page."""
         self.run(runbook.block("Hospital IT")[-1])
 
+    def unit(self):
+        """The process that systemd starts from the unit of such a kit."""
+        kind = "server" if open_kit(self.kit).kind == "server" else "site"
+        text = (shipped_dir() / "provisioning" / "systemd" / f"fedbrats-{kind}@.service").read_text()
+        said = {
+            name: value.replace("/srv/fedbrats/%i", str(self.kit))
+            for name, value in re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE)
+        }
+        environment = dict(word.split("=", 1) for word in said["Environment"].split())
+        with (self.kit / "console.txt").open("ab") as log:
+            return subprocess.Popen(
+                [*self._inside, *said["ExecStart"].split()],
+                cwd=self.kit, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
     def upgrade(self, media):
         """The page on upgrading; media: the folder of what the project admin has sent."""
         for line in runbook.block("Upgrade"):
@@ -83,6 +113,11 @@ class Machine:
         """The way back."""
         for line in runbook.block("Upgrade", 1):
             self.run(line)
+
+
+def list_packages(wheel, folder):
+    """The list of packages of a wheelhouse, with the one that is not borrowed."""
+    (folder / "requirements.txt").write_text(read_wheel(wheel).line() + "\n")
 
 
 def send_upgrade(desk, environment, media, wheel):
