@@ -39,8 +39,9 @@ def run(
     """
     with (cwd / "console.txt").open("ab") as log:  # what start.sh leaves behind goes on writing there
         done = subprocess.run(
-            [*inside, "bash", "-c", line], cwd=cwd, input=said, text=True, stdout=log, stderr=subprocess.STDOUT, timeout=600,
-            env={**participant_environment(), **(environment or {})},
+            [*inside, "bash", "-c", line],
+            cwd=cwd, env={**participant_environment(), **(environment or {})}, timeout=600,
+            input=said, text=True, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     printed = (cwd / "console.txt").read_text(errors="replace")
     assert done.returncode == 0, f"{line}: {printed[-2000:]}"
