@@ -143,6 +143,12 @@ def test_the_textfile_is_what_prometheus_reads(server_kit, tmp_path, capsys):
     assert target.stat().st_mode & 0o777 == 0o644, "the exporter is another user"
 
 
+def test_a_textfile_is_written_into_a_folder_that_is_there(server_kit, tmp_path, capsys):
+    assert main(["health", str(server_kit), "--textfile", str(tmp_path / "none" / "x.prom")]) == 1
+    assert f"the folder {tmp_path / 'none'} is not there" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_hostile_label_stays_a_label(server_kit):
     kit = open_kit(server_kit)
     metric = next(iter(look_at(kit).metrics))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,12 +202,62 @@ def test_a_units_own_line_ends_with_the_status_that_the_unit_knows(site_kit, tak
     assert start_of_unit(site_kit) == UNUSABLE
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-sysusers"), reason="no systemd, or not root")
-def test_the_account_and_its_folders_are_made(tmp_path):
-    (tmp_path / "etc").mkdir()
+def make_account_and_folders(root):
+    """As root does once: the account, then the folders, below a root of their own; returns the account's number."""
+    (root / "etc").mkdir(exist_ok=True)
     for command, name in (("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles")):
-        words = [command, *(["--create"] if name == "tmpfiles" else []), f"--root={tmp_path}"]
+        words = [command, *(["--create"] if name == "tmpfiles" else []), f"--root={root}"]
         done = subprocess.run([*words, SYSTEMD / f"fedbrats.{name}.conf"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "fedbrats" in (tmp_path / "etc" / "passwd").read_text()
-    assert Path(tmp_path / "var/lib/fedbrats").stat().st_mode & 0o777 == 0o700
+    [line] = [line for line in (root / "etc" / "passwd").read_text().splitlines() if line.startswith("fedbrats:")]
+    return int(line.split(":")[2])
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-sysusers"), reason="no systemd, or not root")
+def test_the_account_and_its_folders_are_made(tmp_path):
+    number = make_account_and_folders(tmp_path)
+    groups = dict(line.split(":")[::2] for line in (tmp_path / "etc" / "group").read_text().splitlines())
+    for name, mode in (("var/lib/fedbrats", 0o700), ("data/cache", 0o700), ("var/lib/fedbrats-metrics", 0o2750)):
+        about = (tmp_path / name).stat()
+        assert (about.st_uid, about.st_mode & 0o7777) == (number, mode), name
+    assert about.st_gid == int(groups["fedbrats-metrics"]), "a collector reads the numbers, and nobody's kit"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-sysusers"), reason="no systemd, or not root")
+def test_the_account_can_start_a_kit_that_root_has_copied(site_kit):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other accounts
+        root = Path(folder)
+        root.chmod(0o711)
+        kit = root / "srv" / "fedbrats" / site_kit.name
+        shutil.copytree(site_kit, kit)
+        for path in kit.rglob("*"):
+            path.chmod(path.stat().st_mode & 0o700)  # root's alone, as the archive has them
+        python = kit / "venv" / "bin" / "python3"  # the real one may lie where no other account can look
+        python.parent.mkdir(parents=True)
+        python.write_text('#!/bin/sh\nid -u > "$HOME/account" && cat "$HOME/startup/client.key" > /dev/null\n')
+        python.chmod(0o755)
+        number = make_account_and_folders(root)
+        for path in (kit, *kit.rglob("*")):
+            about = path.stat()
+            assert (about.st_uid, about.st_mode & 0o077) == (number, 0), path
+        assert (kit / "local" / "fedbrats.json").stat().st_mode & 0o777 == 0o600, "a file has not become a program"
+        done = subprocess.run(
+            ["bash", kit / "startup" / "sub_start.sh", "--check"],
+            env={"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(kit)},
+            user=number,
+            group=number,
+            extra_groups=[],
+            timeout=60,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert int((kit / "account").read_text()) == number
+
+
+def test_the_collector_is_given_a_file_outside_of_the_kit():
+    unit = (SYSTEMD / "fedbrats-health@.service").read_text()
+    folder = re.search(r"--textfile (/\S+)/%i\.prom", unit)[1]
+    assert not folder.startswith("/srv/fedbrats"), "a kit is its account's alone"
+    assert f"d {folder} 2750 fedbrats fedbrats-metrics" in (SYSTEMD / "fedbrats.tmpfiles.conf").read_text()
+    assert f"-{folder}" in re.search(r"ReadWritePaths=(.*)", unit)[1].split()

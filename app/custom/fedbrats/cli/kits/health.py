@@ -21,7 +21,12 @@ from fedbrats.cli.output import print_json, print_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="the startup kit of the server or of a hospital")
-    parser.add_argument("--textfile", type=Path, metavar="FILE", help="write the numbers in Prometheus' text format")
+    parser.add_argument(
+        "--textfile",
+        type=Path,
+        metavar="FILE",
+        help="write the numbers in Prometheus' text format, in a folder that exists",
+    )
     parser.add_argument("--critical", action="store_true", help="exit with 0 unless it does not work at all")
     parser.add_argument("--json", action="store_true", help="print one JSON document: status, said, metrics")
 
@@ -39,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
     if kit.kind == "admin":
         raise ConfigurationError(
             f"{args.kit} is the kit of a person, who runs nothing; `fedbrats status` asks the server"
+        )
+    if args.textfile and not args.textfile.absolute().parent.is_dir():
+        raise ConfigurationError(
+            f"the folder {args.textfile.parent} is not there: make it, for the collector to read (--textfile)"
         )
     health = look_at(kit)
     if args.textfile:
