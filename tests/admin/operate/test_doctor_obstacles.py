@@ -90,6 +90,16 @@ def test_more_cases_than_were_registered(site_kit, phantom_sites):
     assert say_too_many(2, site_kit / "local") is None
 
 
+def test_a_server_without_a_register_of_cases(server_kit):
+    path = server_kit / "local" / SITE_FILE
+    whole = json.loads(path.read_text())
+    assert row(server_kit, "register").state == "ok"
+    path.write_text(json.dumps({**whole, "registered_cases": {"hospital-north": 120}}))
+    assert "lacks hospital-central" in row(server_kit, "register").found
+    path.write_text(json.dumps({name: value for name, value in whole.items() if name != "registered_cases"}))
+    assert row(server_kit, "register").state == "warning"
+
+
 @pytest.fixture
 def package(tmp_path):
     """An installed package, as pip leaves it."""

@@ -57,6 +57,12 @@ def test_the_projects_that_are_shipped_are_good(project):
         ("description: federated", "description: [federated", "this is no YAML"),
         ("type: server", "type: [server]", "is of type ['server']"),
         ("builders:", "builders: 5\nothers:", "StaticFileBuilder is missing"),
+        ("registered_cases: 120", "registred_cases: 120", 'entry "registred_cases"; did you mean registered_cases?'),
+        ("    fedbrats: {data_dir", "    fedbrat: {data_dir", 'unknown entry "fedbrat"; did you mean fedbrats?'),
+        ("role: lead", "rolle: lead", 'lead@university.example has an unknown entry "rolle"; did you mean role?'),
+        ("storage_dir:", "storage:", "fedbrats has unknown entries storage"),
+        ("study_days: 300", "study_day: 300", 'has no argument "study_day"; did you mean study_days?'),
+        ("template_file: ", "templates: ", 'WorkspaceBuilder has no argument "templates"'),
         (STATIC_ARGUMENTS, "args: [1]\n", "needs require_signed_jobs: true"),
     ],
 )
@@ -80,3 +86,24 @@ def test_all_of_it_is_said_at_once_with_its_line_and_no_key_is_made(project, tmp
     found = dict(judge_project(path))
     assert "'leader'" in found[line_of(path, "  - name: lead@university.example")]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_slip_of_the_pen_has_the_line_of_its_own(project):
+    path = project(("registered_cases: 120", "registred_cases: 120"))
+    assert "registred_cases" in dict(judge_project(path))[line_of(path, "    registred_cases: 120")]
+
+
+def test_a_project_is_judged_without_a_build(project, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["provision", "build", "--check", "--project", str(project()), "--out", str(out)]
+    assert main([*words, "--json"]) == 0
+    assert '"doubts": []' in capsys.readouterr().out
+    assert main(["provision", "build", "--check", "--project", str(project(("role: lead", "role: x")))]) == 1
+    assert not out.exists()
+
+
+def test_a_consortium_without_a_register_is_told_so(project, capsys):
+    path = project()
+    path.write_text("".join(line for line in path.open() if "registered_cases: " not in line))
+    assert main(["provision", "build", "--check", "--project", str(path)]) == 0
+    assert "the server will have no register of cases" in capsys.readouterr().err

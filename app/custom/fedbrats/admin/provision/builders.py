@@ -19,6 +19,7 @@ import fedbrats
 from fedbrats.admin.kits import fingerprint, read_certificate
 from fedbrats.admin.operate.places import STATE, move_storage
 from fedbrats.admin.provision.start_script import write_scripts
+from fedbrats.admin.provision.unknown import FACTS, STORAGE, check_server_facts
 from fedbrats.atomic import write_json_atomic, write_text_atomic
 from fedbrats.errors import ConfigurationError
 from fedbrats.extensions.kit_file import server_classes, write_extensions
@@ -56,9 +57,6 @@ from fedbrats.site.site_file import (
     write_site_facts,
 )
 
-FACTS = "fedbrats"  # a participant's property: what belongs into its local/fedbrats.json
-STORAGE = "storage_dir"
-SERVER_FACTS = (MLFLOW, STORAGE)
 CONSTRAINTS_FILE = "constraints.txt"
 README_FILE = "README.md"
 SITE_LOG_STREAMER = "site_log_streamer"
@@ -178,7 +176,7 @@ class FedbratsBuilder(Builder):
     @staticmethod
     def _write_server(project: Project, server: Participant, local_dir: Path) -> None:
         register = _register_of(project)
-        facts = _facts_of_server(server)
+        facts = check_server_facts(server.get_prop(FACTS), server.name)
         storage = facts.get(STORAGE)
         document: dict[str, Any] = {REGISTER: register} if register else {}
         if facts.get(MLFLOW):
@@ -188,8 +186,6 @@ class FedbratsBuilder(Builder):
         if document:
             write_json_atomic(local_dir / SITE_FILE, document)
         if storage is not None:
-            if not Path(storage).is_absolute():
-                raise ConfigurationError(f"the server's {STORAGE} must be an absolute path, not {storage!r}")
             move_storage(local_dir / ProvFileName.RESOURCES_JSON_DEFAULT, Path(storage))
         log_requests(local_dir / ProvFileName.LOG_CONFIG_DEFAULT)
 
@@ -305,18 +301,6 @@ def _register_of(project: Project) -> dict[str, int]:
         return {}
     check_register(register, f"project.yml, {REGISTER} (of every participant of type client, or of none)")
     return register
-
-
-def _facts_of_server(server: Participant) -> Mapping[str, Any]:
-    """What project.yml says of the server under `fedbrats:`; a slip of the pen must not leave its jobs in /tmp."""
-    facts = server.get_prop(FACTS) or {}
-    unknown = sorted(map(str, set(facts) - set(SERVER_FACTS))) if isinstance(facts, Mapping) else [f"{facts!r:.100}"]
-    if unknown:
-        raise ConfigurationError(
-            f"project.yml, participant {server.name}: {FACTS} has unknown entries {', '.join(unknown)}; known are "
-            f"{', '.join(SERVER_FACTS)}"
-        )
-    return facts
 
 
 def _root_path(participant: Participant, ctx: ProvisionContext) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fedbrats.admin.provision.names import check_participant
+from fedbrats.admin.provision.unknown import FACTS, check_server_facts, unknown_names
 from fedbrats.errors import ConfigurationError
 from fedbrats.site.site_file import REGISTER, check_register, parse_site_facts
 
@@ -31,6 +32,22 @@ def check_project(path: Path) -> None:
         raise ConfigurationError("\n".join(f"{path}, line {line}: {sentence}" for line, sentence in said))
 
 
+def doubts_of(project: Mapping[str, Any]) -> Iterator[str]:
+    """What a project may do, and a consortium should know."""
+    sites = [entry for entry in project["participants"] if entry.get("type") == "client"]
+    if all(entry.get(REGISTER) is None for entry in sites):
+        yield (
+            f"no hospital has {REGISTER}, so the server will have no register of cases: each hospital's weight is what "
+            f"it says of itself. Write the agreed number of training cases into every participant of type client"
+        )
+    for entry in sites:
+        if entry.get(FACTS) is None:
+            yield (
+                f"{entry.get('name')} has no {FACTS}, so its kit will not say where its data are: the hospital writes "
+                "that with `fedbrats site KIT --data FOLDER`"
+            )
+
+
 def judge_project(path: Path) -> Iterator[Said]:
     """Everything that is wrong with a project, by line."""
     try:
@@ -46,6 +63,7 @@ def judge_project(path: Path) -> Iterator[Said]:
         return
     if not isinstance(project, dict) or not isinstance(project.get("participants"), list) or "name" not in project:
         raise ConfigurationError(f"{path} is no FLARE project: it needs a name, participants and builders")
+    yield from unknown_names(root)
     lines = _lines_of(root)
     entries = [
         (line, entry if isinstance(entry, dict) else {})
@@ -83,9 +101,13 @@ def _participants(entries: list[tuple[int, dict[str, Any]]]) -> Iterator[Said]:
             yield line, f"{name} has the role {entry.get('role')!r}, expected one of {', '.join(ROLES)}"
         if kind == "server":
             yield from _ports(line, entry)
-        if kind == "client" and entry.get("fedbrats") is not None:
             try:
-                parse_site_facts(entry["fedbrats"], name, base=Path(), source="fedbrats")
+                check_server_facts(entry.get(FACTS), name)
+            except ConfigurationError as error:
+                yield line, str(error)
+        if kind == "client" and entry.get(FACTS) is not None:
+            try:
+                parse_site_facts(entry[FACTS], name, base=Path(), source=FACTS)
             except ConfigurationError as error:
                 yield line, str(error)
 

@@ -7,6 +7,7 @@ only single kits from it. `lock` encrypts that key into a file of its own, which
 (build, add-site, add-user, renew, revoke, authority) then asks for its passphrase; nothing else needs it.
 
 example:
+  fedbrats provision build --check                 # judge project.yml, and build nothing
   fedbrats provision build
   fedbrats provision add-site hospital-6 --org sixth --data /data/brats --cases 50
   fedbrats provision add-user reader@sixth.example --org sixth --role member
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choices = "build|add-site|add-user|renew|revoke|wheelhouse|pack|retire|lock|authority|show"
     actions = parser.add_subparsers(dest="action", metavar=choices, required=True)
     build = actions.add_parser("build", help="build a kit for every participant")
+    build.add_argument("--check", action="store_true", help="say what is wrong with the project, and build nothing")
     site = actions.add_parser("add-site", help="write a hospital into project.yml and build its kit")
     user = actions.add_parser("add-user", help="write a person into project.yml and build their kit")
     renew = actions.add_parser("renew", help="make new keys and certificates")
@@ -139,7 +141,7 @@ def _describe_packages(wheelhouse: argparse.ArgumentParser, pack: argparse.Argum
 def run(args: argparse.Namespace) -> int:
     """Change the project or its state where asked, build, and show the kits."""
     from fedbrats.admin.provision import consortium
-    from fedbrats.admin.provision.judge import check_project
+    from fedbrats.admin.provision.judge import check_project, doubts_of
 
     apart = {"wheelhouse": _wheelhouse, "revoke": _revoke, "pack": _pack, "retire": _retire, "lock": lock}
     if args.action in apart:
@@ -148,6 +150,11 @@ def run(args: argparse.Namespace) -> int:
         check_project(args.project)
     entry = _entry(args)
     project = consortium.read_project(args.project)
+    doubts = list(doubts_of(project)) if args.action == "build" else []
+    for doubt in doubts:
+        say(f"provision: {args.project}: {doubt}")
+    if args.action == "build" and args.check:
+        return _say_good(args, project, doubts)
     changes: dict[str, Change] = {}
     passphrase = ""
     if args.action == "authority":
@@ -159,6 +166,16 @@ def run(args: argparse.Namespace) -> int:
         with consortium.participant_added(args.project, entry) if entry else nullcontext():
             changes = _build(args, root)
     _show(consortium.read_project(args.project), args.out, changes, as_json=args.json, passphrase=passphrase)
+    return 0
+
+
+def _say_good(args: argparse.Namespace, project: dict[str, Any], doubts: list[str]) -> int:
+    """Of a project that was judged, and is not built."""
+    number = len(project["participants"])
+    if args.json:
+        print_json({"project": str(args.project), "participants": number, "doubts": doubts})
+    else:
+        print_line(f"{args.project}: {number} participants, nothing is wrong; nothing was built (--check)")
     return 0
 
 

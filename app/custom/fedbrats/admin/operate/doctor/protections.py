@@ -14,7 +14,8 @@ from fedbrats.admin.provision.start_script import MARK, MORE_NAMES, SCRIPT
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import APP_VALIDATOR, SUBMITTER_COMPONENT
 from fedbrats.privacy.secure.keys import read_identity
-from fedbrats.site.site_file import read_site_facts
+from fedbrats.site.register import CONSORTIUM_FILE
+from fedbrats.site.site_file import REGISTER, SITE_FILE, read_registered_cases, read_site_facts
 
 LIMITS = ("max_hours", "cache_gb", "max_evaluations")  # of a site's file; without one of them a job may take any amount
 ANOTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -26,6 +27,8 @@ def check(kit: Kit) -> Iterator[Finding]:
     if kit.kind == "client":
         yield _check_limits(kit)
         yield _check_pads(kit)
+    else:
+        yield _check_register(kit)
     yield _check_readers(kit)
 
 
@@ -92,6 +95,19 @@ def _check_pads(kit: Kit) -> Finding:
         remedy = f"`fedbrats provision renew {kit.name}`; until then this site takes no part in any training"
         return failed("pads", str(error), remedy, PROJECT_ADMIN)
     return good("pads", "demanded (require_pads): a job without secure=pads gets no update of this site")
+
+
+def _check_register(kit: Kit) -> Finding:
+    """Whether the server knows how many cases each site may claim."""
+    remedy = f"{REGISTER} for every site in project.yml; `fedbrats provision build`, and copy local/{SITE_FILE}"
+    register = read_registered_cases(kit.local_dir)
+    if register is None:
+        found = "none: a site's weight is what it says of itself"
+        return doubtful("register", found, remedy, PROJECT_ADMIN)
+    sites = read_local(kit.local_dir, CONSORTIUM_FILE).get("sites") or ()
+    if missing := sorted(set(sites) - set(register)):
+        return failed("register", f"lacks {', '.join(missing)}, whose updates are refused", remedy, PROJECT_ADMIN)
+    return good("register", f"{sum(register.values())} training cases of {len(register)} sites")
 
 
 def _check_readers(kit: Kit) -> Finding:
