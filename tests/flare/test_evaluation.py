@@ -5,13 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.global_model_eval import GlobalModelEval
+from nvflare.private.fed.server.server_commands import ShowStatsCommand
+from nvflare.widgets.info_collector import InfoCollector
 from safetensors.numpy import save_file
 
 from fedbrats.errors import DataError, UpdateError
+from fedbrats.flare.process.early_questions import answer_early_questions
 from fedbrats.flare.protocol import FINAL_MODEL, SILENT_SITES
 from fedbrats.flare.server.evaluation import FinalEvaluation, read_parts
 from fedbrats.flare.server.recorder import Recorder
@@ -44,6 +48,24 @@ def evaluation(tmp_path):
         return read_rows(tmp_path / "server" / JOB_ID / ROWS_FOLDER / ROWS_FILE)
 
     return hear
+
+
+def test_a_question_how_the_job_stands_logs_nothing(tmp_path, caplog):
+    workflow = FinalEvaluation(model_locator_id="locator")
+    room = Room(tmp_path / "server", components={"workflow": workflow})
+    with room.new_context() as fl_ctx:
+        room.fire_event(InfoCollector.EVENT_TYPE_GET_STATS, fl_ctx)
+    assert caplog.text == ""
+
+
+def test_a_question_before_the_job_has_begun_is_answered_with_nothing(monkeypatch):
+    monkeypatch.setattr(ShowStatsCommand, "process", ShowStatsCommand.process)
+    answer_early_questions()
+    answer_early_questions()
+    assert ShowStatsCommand().process(Shareable(), FLContext()) == {}
+    collector = SimpleNamespace(get_run_stats=lambda: {"rounds": 3})
+    fl_ctx = SimpleNamespace(get_engine=lambda: SimpleNamespace(get_widget=lambda _: collector))
+    assert ShowStatsCommand().process(Shareable(), fl_ctx) == {"rounds": 3}
 
 
 def test_who_was_silent_in_the_rounds_is_not_waited_for(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ from fedbrats.flare.kit.cell_rules import (
     judge_sign,
     kind_of,
 )
-from fedbrats.flare.process import version_report
+from fedbrats.flare.process import early_questions, version_report
 from fedbrats.flare.server import answers
 from fedbrats.outside import show
 
@@ -64,6 +64,7 @@ class CellGuard(FLComponent):
         log_lines.keep_whole()
         audit_trail.write_json_lines()
         version_report.tell_package()
+        early_questions.answer_early_questions()
         arrays.keep_inside_messages()
         answers.survive_unreadable()
         archives.judge_archives()

@@ -18,6 +18,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.workflows.cross_site_model_eval import CrossSiteModelEval
 from nvflare.app_common.workflows.global_model_eval import GlobalModelEval
+from nvflare.widgets.info_collector import InfoCollector
 
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches
@@ -34,6 +35,11 @@ FILE_NAME = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,199}")
 
 class _CheckedAnswers:
     """What both workflows do with answers; stands before FLARE's class."""
+
+    def handle_event(self: Any, event_type: str, fl_ctx: FLContext) -> None:
+        """As FLARE's, which warns at every question how the job stands where no formatter prints what sites scored."""
+        if event_type != InfoCollector.EVENT_TYPE_GET_STATS or self._formatter:
+            super().handle_event(event_type, fl_ctx)  # type: ignore[misc]
 
     def _receive_val_result_cb(self: Any, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """The model is the task's, whatever the answer says."""
