@@ -53,11 +53,11 @@ def test_a_job_that_goes_on_counts_the_rounds_before():
 def test_what_is_told_is_read_as_it_was():
     standing = Standing()
     standing.take([{"kind": "job"}, site(0, "a"), dice(0, "a", 0.4), {"kind": "refusal", "round": 0, "site": "b"}])
-    told = {**standing.document(), "rounds": 3, "sites": 2}
+    told = {**standing.document(), "rounds": 3, "sites": 2, "objections": {"c": "its list"}}
     assert read_standing(json.loads(json.dumps(told))) == told
 
 
-NAMES = ("rounds_done", "rounds", "sites", "answered", "silent", "dice", "round_s", "refusals", "trouble")
+NAMES = ("rounds_done", "rounds", "sites", "answered", "silent", "dice", "round_s", "refusals", "trouble", "objections")
 
 
 @attack(

@@ -88,16 +88,17 @@ def test_a_job_is_followed_with_a_line_a_round(ask):
     server.standings = iter(
         [
             {**base, "rounds_done": 0},
-            {**base, "rounds_done": 0, "answered": ["a"]},
-            {**base, "rounds_done": 1, "round_s": 4.0, "dice": 0.5, "silent": ["b"]},
+            {**base, "rounds_done": 0, "answered": ["a"], "sites": 1, "objections": {"b": "its list"}},
+            {**base, "rounds_done": 1, "round_s": 4.0, "dice": 0.5, "objections": {"b": "its list"}},
         ]
     )
     status, said = ask(server, "follow", JOB)
     lines = said.err.splitlines()
     assert status == 1
     assert lines[0] == "fedavg: round 1/3 runs at 2 sites"
-    assert lines[1] == "fedavg: 1/3 rounds done, the last in 4.0 s, Dice 0.500, without b"
-    assert lines[2:4] == ["fedavg: FINISHED:ABNORMAL", "fedavg: too few sites"]
+    assert lines[1] == "fedavg: b does not run the job: its list"
+    assert lines[2] == "fedavg: 1/3 rounds done, the last in 4.0 s, Dice 0.500, not at b"
+    assert lines[3:5] == ["fedavg: FINISHED:ABNORMAL", "fedavg: too few sites"]
     assert "to go on after round 1: fedbrats submit --resume" in lines[-1]
     assert ask(Server("FINISHED:COMPLETED"), "follow", JOB)[0] == 0
 

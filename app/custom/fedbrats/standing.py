@@ -40,7 +40,8 @@ class Standing:
 
     def document(self) -> dict[str, Any]:
         """rounds_done; answered: sites in the running round; silent: of the last one; dice: the newest mean; round_s;
-        refusals: by site; trouble: the last sentence."""
+        refusals: by site; trouble: the last sentence; objections: why a site does not run the job, which the server's
+        own process adds (fedbrats.flare.kit.job_failures)."""
         running = self._rounds_done
         curve = learning_curve(self._recent)
         answers = [row for row in self._recent if row["kind"] == "site" and row["round"] == running]
@@ -52,6 +53,7 @@ class Standing:
             "round_s": self._last.get("seconds"),
             "refusals": dict(self._refusals),
             "trouble": self._trouble,
+            "objections": {},
         }
 
 
@@ -62,14 +64,16 @@ def read_standing(said: Any) -> dict[str, Any] | None:
     """
     if not isinstance(said, dict) or type(said.get("rounds_done")) is not int:
         return None
-    refusals = said.get("refusals")
+    refusals, objections = said.get("refusals"), said.get("objections")
     counts = list(refusals.items())[:MOST_SITES] if isinstance(refusals, dict) else []
+    whys = list(objections.items())[:MOST_SITES] if isinstance(objections, dict) else []
     return {
         **{name: int(_number(said.get(name)) or 0) for name in ("rounds_done", "rounds", "sites")},
         **{name: _names(said.get(name)) for name in ("answered", "silent")},
         **{name: _number(said.get(name)) for name in ("dice", "round_s")},
         "refusals": {show(site): count for site, count in counts if _number(count) is not None},
         "trouble": show(trouble, LONGEST_TROUBLE) if isinstance(trouble := said.get("trouble"), str) else "",
+        "objections": {show(site): show(why, LONGEST_TROUBLE) for site, why in whys},
     }
 
 

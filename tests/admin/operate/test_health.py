@@ -83,8 +83,11 @@ def test_a_server_tells_of_each_site_of_the_consortium_and_of_no_other_name(serv
     assert not [name for name, *_ in numbers(server_kit) if "site_" in name], "nobody has written"
     sites = {NORTH: {"seen": 1e9, "two_machines": ["10.0.0.1"]}, "x": {"seen": 2.0, "two_machines": None}, SOUTH: 5}
     sites[EAST] = {"seen": None, "two_machines": []}  # two processes take turns, and FLARE has lost both
-    (server_kit / "sites.json").write_text(json.dumps({"at": 0.0, "sites": sites, "revoked": []}))
+    objections = {"c": {SOUTH: "its list", "x": "no site"}, "d": 5}
+    written = {"at": 0.0, "sites": sites, "revoked": [], "objections": objections}
+    (server_kit / "sites.json").write_text(json.dumps(written))
     found = numbers(server_kit)
+    assert [name for name in found if name[0] == "fedbrats_job_refused"] == [("fedbrats_job_refused", "c", SOUTH)]
     connected = {labels[0]: value for (name, *labels), value in found.items() if name == "fedbrats_site_connected"}
     assert connected == {NORTH: 1, SOUTH: 0, EAST: 0, WEST: 0, CENTRAL: 0}
     assert found["fedbrats_sites_connected",] == 2
@@ -120,6 +123,7 @@ def test_jobs_inside_the_kit_count_too(server_kit):
         ("local/consortium.json", '{"sites": 5}'),
         ("disabled_clients.json", '{"disabled_clients": 5}'),
         ("sites.json", '{"sites": 5}'),
+        ("sites.json", '{"objections": 5}'),
         ("sites.json", "5"),
         ("sites.json", "cut"),
     ],

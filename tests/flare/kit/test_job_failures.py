@@ -10,8 +10,10 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.message import Message
 from nvflare.private.defs import CellMessageHeaderKeys, JobFailureMsgKey
 from nvflare.private.fed.server.fed_server import FederatedServer
+from nvflare.private.fed.server.server_engine import ServerEngine
 
 from fedbrats.flare.kit.job_failures import FAILURES, JobFailures
+from fedbrats.flare.protocol import STANDING
 from tests.security.attacks import attack
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
@@ -102,3 +104,24 @@ def test_what_is_no_failure_is_flares(federation):
     assert report("stranger", FAILURES[0]) == ReturnCode.UNAUTHENTICATED
     assert report("east", ["a list"]) == ReturnCode.OK
     assert runner.ended == []
+
+
+def test_the_standing_of_a_job_says_who_does_not_run_it_and_counts_the_others(federation, monkeypatch):
+    report, _, failures = federation()
+    monkeypatch.setattr(ServerEngine, "show_stats", lambda engine, job_id: stats)
+    failures.tell_standing()
+    failures.tell_standing()  # a process may build several of them
+    stats = {STANDING: {"rounds_done": 0, "sites": 3}}
+    clients = {site: Client(site, site) for site in SITES}
+    engine = object.__new__(ServerEngine)
+    engine.run_processes = {JOB: {RunProcessKey.PARTICIPANTS: clients}}
+    monkeypatch.setattr(ServerEngine, "get_clients", lambda engine: [clients["north"], clients["east"]])
+    assert engine.show_stats(JOB)[STANDING] == {"rounds_done": 0, "sites": 2, "objections": {}}
+    report("east", FAILURES[0], **{JobFailureMsgKey.REASON: "a\nb"})
+    assert engine.show_stats(JOB)[STANDING] == {"rounds_done": 0, "sites": 1, "objections": {"east": "a\\nb"}}
+    assert failures.objections(engine) == {JOB: {"east": "a\\nb"}}
+    failures.runs(JOB, "east")
+    assert engine.show_stats(JOB)[STANDING]["sites"] == 2
+    assert failures.objections(engine) == {}
+    stats = {}
+    assert engine.show_stats(JOB) == {}, "the job's process does not answer yet"

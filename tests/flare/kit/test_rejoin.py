@@ -50,6 +50,8 @@ def rejoin(monkeypatch):
 
     def start(self, job, site, engine):
         self.started.append(site)
+        if site == "refuses":
+            return "it could not be deployed, its list"
         if site == "raises":
             raise RuntimeError("of this site alone")
         return "started again"
@@ -99,6 +101,16 @@ def test_a_site_that_cannot_be_started_does_not_stop_the_others(rejoin, caplog):
         rejoin.look_after_all(engine)
     assert rejoin.started == ["raises", "lost"]
     assert "of this site alone" in caplog.text
+
+
+def test_why_a_site_refuses_a_job_is_kept_until_it_runs_it(rejoin):
+    engine = Engine(refuses=says(), lost=says())
+    for _ in range(PATIENCE):
+        rejoin.look_after_all(engine)
+    assert rejoin._failures.objections(engine) == {JOB: {"refuses": "it could not be deployed, its list"}}
+    engine.answers["refuses"] = says(JOB)
+    rejoin.look_after_all(engine)
+    assert rejoin._failures.objections(engine) == {}
 
 
 def test_a_site_that_does_not_answer_is_left_alone(rejoin):

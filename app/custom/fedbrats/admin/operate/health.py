@@ -19,7 +19,7 @@ from fedbrats.admin.operate.places import FINISHED, places_of
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.process.start import LOCK_FILE, is_running
 from fedbrats.flare.process.storage import storage_of
-from fedbrats.flare.process.who_is_there import read_sites, read_two_machines
+from fedbrats.flare.process.who_is_there import read_objections, read_sites, read_two_machines
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
 from fedbrats.standing import Standing
 
@@ -65,6 +65,7 @@ MEANINGS = {
     "fedbrats_round": "Finished rounds of a running job.",
     "fedbrats_round_seconds": "Duration of the last finished round of a running job.",
     "fedbrats_refusals": "Refused answers of a running job, by site of the consortium; `other` for the rest.",
+    "fedbrats_job_refused": "1 where a site of the consortium does not run a running job, by site.",
     "fedbrats_revoked": "Hospitals and people that the server shuts out.",
     "fedbrats_privacy_epsilon_left": "What is left of a site's privacy budget.",
 }
@@ -115,6 +116,9 @@ def _server_metrics(kit: Kit) -> Iterator[Metric]:
     yield from _who_is_there(kit, expected)
     revoked = _list_in(kit.folder / "disabled_clients.json", "disabled_clients")
     yield Metric("fedbrats_revoked", float(len(revoked)))
+    for running, objecting in sorted(read_objections(kit.folder).items()):
+        for site in sorted(set(objecting) & set(expected)):
+            yield Metric("fedbrats_job_refused", 1.0, (("job", running), ("site", site)))
     jobs = [_read(path) for path in storage_of(kit.local_dir)[0].glob("*/meta")]
     for status, count in sorted(Counter(str(job.get("status")) for job in jobs).items()):
         yield Metric("fedbrats_jobs", float(count), (("status", status),))

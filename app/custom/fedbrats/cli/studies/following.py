@@ -16,10 +16,15 @@ def follow_job(session: Any, job_id: str, name: str, kit: Path) -> str:
     from fedbrats.admin.run.runs import COMPLETED
 
     last: dict[str, Any] = {}
+    told: dict[str, str] = {}
 
     def tell(standing: Mapping[str, Any]) -> None:
         if (line := round_line(standing)) and standing["rounds_done"] != last.get("rounds_done"):
             say(f"{name}: {line}")
+        for site, why in standing["objections"].items():
+            if told.get(site) != why:
+                say(f"{name}: {site} does not run the job: {why}")
+        told.update(standing["objections"])
         last.update(standing)
 
     status = wait_for_end(session, job_id, tell)
@@ -36,11 +41,13 @@ def follow_job(session: Any, job_id: str, name: str, kit: Path) -> str:
 
 def round_line(standing: Mapping[str, Any]) -> str:
     """How far a job is, in one line without its name."""
+    objecting = list(standing.get("objections") or ())
     done, rounds = standing["rounds_done"], int(standing.get("rounds") or 0)
     if not rounds:
         return f"{int(standing.get('sites') or 0)} sites evaluate"
     if not done:
-        return f"round 1/{rounds} runs at {int(standing.get('sites') or 0)} sites"
+        runs = f"round 1/{rounds} runs at {int(standing.get('sites') or 0)} sites"
+        return f"{runs}, not at {', '.join(objecting)}" if objecting else runs
     parts = [f"{done}/{rounds} rounds done"]
     if isinstance(seconds := standing.get("round_s"), int | float):
         parts.append(f"the last in {seconds:.1f} s")
@@ -48,6 +55,8 @@ def round_line(standing: Mapping[str, Any]) -> str:
         parts.append(f"Dice {dice:.3f}")
     if silent := standing.get("silent"):
         parts.append(f"without {', '.join(map(str, silent))}")
+    if objecting:
+        parts.append(f"not at {', '.join(objecting)}")
     if refused := sum((standing.get("refusals") or {}).values()):
         parts.append(f"{refused} answers refused so far")
     return ", ".join(parts)

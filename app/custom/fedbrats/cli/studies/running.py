@@ -82,6 +82,7 @@ def _show(session: Any, job_id: str, args: argparse.Namespace) -> int:
     rows = [(name, value) for name, value in found.facts.items() if value not in (None, "")]
     if found.standing:
         rows.append(("stands at", round_line(found.standing)))
+        rows += [(f"not at {site}", why) for site, why in found.standing["objections"].items()]
     rows += [("the server logged", reason) for reason in found.reasons]
     print_table(("of the job", "by the server's word"), rows)
     return 0

@@ -5,6 +5,9 @@ is down, and the server counts it as connected for up to ten minutes. One that t
 not know is `missing`: it was never started, or was stopped. One that is `revoked` is shut out by the server. The kit of
 one that is `on two machines` was started twice: one of the two at most is given tasks.
 
+A hospital may refuse a job: a line below the table of jobs says why. The server asks it about every 12 seconds, ten
+times at most; after that it takes part in the next job, or when this one is resumed.
+
 A hospital with another version of the package takes part in a job where the two versions work together; where they do
 not, a line below the table says so.
 
@@ -59,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if server["revoked"]:
         print_line(f"shut out by the server: {', '.join(server['revoked'])}")
     print_jobs(found.jobs)
+    for job in found.jobs:
+        for site, why in (job["standing"] or {}).get("objections", {}).items():
+            print_line(f"{site} does not run job {job['job_id']}: {why}")
     return 0
 
 

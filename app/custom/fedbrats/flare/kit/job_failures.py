@@ -1,7 +1,8 @@
 """A site that says that it cannot run a job ends its own part in it, and not the job of the others.
 
 FLARE 2.9.0 ends a job for everybody as soon as one site reports that its process of the job has failed before it ran.
-A hospital could so end every job of the consortium, and one with a broken site file did.
+A hospital could so end every job of the consortium, and one with a broken site file did. Who asks how the job stands is
+told which sites do not run it, and why.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from nvflare.fuel.f3.message import Message
 from nvflare.private.defs import CellMessageHeaderKeys, JobFailureMsgKey
 from nvflare.private.fed.client.client_executor import REPORTABLE_JOB_FAILURES
 from nvflare.private.fed.server.fed_server import FederatedServer
+from nvflare.private.fed.server.server_engine import ServerEngine
 
+from fedbrats.flare.protocol import STANDING
 from fedbrats.outside import show
 
+LONGEST_REASON = 200
 FAILURES = tuple(REPORTABLE_JOB_FAILURES)  # codes of how a site's process of a job has ended
 _log = logging.getLogger(__name__)
 
@@ -29,10 +33,41 @@ class JobFailures:
 
     def __init__(self) -> None:
         self._failed: dict[str, set[str]] = defaultdict(set)
+        self._objections: dict[str, dict[str, str]] = defaultdict(dict)  # job -> site -> why it does not run it
 
     def runs(self, job_id: str, site: str) -> None:
         """A site has said that it runs a job."""
         self._failed[job_id].discard(site)
+        self._objections[job_id].pop(site, None)
+
+    def object(self, job_id: str, site: str, why: Any) -> None:
+        """A site has said why it does not run a job."""
+        self._objections[job_id][site] = show(why, LONGEST_REASON)
+
+    def objections(self, engine: Any) -> dict[str, dict[str, str]]:
+        """Why sites do not run a job, by running job and site."""
+        return {job: dict(self._objections[job]) for job in list(engine.run_processes) if self._objections.get(job)}
+
+    def tell_standing(self) -> None:
+        """Have FLARE's engine of this process say with a job's standing which sites object, and count the others."""
+        show_stats = getattr(ServerEngine.show_stats, "of_job", ServerEngine.show_stats)
+
+        def show_whole(engine: ServerEngine, job_id: str) -> Any:
+            stats = show_stats(engine, job_id)
+            if isinstance(stats, dict) and isinstance(said := stats.get(STANDING), dict):
+                return {**stats, STANDING: said | self._take_part(engine, job_id)}
+            return stats
+
+        show_whole.of_job = show_stats  # type: ignore[attr-defined]
+        ServerEngine.show_stats = show_whole
+
+    def _take_part(self, engine: Any, job_id: str) -> dict[str, Any]:
+        """objections: by site; sites: how many of the job's sites are connected and do not object."""
+        objections = dict(self._objections.get(job_id, {}))
+        process = engine.run_processes.get(job_id) or {}
+        of_job = {each.name for each in process.get(RunProcessKey.PARTICIPANTS, {}).values()}
+        connected = {each.name for each in engine.get_clients()}
+        return {"objections": objections, "sites": len((of_job & connected) - objections.keys())}
 
     def ends_job(self, job_id: str, site: str, participants: set[str], min_sites: int) -> bool:
         """Note that a site cannot run a job; whether too few others are left to go on."""
@@ -64,6 +99,7 @@ class JobFailures:
         if self.ends_job(job_id, client.name, participants, job.min_sites or 1):
             return None
         reason = show(said.get(JobFailureMsgKey.REASON))
+        self.object(job_id, client.name, reason)
         _log.error(f"a site cannot run a job, which goes on: {reason}; job={job_id} site={client.name}")
         runner.resolve_client_outcome(job_id, client.name)
         return make_reply(ReturnCode.OK, "", None)

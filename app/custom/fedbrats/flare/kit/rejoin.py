@@ -39,6 +39,7 @@ MOST_STARTS = 10  # a site whose job dies again and again is left alone, aloud
 DEPLOY_TIMEOUT_S = 30.0
 LONGEST_REPLY = 100_000  # characters of a site's answer
 STARTED = "started again"
+NOT_ITS_JOB = "it is not a job for this site, or has just ended"
 RUNNING = get_status_message(ClientStatus.STARTED)  # the job's process at the site has found everything it needs
 
 
@@ -54,6 +55,7 @@ class Rejoin(Widget):
         self._versions = SiteVersions()
         self._failures = JobFailures()
         self._failures.judge_reports()
+        self._failures.tell_standing()
         notice_two_machines()
         version_report.tell_of_server()
         shut_out.judge_every_command()
@@ -94,7 +96,7 @@ class Rejoin(Widget):
             garbage.collect()
             self.look_after_all(engine)
             self._say_versions(engine)
-            self._sites_file.keep(engine)
+            self._sites_file.keep(engine, self._failures)
             with contextlib.suppress(Exception):  # whatever FLARE raises, the next look is another chance
                 shut_out.end_sessions(engine)
                 tell_sites(engine, _asking(engine))
@@ -165,6 +167,8 @@ class Rejoin(Widget):
         self._missing[key] = 0
         self._starts[key] = self._starts.get(key, 0) + 1
         said = self._start(job, site, engine)
+        if said not in (STARTED, NOT_ITS_JOB):
+            self._failures.object(job.job_id, site, said)
         self.logger.warning(f"a job was not running at a site: {show(said, 200)}; job={job.job_id} site={site}")
         if self._starts[key] == MOST_STARTS:
             self.logger.error(
@@ -177,7 +181,7 @@ class Rejoin(Widget):
         process = engine.run_processes.get(job.job_id)
         client = engine.get_client_from_name(site)
         if app is None or process is None or client is None:
-            return "it is not a job for this site, or has just ended"
+            return NOT_ITS_JOB
         _admit(client, process)
         job.meta[JobMetaKey.JOB_CLIENTS] = [each.to_dict() for each in process[RunProcessKey.PARTICIPANTS].values()]
         needs = get_resource_manager_spec({**job.meta, JobMetaKey.RESOURCE_SPEC.value: job.resource_spec}, site)

@@ -25,6 +25,15 @@ def read_sites(kit: Path) -> dict[str, dict[str, Any]] | None:
     return {name: each for name, each in sites.items() if isinstance(each, dict)} if isinstance(sites, dict) else None
 
 
+def read_objections(kit: Path) -> dict[str, list[str]]:
+    """The sites that do not run a job, by running job; empty where the server does not run."""
+    found = _read(kit / SITES_FILE, OLD_S)
+    said = clean(found).get("objections") if found else None
+    return (
+        {job: list(sites) for job, sites in said.items() if isinstance(sites, dict)} if isinstance(said, dict) else {}
+    )
+
+
 def read_two_machines(kit: Path) -> str | None:
     """What the server tells this site's process of late about a second machine; None where it tells nothing."""
     found = _read(kit / TWO_MACHINES_FILE, OLD_S)  # of two that take turns, each is told again within 40 s
