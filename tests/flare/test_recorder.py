@@ -1,8 +1,11 @@
 """Rows that the recorder writes by itself: how a run ended, and what a round moved."""
 
 import json
+from typing import ClassVar
 
+import numpy as np
 import pytest
+from nvflare.apis.dxo import from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
@@ -13,7 +16,8 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
-from fedbrats.flare.protocol import STANDING
+from fedbrats.federation.said import SaidArray, SaidNumber
+from fedbrats.flare.protocol import SAID_KEY, STANDING
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
 from fedbrats.methods.fedavg import WeightedFedAvg
 from tests.flare.conftest import gated
@@ -56,6 +60,38 @@ def test_the_metrics_of_a_refused_answer_are_not_recorded(new_federation, accept
     (row,) = federation.rows("site")
     assert (row["site"], row["accepted"], row["training_cases"]) == ("a", accepted, 10)
     assert {each["stage"] for each in federation.rows("metrics")} == ({"received", "trained"} if accepted else set())
+
+
+class Listening(WeightedFedAvg):
+    """Hears a number and an array."""
+
+    hears: ClassVar = {"drift": SaidNumber("a drift", 0, 10), "curve": SaidArray("a curve", length=2, most=1)}
+
+
+@pytest.mark.parametrize(("drift", "recorded"), [(0.25, {"drift": 0.25}), (11.0, None)])
+def test_the_numbers_that_a_method_hears_stand_in_the_row_of_an_accepted_answer(new_federation, drift, recorded):
+    """No array, nothing that is not declared, and nothing of an answer that is refused, say because of its bounds."""
+    federation = new_federation(gated(Listening))
+    answer = federation.answer("a", 0, federation.random_update(0))
+    said = {"training": {"drift": drift, "curve": np.ones(2, np.float32)}}
+    dxo = from_shareable(answer)
+    dxo.set_meta_prop(SAID_KEY, said)
+    with federation.room.new_context() as fl_ctx:
+        peer = FLContext()
+        peer.set_prop(ReservedKey.IDENTITY_NAME, "a", private=False, sticky=False)
+        fl_ctx.set_peer_context(peer)
+        model = make_model_learnable(federation.weights, {})
+        fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, model, private=True, sticky=True)
+        fl_ctx.set_prop(AppConstants.CURRENT_ROUND, 0, private=True, sticky=True)
+        answer = dxo.update_shareable(answer)
+        fl_ctx.set_prop(AppConstants.TRAINING_RESULT, answer, private=True, sticky=False)
+        accepted = federation.aggregator.accept(answer, fl_ctx)
+        fl_ctx.set_prop(AppConstants.AGGREGATION_ACCEPTED, accepted, private=True, sticky=False)
+        federation.room.fire_event(AppEventType.AFTER_CONTRIBUTION_ACCEPT, fl_ctx)
+    (row,) = federation.rows("site")
+    assert (row["accepted"], row.get("said")) == (recorded is not None, recorded)
+    refusals = [] if recorded else ["said"]
+    assert [row["reason"] for row in federation.rows("refusal")] == refusals
 
 
 @pytest.mark.parametrize(("triggered", "status"), [(False, "ended"), (True, "aborted")])

@@ -10,7 +10,9 @@ Kinds of rows, told apart by `kind`:
   region is WT, TC, ET or mean; cases counts the site's validation cases; dice and iou are null where the site
   suppressed a small group. A refused answer has none
 - `site`: round, site, accepted, answered_s, bytes: `down` (the model sent to it) and `up` (its answer), arrays only,
-  and the entries of the site's report, which `fedbrats.site_report.SiteReport` declares, but for its metrics
+  and the entries of the site's report, which `fedbrats.site_report.SiteReport` declares, but for its metrics; said:
+  {name: number}, the numbers that the server's method hears from the site (`SaidNumber`), where it hears any and the
+  answer was accepted
 - `evaluation`: model, personal_of, own_personal, site, region, dice, iou, cases: a given model at a site, as the job
   `evaluate` finds it. personal_of names the site whose personal part it carried; own_personal says that the site put
   its own part in

@@ -82,6 +82,15 @@ class SaidArray:
 Said = SaidNumber | SaidArray
 
 
+def numbers_of(said: Mapping[str, Any], declared: Mapping[str, Said]) -> dict[str, float]:
+    """The numbers of what is said, in the order in which they are declared; arrays are left out.
+
+    Args:
+        said: what `check_said` has found to be as declared.
+    """
+    return {name: float(said[name]) for name, each in declared.items() if isinstance(each, SaidNumber)}
+
+
 def check_said(
     said: Mapping[str, Any], declared: Mapping[str, Said], update: Mapping[str, np.ndarray], who: str, where: str
 ) -> None:

@@ -23,6 +23,7 @@ from fedbrats.federation import gates
 from fedbrats.federation.aggregator import Aggregator, Combined, combine_safely
 from fedbrats.federation.averaging import Averaging
 from fedbrats.federation.gates import Contribution, Expectation, Refusal
+from fedbrats.federation.said import numbers_of
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
 from fedbrats.flare.padded_messages import Offer, read_offer
@@ -36,6 +37,7 @@ from fedbrats.outside import show
 from fedbrats.site.site_file import read_registered_cases
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
+SAID_NUMBERS = "fedbrats_said_numbers"  # of the answer that was accepted last, for the recorder's row of it
 
 
 class CaseRegister(FlareAggregator):
@@ -172,6 +174,8 @@ class GatedAggregator(CaseRegister):
             row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
             fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
             return False
+        said = numbers_of(contribution.said, self._method.hears)
+        fl_ctx.set_prop(SAID_NUMBERS, said, private=True, sticky=False)
         self._heard.add(site)
         if offer:
             self.offers[site] = offer

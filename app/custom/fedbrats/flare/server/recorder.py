@@ -24,7 +24,7 @@ import fedbrats
 from fedbrats.flare import garbage
 from fedbrats.flare.metrics_files import write_flare_metrics
 from fedbrats.flare.protocol import FROM_SERVER, STAGES, STANDING, read_answer, report_of
-from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS
+from fedbrats.flare.server.gated_aggregator import SAID_NUMBERS, TOTAL_ROUNDS
 from fedbrats.flare.server.row_events import ROWS_EVENT
 from fedbrats.flare.server.rows_file import RowsFile, rows_path
 from fedbrats.flare.server.traffic import count_bytes, count_sent
@@ -105,6 +105,8 @@ class Recorder(FLComponent):
         }
         rows = [row]
         if accepted:  # what is refused says nothing of the model
+            if said := fl_ctx.get_prop(SAID_NUMBERS):
+                row["said"] = said
             for stage, values in (("received", report.received), ("trained", report.trained)):
                 rows += metric_rows(round_number, site, stage, values, report.validation_cases or 0)
         if accepted and report.begins == FRESH and site in self._known:
