@@ -52,6 +52,17 @@ def test_a_job_whose_server_nobody_asks_is_done_or_has_crashed_by_its_rows(finis
     assert json.loads((tmp_path / SUMMARY_FILE).read_text())["status"] == "FINISHED:EXECUTION_EXCEPTION"
 
 
+def test_why_it_failed_comes_first_and_without_what_flare_puts_before_it(finish, tmp_path):
+    line = (
+        "2026-11-30 12:00:00,000 - ServerRunner - ERROR - [identity=server, run=simulate_job, wf=scatter_and_gather]: "
+        "Aborting current RUN due to FATAL_SYSTEM_ERROR received: Exception in ScatterAndGather control_flow: "
+        "UpdateError: the method Late failed in round 1: RuntimeError('later')"
+    )
+    (tmp_path / "simulator.log").write_text(f"{line}\n")
+    with pytest.raises(FedbratsError, match=r"^the method Late failed in round 1: RuntimeError.'later'.; job fedavg "):
+        finish([*FINAL, ABORTED], None)
+
+
 def test_a_simulation_that_does_not_begin_is_not_taken_for_an_earlier_one(tmp_path, phantom_sites, monkeypatch):
     results = tmp_path / "results"
     (results / "server").mkdir(parents=True)

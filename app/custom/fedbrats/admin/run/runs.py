@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,11 @@ MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BES
 COMPLETED = "FINISHED:COMPLETED"
 CRASHED = "FINISHED:EXECUTION_EXCEPTION"  # as FLARE calls a job that ended by an error
 ERROR_MARK = " - ERROR - "
+# What FLARE 2.9.0 puts before an error that ends a job: who logs it, that the job ends, where it came from, its class.
+BEFORE_ERROR = re.compile(
+    r"(\[identity=[^\]]*\]: )?(Aborting current RUN due to FATAL_SYSTEM_ERROR received: )?"
+    r"(Exception in \w+ control_flow: )?((fedbrats\.errors\.)?(Update|Configuration|Data|Fedbrats)Error: )?"
+)
 
 
 def run_job(
@@ -170,10 +176,8 @@ def finish_results(
     write_json_atomic(results_dir / SUMMARY_FILE, document)
     if not evaluated or (status != COMPLETED and not whole):
         why = _last_error(results_dir)
-        raise FedbratsError(
-            f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
-            + (f": {why}" if why else f"; see the logs in {results_dir}")
-        )
+        ended = f"job {job} ({job_id}) ended as {status} after {document['rounds']} rounds"
+        raise FedbratsError(f"{why}; {ended}" if why else f"{ended}; see the logs in {results_dir}")
     return document
 
 
@@ -221,7 +225,10 @@ def _follow(
 
 
 def _last_error(results_dir: Path) -> str | None:
-    """The last error line of the server's or the simulator's log, without its time stamp."""
+    """The last error of the server's or the simulator's log in its own words, without what FLARE puts before it."""
     logs = [*results_dir.rglob("log.txt"), *results_dir.glob("simulator.log")]
     lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if ERROR_MARK in line]
-    return lines[-1].split(ERROR_MARK, 1)[1] if lines else None
+    if not lines:
+        return None
+    said = lines[-1].split(ERROR_MARK, 1)[1]
+    return BEFORE_ERROR.sub("", said, count=1).rstrip(". ") or said
