@@ -63,3 +63,7 @@ class Asking(SiteHook):
 
     def begin_round(self, site, weights, task):
         raise ValueError(f"{site.trainer.usable_training_cases} training cases are too few")
+
+
+class Nameless(SiteHook):
+    """Has no name to keep its state under."""

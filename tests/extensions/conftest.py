@@ -65,6 +65,13 @@ class Broken(Mean):
         return Combined({name: value * np.nan for name, value in combined.update.items()}, combined.rows)
 
 
+class Tabled(Mean):
+    """Returns a table in the place of Combined."""
+
+    def combine(self, contributions, round_number):
+        return {"update": super().combine(contributions, round_number).update}
+
+
 class Unannotated(Mean):
     """Says nothing of its argument."""
 
@@ -103,6 +110,20 @@ class Flat(Net):
         return super().forward(images)[:, :2]
 
 
+class Endless(Net):
+    """Its logits are NaN."""
+
+    def forward(self, images):
+        return super().forward(images) * float("nan")
+
+
+class Torn(Net):
+    """Raises."""
+
+    def forward(self, images):
+        return super().forward(images[:, :3])
+
+
 class Squared(nn.Module):
     """A loss."""
 
@@ -115,6 +136,20 @@ class Unfinite(nn.Module):
 
     def forward(self, logits, masks):
         return (logits * 0).sum() / 0
+
+
+class Voxelwise(nn.Module):
+    """A loss of every voxel."""
+
+    def forward(self, logits, masks):
+        return (torch.sigmoid(logits) - masks) ** 2
+
+
+class Counted(nn.Module):
+    """A loss without a gradient."""
+
+    def forward(self, logits, masks):
+        return ((logits > 0) != (masks > 0)).float().mean()
 
 
 class Clipped(SiteHook):

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from fedbrats.errors import ConfigurationError
@@ -14,6 +15,7 @@ from fedbrats.extensions.arguments import check_arguments
 from fedbrats.extensions.choice import Choice
 from fedbrats.extensions.kinds import KINDS
 from fedbrats.extensions.packages import Package, find_package, registered
+from fedbrats.settings import suggest
 
 # Set by `fedbrats simulate` for FLARE's simulator, which has no kit; a kit's start script lets no such variable in.
 SIMULATED_PACKAGES = "FEDBRATS_SIMULATED_PACKAGES"
@@ -59,14 +61,29 @@ def load_class(variable: str, path: str) -> type[Any]:
         require_allowed(variable, path)
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        namespace = importlib.import_module(module)
+        found = getattr(namespace, name, None)
     except Exception as error:  # somebody's own code: whatever its import raises
         raise ConfigurationError(f"{variable}: {path} cannot be imported: {error!r:.300}") from error
     base_module, _, base_name = kind.base.partition(":")
     base = getattr(importlib.import_module(base_module), base_name)
+    if found is None:
+        there = _classes_of(namespace, base)
+        said = suggest(name, there) if there else f"nor any other subclass of {base_module}.{base_name}"
+        raise ConfigurationError(f"{variable}: the module {module} has no class {name}; {said}")
     if not isinstance(found, type) or not issubclass(found, base):
         raise ConfigurationError(f"{variable}: {path} must be a subclass of {base_module}.{base_name}")
     return found
+
+
+def _classes_of(module: ModuleType, base: type) -> list[str]:
+    """The names of a module's classes of one kind that are of its own package."""
+    package = module.__name__.partition(".")[0]
+    return [
+        name
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, base) and found.__module__.partition(".")[0] == package
+    ]
 
 
 def build(variable: str, choice: Choice, **more: Any) -> Any:

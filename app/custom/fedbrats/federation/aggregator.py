@@ -108,6 +108,7 @@ def combine_safely(method: Aggregator, contributions: Sequence[Contribution], ro
     name = type(method).__name__
     try:
         combined = method.combine(contributions, round_number)
+        _require_combined(combined)
         require_same_form(combined.update, contributions[0].update)
         broken = [name for name, value in combined.update.items() if not np.isfinite(value).all()]
     except UpdateError as error:
@@ -117,3 +118,21 @@ def combine_safely(method: Aggregator, contributions: Sequence[Contribution], ro
     if broken:
         raise UpdateError(f"the update of the method {name} in round {round_number} holds NaN or infinity: {broken[0]}")
     return combined
+
+
+def _require_combined(found: Any) -> None:
+    """Raises: UpdateError for what `combine` returned, where it is no Combined of arrays and rows of sites."""
+    wanted = "expected Combined(update, rows) of fedbrats.federation.aggregator"
+    if not isinstance(found, Combined):
+        raise UpdateError(f"combine returned {_kind(found)}, {wanted}")
+    if not isinstance(found.update, Mapping):
+        raise UpdateError(f"the update that combine returned is {_kind(found.update)}, expected arrays by name")
+    if wrong := [name for name, value in found.update.items() if not isinstance(value, np.ndarray | np.generic)]:
+        said = f"{wrong[0]!r:.60} is {_kind(found.update[wrong[0]])}"
+        raise UpdateError(f"in the update that combine returned, {said}, expected a numpy array")
+    if not isinstance(found.rows, list) or not all(isinstance(row, dict) and "site" in row for row in found.rows):
+        raise UpdateError("the rows that combine returned are no list of tables with `site`; see weighted_rows")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

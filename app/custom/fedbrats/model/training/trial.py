@@ -6,14 +6,15 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedbrats.data.cases.case import MODALITIES
@@ -25,7 +26,6 @@ from fedbrats.model.metrics import score_in_detail
 from fedbrats.model.network import SegmentationNetwork
 from fedbrats.model.out_of_memory import is_out_of_memory
 from fedbrats.model.settings import BRAIN, TrainingSettings
-from fedbrats.model.training.loss import SegmentationLoss
 from fedbrats.model.training.trainer import Trainer
 
 SIDE = 24  # voxels of the input's sides
@@ -36,31 +36,59 @@ _GB = 1e9
 def try_step(network: SegmentationNetwork, loss: nn.Module) -> None:
     """Compute logits, loss and gradients once; the network keeps its weights, and has no gradients afterwards.
 
-    Raises: ConfigurationError that says what of them cannot be.
+    Raises: ConfigurationError that names the class of the network or of the loss, and says what of it cannot be.
     """
+    its_network, its_loss = f"network {type(network.net).__name__}", f"loss {type(loss).__name__}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         images = torch.randn(1, len(MODALITIES), SIDE, SIDE, SIDE)
         masks = (torch.rand(1, len(REGIONS), SIDE, SIDE, SIDE) > 0.5).float()
-        try:
-            outputs = network.forward_deep(images)
-            if outputs[0].shape != masks.shape:
-                raise ConfigurationError(
-                    f"network: images of shape {tuple(images.shape)} give logits of shape {tuple(outputs[0].shape)}, "
-                    f"expected {tuple(masks.shape)}"
-                )
-            value = SegmentationLoss(loss, deep_supervision=False)(outputs, masks)
-            if value.shape != () or not torch.isfinite(value):
-                raise ConfigurationError(f"loss: it is {value.detach()!s:.80}, expected one finite number")
+        with _naming(its_network, "its forward"):
+            logits = network(images)
+            _check_logits(logits, images, masks, its_network)
+        with _naming(its_loss, "it"):
+            value = loss(logits, masks)
+            _check_value(value, its_loss)
+        with _naming(f"{its_loss} or {its_network}", "the gradient"):
             value.backward()
-        except (ConfigurationError, UpdateError):
-            raise
-        except Exception as error:  # somebody's own code
-            raise ConfigurationError(f"network or loss: one step fails: {error!r:.300}") from error
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     if not gradients or not all(torch.isfinite(each).all() for each in gradients):
-        raise ConfigurationError("loss: it has no finite gradient in the network's parameters")
+        raise ConfigurationError(f"{its_loss}: it has no finite gradient in the parameters of {its_network}")
     network.zero_grad(set_to_none=True)
+
+
+def _check_logits(logits: Tensor, images: Tensor, masks: Tensor, who: str) -> None:
+    if logits.shape != masks.shape:
+        raise ConfigurationError(
+            f"{who}: images of shape {tuple(images.shape)} give logits of shape {tuple(logits.shape)}, "
+            f"expected {tuple(masks.shape)}"
+        )
+    if not torch.isfinite(logits).all():
+        raise ConfigurationError(f"{who}: its logits hold NaN or infinity with its first weights and usual images")
+
+
+def _check_value(value: Any, who: str) -> None:
+    if not isinstance(value, Tensor):
+        raise ConfigurationError(f"{who}: it is of type {type(value).__name__}, expected a tensor of one number")
+    if value.shape != ():
+        raise ConfigurationError(
+            f"{who}: it is of shape {tuple(value.shape)}, expected one number, of shape (); return its mean"
+        )
+    if not torch.isfinite(value):
+        raise ConfigurationError(f"{who}: it is {value.detach()!s:.80}, expected one finite number")
+    if not value.requires_grad:
+        raise ConfigurationError(f"{who}: it does not depend on the logits by operations that PyTorch differentiates")
+
+
+@contextmanager
+def _naming(who: str, what: str) -> Iterator[None]:
+    """What somebody's own code raises, in a sentence that says whose it is. Raises: ConfigurationError."""
+    try:
+        yield
+    except (ConfigurationError, UpdateError):
+        raise
+    except Exception as error:  # somebody's own code
+        raise ConfigurationError(f"{who}: {what} fails in one step: {error!r:.300}") from error
 
 
 @dataclass(frozen=True)

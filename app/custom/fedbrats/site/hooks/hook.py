@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fedbrats.errors import ConfigurationError
 from fedbrats.federation.said import Said
 from fedbrats.model.training.hooks import StepHook
 from fedbrats.site.task import RoundTask, Weights
@@ -35,6 +36,15 @@ class SiteHook(StepHook):
     keeps_latest: ClassVar[bool] = False
     tells_metrics: ClassVar[bool] = True
     says: ClassVar[Mapping[str, Said]] = {}
+
+    def __new__(cls, *arguments: Any, **more: Any) -> Self:
+        """Raises ConfigurationError for a class without a name."""
+        if not hasattr(cls, "name"):
+            raise ConfigurationError(
+                f'the hook {cls.__name__} has no name; write name = "..." in the class, of lower letters, digits and '
+                f"_: its state is kept under it"
+            )
+        return super().__new__(cls)
 
     def begin_round(self, site: LocalSite, weights: Weights, task: RoundTask) -> Weights:
         """The weights that the round begins with, given those that were received or that a hook before made of them."""
