@@ -9,10 +9,10 @@ from fedbrats.admin.run.processes import find_processes
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 SHARE = 0.05  # of the update's numbers that travel
-OWN = ("aggregator=my_method", "aggregator.momentum=0.5", "network=my_network", "network.width=4")
+OWN = ("aggregator=my_hook", "network=my_network", "network.width=4")
 OWN += ("loss=my_loss", "loss.missed=0.6", "hooks=my_hook", f"hooks.share={SHARE}")
 LEAST = ("start=none", "num_rounds=2", "local_steps=1", "patch_size=[16,16,16]", "spacing_mm=8.0", "final_flips=false")
-PACKAGES = ("my_hook", "my_loss", "my_method", "my_network")
+PACKAGES = ("my_hook", "my_loss", "my_network")
 MODEL = """
 import sys
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_federation_of_ones_own_classes(environment, phantom_sites, tmp_path):
     assert find_processes(tmp_path / "build" / "poc") == []
     document = json.loads(done.stdout)
     assert (document["rounds"], document["sites"]) == (2, 2)
-    assert document["variables"]["aggregator"] == "my_method.MyMethod"
+    assert document["variables"]["aggregator"] == "my_hook.MyHookMean"
     assert document["variables"]["network"] == {"my_network.MyNetwork": {"width": 4}}
     assert all(package in done.stderr for package in PACKAGES)  # what runs beside fedbrats is said
     listed = list((tmp_path / "build" / "poc").rglob("local/extensions.json"))
@@ -48,5 +48,6 @@ def test_a_federation_of_ones_own_classes(environment, phantom_sites, tmp_path):
         assert sorted(packages) == sorted(PACKAGES)
     rows = [json.loads(line) for line in (tmp_path / document["results"] / "rows.jsonl").read_text().splitlines()]
     assert not [row for row in rows if row["kind"] == "refusal"]
+    assert all(row["said"]["gradient"] > 0 for row in rows if row["kind"] == "site")
     changed = float(run("-c", MODEL, tmp_path / document["results"] / "global_model.pt").stdout)
     assert 0 < changed < 2 * 2 * 2 * SHARE  # two sites, two rounds; twice, for the least of small arrays
