@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.faults.federation import wait_for
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(900)]
 FEDBRATS = str(Path(sys.executable).parent / "fedbrats")
 SETTINGS = {"network": "tiny", "spacing_mm": 8.0, "num_rounds": 6, "local_steps": 60, "final_flips": "false"}
+LONG_EVALUATION = {"spacing_mm": 2.0, "inference_window": "[16,16,16]", "validate_every": 6, "final_flips": "true"}
 
 
 @fault(
@@ -59,24 +61,25 @@ def _fedbrats(folder, *words):
 
 
 def test_a_run_that_is_interrupted_prints_the_command_that_completes_it(tmp_path, phantom_sites):
-    """Ctrl-C before it starts, while it does, after some rounds, and later: each time what is printed goes on."""
-    words = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    """Ctrl-C before it starts, while it does, after some rounds, later, and at the end: what is printed goes on."""
+    settings = SETTINGS | LONG_EVALUATION
+    words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     command = ["fedbrats", "poc", "run", "fedavg", "--data", str(phantom_sites), *words]
     told = []
     try:
-        for moment in ("preparing", "starting the server", "round 2/6 done", "round 4/6 done"):
+        for moment in ("preparing", "starting the server", "round 2/6 done", "round 4/6 done", "now the final model"):
             told.append(_interrupted(tmp_path, command, moment))
-            command = re.search(r"(?:go on|begin again) with: (.*)", told[-1])[1].split()
+            command = shlex.split(re.search(r"(?:go on|begin again) with: (.*)", told[-1])[1])
             if "&&" in command:
                 where = command.index("&&")
                 assert _fedbrats(tmp_path, *command[2:where])
                 command = command[where + 1 :]
-        assert ["begin again with" in text for text in told] == [True, True, False, False]
+        assert ["begin again with" in text for text in told] == [True, True, False, False, False]
         done = _fedbrats(tmp_path, *command[2:], "--json")
         document = json.loads(done.splitlines()[-1])
         assert (document["status"], document["rounds"]) == ("FINISHED:COMPLETED", 6)
         found = [json.loads(path.read_text())["status"] for path in tmp_path.glob("results/*/summary.json")]
-        assert sorted(found) == ["FINISHED:COMPLETED", "INTERRUPTED", "INTERRUPTED"]
+        assert sorted(found) == ["FINISHED:COMPLETED", *["INTERRUPTED"] * 3]
     finally:
         _fedbrats(tmp_path, "down")
 
