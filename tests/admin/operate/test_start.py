@@ -18,6 +18,7 @@ import pytest
 from fedbrats.admin.kits import open_kit
 from fedbrats.admin.operate.stopping import running_jobs, stop_kit
 from fedbrats.admin.run.processes import find_processes, participant_environment
+from fedbrats.cli.main import main
 from fedbrats.flare.process.statuses import TAKEN, UNUSABLE
 from fedbrats.shipped import shipped_dir
 
@@ -154,10 +155,17 @@ def test_a_server_that_is_stopped_says_which_jobs_to_resume(server_kit):
     assert running_jobs(open_kit(server_kit)) == ()  # it can be stopped all the same
 
 
+def test_a_kit_that_cannot_be_written_to_is_stopped_all_the_same(site_kit, capsys):
+    (site_kit / "pid.fl").mkdir()  # as on a read-only disk, it cannot be removed as a file
+    assert main(["stop", str(site_kit)]) == 0
+    assert "cannot be written to, so pid.fl stays there; nothing of the kit runs" in capsys.readouterr().out
+
+
 def test_a_program_that_only_names_a_file_of_a_kit_is_no_process_of_it(tmp_path):
     kit = tmp_path / "nvflare" / "hospital-north"
-    words = [sys.executable, "-c", "input()", str(kit / "log.txt")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as editor:
+    words = [sys.executable, "-c", "print(flush=True); input()", str(kit / "log.txt")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as editor:
+        editor.stdout.readline()  # a process that has only just begun has no command line yet
         assert psutil.Process(editor.pid).cmdline()[-1] == words[-1]
         assert find_processes(kit) == []
         assert stop_kit(SimpleNamespace(folder=kit, name="hospital-north", kind="client")).processes == 0

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -22,11 +23,16 @@ OWN_PROCESS = ("server_train", "client_train")
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was stopped. jobs: of a server, the ids of those that ran and have to be resumed."""
+    """What was stopped.
+
+    jobs: of a server, the ids of those that ran and have to be resumed. left: notes of the kit's loop that could not be
+    removed, as the kit cannot be written to; they keep nothing from starting.
+    """
 
     processes: int
     jobs: tuple[str, ...]
     seconds: float
+    left: tuple[str, ...] = ()
 
 
 def stop_kit(kit: Kit) -> Stopped:
@@ -54,9 +60,8 @@ def stop_kit(kit: Kit) -> Stopped:
         ) from None
     if left := find_processes(kit.folder):
         raise FedbratsError(f"{len(left)} processes of {kit.name} do not end, {left[0].pid} first")
-    for name in PROCESS_FILES:
-        (kit.folder / name).unlink(missing_ok=True)
-    return Stopped(len(found), jobs, time.monotonic() - began)
+    kept = tuple(name for name in PROCESS_FILES if not _remove(kit.folder / name))
+    return Stopped(len(found), jobs, time.monotonic() - began, kept)
 
 
 def running_jobs(kit: Kit) -> tuple[str, ...]:
@@ -66,6 +71,15 @@ def running_jobs(kit: Kit) -> tuple[str, ...]:
     except ConfigurationError:  # a kit with a broken file can be stopped too
         return ()
     return tuple(sorted(job.name for job in jobs.glob("*") if status_of(job) == "RUNNING"))
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file; whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # of a read-only file system
+        return False
+    return True
 
 
 def _is_own(process: psutil.Process) -> bool:

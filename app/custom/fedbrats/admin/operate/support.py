@@ -40,8 +40,9 @@ SETTINGS = (
     *(f"startup/{name}" for name in ("fed_server.json", "fed_client.json", "fed_admin.json")),
 )  # fmt: skip
 LOGS_LEFT_OUT = (
-    "The logs are left out: this site's data folder names no case now, so nobody could take its cases' names out of "
-    "them. Mend the folder first (`fedbrats doctor`), then make the bundle again.\n"
+    "The logs are left out: this site's data folder names no case now, and the cache keeps no names, so nobody could "
+    "take those of its cases out of the logs. Mend the folder first (`fedbrats doctor`), or put its datalist.json "
+    "back, then make the bundle again. Until then the hospital's IT has to read log.txt of the kit itself.\n"
 )
 KEY_FILES = ("*.key", "*.pem", "*.pfx", "*.p12")
 

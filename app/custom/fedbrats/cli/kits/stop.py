@@ -21,7 +21,7 @@ from fedbrats.cli.output import print_json, print_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="the startup kit of the server or of a hospital")
-    parser.add_argument("--json", action="store_true", help="print one JSON document: processes, jobs, seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: processes, jobs, seconds, left")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(asdict(stopped))
         return 0
     print_line(f"{kit.kind} {kit.name}: {stopped.processes} processes stopped in {stopped.seconds:.1f} s")
+    if stopped.left:
+        print_line(f"the kit cannot be written to, so {', '.join(stopped.left)} stays there; nothing of the kit runs")
     for job in stopped.jobs:
         print_line(f"job {job} ran; when the server is up again: fedbrats submit --resume {job} --kit KIT")
     return 0
