@@ -1,6 +1,7 @@
 """What a participant's processes begin with: next to nothing of their caller's environment, and files of their own."""
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import sys
 import pytest
 
 from fedbrats.admin.provision.start_script import write_scripts
-from fedbrats.admin.run.processes import participant_environment
+from fedbrats.admin.run.processes import participant_environment, stop
 from fedbrats.errors import ConfigurationError
+from tests.end_to_end.consortium import wait_for
 from tests.security.attacks import attack
 
 SERVER, SITE = "fl.brain-consortium.example", "hospital-north"
@@ -62,6 +64,26 @@ def test_the_hospital_lets_more_variables_in(start):
 def test_what_it_writes_is_its_own(start):
     start()
     assert start.umask.read_text().strip() == "0077"
+
+
+def test_what_is_left_behind_prints_nothing_into_the_terminal(start):
+    python = start.umask.parent / "bin" / "python3"
+    python.write_text('#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\necho "said later"\n')
+    ours, terminal = pty.openpty()
+    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(python.parent)}
+    words = ["bash", start.kit / "startup" / "start.sh"]
+    console = start.kit / "console.txt"
+    try:
+        subprocess.run(words, env=environment, check=True, stdin=terminal, stdout=terminal, stderr=terminal)
+        wait_for(lambda: "said later" in console.read_text())
+    finally:
+        stop(start.kit)
+        os.close(terminal)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert f"`fedbrats stop {start.kit}` ends it" in shown
+    assert "said later" not in shown
+    assert console.stat().st_mode & 0o777 == 0o600
 
 
 def test_poc_starts_with_as_little(monkeypatch):

@@ -26,6 +26,7 @@ COMMAND = re.compile(r"^ *exec python3 -u -m (nvflare\..*)$", re.MULTILINE)  # F
 LOOP = "SECONDS=0\n"  # what begins here is replaced
 START, STOP = "start.sh", "stop_fl.sh"
 STARTS = "$DIR/sub_start.sh &"
+CONSOLE = "console.txt"  # in a kit: what is printed there, where start.sh was run in a terminal
 REFUSES = 'echo "Not continue"'
 
 
@@ -33,15 +34,14 @@ def write_scripts(startup_dir: Path) -> None:
     """Rewrite the scripts of a kit under construction, before its startup folder is signed.
 
     `sub_start.sh` begins with an emptied environment, and ends with a status and a sentence where the participant
-    cannot start (fedbrats.flare.process.start); `start.sh` says so too before it leaves the loop behind, and
-    `stop_fl.sh` ends with 1 where it did not stop anything.
+    cannot start (fedbrats.flare.process.start); `start.sh` says so too before it leaves the loop behind, which prints
+    nothing into a terminal, and `stop_fl.sh` ends with 1 where it did not stop anything.
 
     Raises: ConfigurationError where FLARE's scripts are not those that this was written for.
     """
     _rewrite(startup_dir / SCRIPT, _sub_start)
-    _rewrite(
-        startup_dir / START, lambda text: _replace(text, STARTS, f'"$DIR/{SCRIPT}" --check || exit $?\n  {STARTS}')
-    )
+    leave = f'"$DIR/{SCRIPT}" --check || exit $?\n{_part("leave.sh", {"@CONSOLE@": CONSOLE})}  {STARTS}'
+    _rewrite(startup_dir / START, lambda text: _replace(text, STARTS, leave))
     _rewrite(startup_dir / STOP, lambda text: _replace(text, REFUSES, f"{REFUSES}\n    exit 1"))
 
 
