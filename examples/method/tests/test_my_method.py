@@ -13,6 +13,9 @@ def test_a_restart_after_every_round_changes_no_bit():
 
 def test_a_second_equal_update_comes_with_a_share_of_the_first():
     method, update = MyMethod(momentum=0.5), {"w": np.ones(3, np.float32)}
-    first, second = (method.combine([Contribution("a", n, 4, 1, update)], n).update["w"] for n in range(2))
+    first, second = (
+        method.combine([Contribution("a", round_number=n, cases=4, steps=1, update=update)], n).update["w"]
+        for n in range(2)
+    )
     np.testing.assert_allclose(first, 1.0)
     np.testing.assert_allclose(second, 1.5)
