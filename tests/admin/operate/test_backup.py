@@ -168,7 +168,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(lived, tmp_path, harm, sent
     harm(archive)
     with pytest.raises(FedbratsError, match=sentence):
         restore(archive, tmp_path / "new" / "kit", tmp_path / "new" / "storage")
-    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "new").exists(), "no empty folder stays, which would be taken for a server's"
     assert not (tmp_path / "escaped").exists()
 
 
@@ -181,3 +181,6 @@ def test_the_commands_say_what_they_did(lived, tmp_path, capsys):
     assert f"server {lived.name} as of" in capsys.readouterr().out
     assert main(["backup", str(lived), "--out", str(lived / "backup.tar")]) == 1
     assert "which it is a backup of" in capsys.readouterr().err
+    assert main(["backup", str(lived), "--out", str(tmp_path / "not mounted" / "backup.tar")]) == 1
+    assert "not mounted of the backup is not there: is its file system mounted?" in capsys.readouterr().err
+    assert not (tmp_path / "not mounted").exists()

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ import fedbrats
 from fedbrats.admin.kits import Kit, open_kit
 from fedbrats.admin.operate.places import JOBS, PLACES, STATE, move_server, places_of
 from fedbrats.admin.run.processes import PROCESS_FILES
-from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_bytes_atomic
+from fedbrats.atomic import FOLDER_MODE, PRIVATE_FILE, PRIVATE_FOLDER, write_bytes_atomic
 from fedbrats.errors import FedbratsError
 
 KIT = "kit"
@@ -54,9 +54,14 @@ class Contents:
 def write_backup(kit: Kit, archive: Path) -> Contents:
     """Write an archive of a participant, which may be running; it has the kit's private key, so its owner's alone.
 
-    Raises: FedbratsError where the archive would be part of itself, or a large file changes while it is read.
+    Raises: FedbratsError where the archive would be part of itself or its folder is not there (a folder that was made
+        where a disk is not mounted would fill another disk), or a large file changes while it is read.
         OSError of the file system; no half archive stays.
     """
+    if not archive.absolute().parent.is_dir():
+        raise FedbratsError(
+            f"the folder {archive.parent} of the backup is not there: is its file system mounted? Mount it, or make it"
+        )
     sources = {KIT: kit.folder, **places_of(kit)}
     for folder in sources.values():
         if archive.resolve().is_relative_to(folder.resolve()):
@@ -233,11 +238,19 @@ def _targets(manifest: Mapping[str, Any], folder: Path, storage: Path | None) ->
 
 def _folder_beside(stack: ExitStack, target: Path) -> Path:
     """A folder for its owner alone on the file system of `target`, gone at the end unless it has become that."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for parent in reversed(target.absolute().parents):
+        if not parent.exists():
+            parent.mkdir(mode=FOLDER_MODE)
+            stack.callback(_remove_if_empty, parent)
     path = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".restore", dir=target.parent))
     path.chmod(PRIVATE_FOLDER)
     stack.callback(shutil.rmtree, path, ignore_errors=True)
     return path
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _extract(archive: Path, manifest: Mapping[str, Any], folders: Mapping[str, Path]) -> None:
