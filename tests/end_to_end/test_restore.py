@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(900)
 def test_a_server_that_lost_its_disk_has_everything_and_still_revokes(phantom_sites, tmp_path):
     federation = Consortium(tmp_path, phantom_sites, sites=2)
     archive = tmp_path / "elsewhere" / "server-monday.tar"
+    archive.parent.mkdir()
     second = tmp_path / "second"
     try:
         federation.start()

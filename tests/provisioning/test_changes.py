@@ -101,6 +101,18 @@ def test_a_private_key_lies_in_one_folder_after_two_builds_a_new_site_and_a_rene
     assert consortium("revoke", "hospital-north")["certificates"] == 2, "the retired kit's too"
 
 
+def test_another_port_replaces_no_private_key(consortium, capsys):
+    path = consortium.folder / "project.yml"
+    path.write_text(path.read_text().replace("port: 8002", "port: 8012"))
+    places = ["--project", str(path), "--out", str(consortium.folder / "provisioned")]
+    assert main(["provision", "build", *places]) == 0
+    said = capsys.readouterr().out
+    assert "new startup" in said
+    assert "older kits have private keys" not in said
+    assert "the root's private key is not encrypted" in said
+    assert len(consortium("retire")["kits"]) > 5, "the kits of the old port may go all the same"
+
+
 def test_renewing_one_leaves_the_others_and_the_root(consortium):
     before, after = consortium("show"), consortium("renew", "hospital-north")
     changed = {

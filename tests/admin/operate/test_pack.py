@@ -10,6 +10,7 @@ import pyrage
 import pytest
 
 from fedbrats.admin.kits import fingerprint, open_kit
+from fedbrats.admin.provision.pack import pack_kit
 from fedbrats.admin.wheels import Listed
 from fedbrats.cli.main import main
 from tests.end_to_end.consortium import NORTH
@@ -62,6 +63,13 @@ def test_the_note_says_what_to_do_and_has_no_secret(pack, tmp_path):
     assert said["passphrase"] not in note
     for words in (said["sha256"], f"age -o kit.tar.gz -d {NORTH}.tar.gz.age", "sha256sum -c SHA256SUMS", "telephone"):
         assert words in note
+    assert "umask 077 && age" in note
+    assert "not in this archive" not in note
+
+
+def test_a_receiver_is_told_that_the_package_comes_apart(kits, tmp_path):
+    note = pack_kit([kits / NORTH], tmp_path / "handover").note.read_text()
+    assert "It names the package (fedbrats-*.whl), which is not in this archive" in note
 
 
 def test_a_receiver_with_a_key_of_age_needs_no_passphrase(pack, tmp_path):

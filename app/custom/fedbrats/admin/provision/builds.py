@@ -87,19 +87,32 @@ def files_of(layers: Sequence[Path]) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class OldKit:
-    """A kit with a private key that a later build replaced. started: it was run from its folder, perhaps still is."""
+    """A whole kit that a later build replaced.
+
+    Attributes:
+        started: it was run from its folder, perhaps still is.
+        another_key: it has a private key that its participant's newest kit has not.
+    """
 
     folder: Path
     started: bool
+    another_key: bool
 
 
 def old_kits(project: Mapping[str, Any], out_dir: Path) -> list[OldKit]:
     """Whole kits that a later one replaced, or whose participant is no longer in project.yml."""
     base = out_dir / str(project["name"])
-    current = {layers[0] for layers in current_kits(project, out_dir).values()}
+    current = {name: layers[0] for name, layers in current_kits(project, out_dir).items()}
     whole = [path for path in base.glob(f"{BUILD_PREFIX}*/*") if (path / WHOLE).is_file()]
-    old = sorted(set(whole) - current)
-    return [OldKit(path, any((path / name).exists() for name in STARTED)) for path in old]
+    return [
+        OldKit(path, any((path / name).exists() for name in STARTED), _keys(path) != _keys(current.get(path.name)))
+        for path in sorted(set(whole) - set(current.values()))
+    ]
+
+
+def _keys(kit: Path | None) -> set[bytes]:
+    """The private keys of a kit."""
+    return {path.read_bytes() for path in kit.glob("startup/*.key")} if kit else set()
 
 
 def retire(kit: OldKit) -> None:

@@ -26,12 +26,14 @@ For {name} ({organisation}): the startup kit of the {kind} of the consortium, en
 1. Have the project admin tell you by telephone {secret}, and the SHA-256 of this archive:
    {sha256}
 2. sha256sum {archive}
-3. age {decrypt}-o kit.tar.gz -d {archive} && tar xzf kit.tar.gz
+3. umask 077 && age {decrypt}-o kit.tar.gz -d {archive} && tar xzf kit.tar.gz
+   age is the package `age` of Debian, Ubuntu and Fedora; `umask 077` keeps what is unpacked from other accounts.
 4. cd {name} && sha256sum -c {sums}
-5. Read README.md there. Remove kit.tar.gz and this archive.
+5. Read README.md there. {package}Remove kit.tar.gz and this archive.
 
 The archive has a private key. Nobody but you should have it: if it was lost on the way, say so, and do not use it.
 """
+NO_PACKAGE = "It names the package (fedbrats-*.whl), which is not in this archive: have it sent.\n   "
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def pack_kit(
         "organisation": kit.organisation,
         "kind": {"client": "site", "admin": "person"}.get(kit.kind, kit.kind),
         "secret": "the root's fingerprint" if recipient else "the passphrase, the root's fingerprint",
+        "package": "" if wheel or wheelhouse else NO_PACKAGE,
         "decrypt": "-i YOUR_KEY " if recipient else "",
         "archive": archive.name,
         "sha256": sha256,

@@ -222,6 +222,8 @@ def _pack(args: argparse.Namespace) -> int:
     kits = current_kits(consortium.read_project(args.project), args.out)
     if args.name not in kits:
         raise ConfigurationError(f"{args.name} is no participant with a kit; there are: {', '.join(sorted(kits))}")
+    if args.wheel is None and args.wheelhouse is None:
+        say("provision: the archive lacks the package that the kit's README names (--wheel, --wheelhouse): send it")
     packed = pack_kit(kits[args.name], args.to, args.wheel, args.recipient, args.wheelhouse)
     if args.json:
         words = {"archive": str(packed.archive), "note": str(packed.note), "sha256": packed.sha256}
@@ -314,6 +316,7 @@ def _show(
 
     from fedbrats.admin.kits import fingerprint, open_kit
     from fedbrats.admin.provision.builds import FILES, current_kits, newest_build, old_kits
+    from fedbrats.admin.provision.root_key import is_locked
 
     folders = {name: layers[0] for name, layers in sorted(current_kits(project, out_dir).items())}
     kits = [open_kit(folder) for folder in folders.values()]
@@ -350,7 +353,9 @@ def _show(
             f"copy over its kit: {', '.join(change.files)}" if change.what == FILES else f"{change.what}: hand it over"
         )
         print_line(f"{name}: {what} ({change.folder})")
-    if old := old_kits(project, out_dir):
-        print_line(f"{len(old)} older kits have private keys that later ones replaced: `fedbrats provision retire`")
+    if old := sum(kit.another_key for kit in old_kits(project, out_dir)):
+        print_line(f"{old} older kits have private keys that later ones replaced: `fedbrats provision retire`")
     print_line(f"root: {fingerprint(root)}, ends {root.not_valid_after_utc:%Y-%m-%d}")
+    if not is_locked(project, out_dir):
+        print_line("the root's private key is not encrypted: `fedbrats provision lock` puts it into a file of its own")
     say_passphrase(passphrase)
