@@ -80,7 +80,7 @@ def _check_environment(kit: Kit, renew: str) -> Iterator[Finding]:
 def _check_limits(kit: Kit) -> Finding:
     facts = read_site_facts(kit.local_dir, kit.name)
     if missing := [name for name in LIMITS if getattr(facts, name) is None]:
-        remedy = f"set {', '.join(missing)} in local/fedbrats.json (docs/reference/deployment.md has advice)"
+        remedy = f"set {', '.join(missing)} in local/fedbrats.json (documentation, Deployment: Times)"
         return doubtful("limits", f"a job may take any amount: no {', '.join(missing)}", remedy, HOSPITAL_IT)
     return good("limits", ", ".join(f"{name} {getattr(facts, name):g}" for name in LIMITS))
 

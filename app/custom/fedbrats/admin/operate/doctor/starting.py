@@ -36,5 +36,6 @@ def _check_account() -> Finding:
         remedy = "nothing, or `useradd`: programs that ask for a name get one from fedbrats"
         return doubtful("account", f"user {os.getuid()} has no name on this machine", remedy, HOSPITAL_IT)
     if os.getuid() == 0:
-        return doubtful("account", "root", "use an account of its own (docs/reference/operations.md)", HOSPITAL_IT)
+        remedy = "use an account of its own (documentation, Operations: Accounts and permissions)"
+        return doubtful("account", "root", remedy, HOSPITAL_IT)
     return good("account", f"user {os.getuid()}")
