@@ -51,7 +51,7 @@ def rejoin(monkeypatch):
     def start(self, job, site, engine):
         self.started.append(site)
         if site == "refuses":
-            return "it could not be deployed, its list"
+            return "it could not be deployed, NVFLARE_ERROR: its list"
         if site == "raises":
             raise RuntimeError("of this site alone")
         return "started again"

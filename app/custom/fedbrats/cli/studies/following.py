@@ -43,10 +43,12 @@ def round_line(standing: Mapping[str, Any]) -> str:
     """How far a job is, in one line without its name."""
     objecting = list(standing.get("objections") or ())
     done, rounds = standing["rounds_done"], int(standing.get("rounds") or 0)
+    number = int(standing.get("sites") or 0)
+    sites = f"{number} {'site' if number == 1 else 'sites'}"
     if not rounds:
-        return f"{int(standing.get('sites') or 0)} sites evaluate"
+        return f"{sites} evaluate"
     if not done:
-        runs = f"round 1/{rounds} runs at {int(standing.get('sites') or 0)} sites"
+        runs = f"round 1/{rounds} runs at {sites}"
         return f"{runs}, not at {', '.join(objecting)}" if objecting else runs
     parts = [f"{done}/{rounds} rounds done"]
     if isinstance(seconds := standing.get("round_s"), int | float):

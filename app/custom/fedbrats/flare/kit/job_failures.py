@@ -15,7 +15,7 @@ from nvflare.apis.fl_constant import RunProcessKey
 from nvflare.fuel.f3.cellnet.defs import ReturnCode
 from nvflare.fuel.f3.cellnet.utils import make_reply
 from nvflare.fuel.f3.message import Message
-from nvflare.private.defs import CellMessageHeaderKeys, JobFailureMsgKey
+from nvflare.private.defs import ERROR_MSG_PREFIX, CellMessageHeaderKeys, JobFailureMsgKey
 from nvflare.private.fed.client.client_executor import REPORTABLE_JOB_FAILURES
 from nvflare.private.fed.server.fed_server import FederatedServer
 from nvflare.private.fed.server.server_engine import ServerEngine
@@ -42,7 +42,7 @@ class JobFailures:
 
     def object(self, job_id: str, site: str, why: Any) -> None:
         """A site has said why it does not run a job."""
-        self._objections[job_id][site] = show(why, LONGEST_REASON)
+        self._objections[job_id][site] = show(str(why).replace(f"{ERROR_MSG_PREFIX}: ", ""), LONGEST_REASON)
 
     def objections(self, engine: Any) -> dict[str, dict[str, str]]:
         """Why sites do not run a job, by running job and site."""
