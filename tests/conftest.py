@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # of them.
 REPLACED_IN_FLARE = {
     "nvflare.apis.fl_component": ("FLComponent",),
+    "nvflare.apis.fl_context": ("FLContext",),
     "nvflare.apis.utils.task_utils": (),
     "nvflare.app_common.decomposers.numpy_decomposers": ("NumpyArrayDecomposer",),
     "nvflare.app_common.streamers.file_streamer": ("_ChunkConsumerFactory",),
@@ -48,9 +49,11 @@ REPLACED_IN_FLARE = {
     "nvflare.fuel.f3.sfm.sfm_endpoint": ("SfmEndpoint",),
     "nvflare.fuel.hci.client.api": ("AdminAPI",),
     "nvflare.fuel.hci.server.hci": ("AdminServer",),
+    "nvflare.fuel.hci.server.login": ("LoginModule",),
     "nvflare.fuel.sec.audit": ("Auditor",),
     "nvflare.fuel.utils.fobs.decomposers.via_downloader": ("ViaDownloaderDecomposer",),
     "nvflare.fuel.utils.zip_utils": (),
+    "nvflare.private.event": (),
     "nvflare.private.fed.client.client_engine": ("ClientEngine",),
     "nvflare.private.fed.client.client_runner": ("ClientRunner",),
     "nvflare.private.fed.client.fed_client": ("FederatedClient",),
@@ -58,6 +61,8 @@ REPLACED_IN_FLARE = {
     "nvflare.private.fed.server.client_manager": ("ClientManager",),
     "nvflare.private.fed.server.fed_server": ("FederatedServer",),
     "nvflare.private.fed.server.job_meta_validator": ("JobMetaValidator",),
+    "nvflare.private.fed.server.server_commands": ("ShowStatsCommand",),
+    "nvflare.private.fed.server.server_engine": ("ServerEngine",),
     "nvflare.private.fed.server.sys_cmd": ("SystemCommandModule",),
 }
 
