@@ -84,6 +84,13 @@ def test_two_processes_that_take_the_connection_from_each_other_are_found():
     assert machines.now(now + TURNS_S) == {}, "one of them has ended"
 
 
+def test_of_two_that_take_turns_both_addresses_are_told_though_one_login_counts():
+    machines = TwoMachines()
+    for second, process in enumerate("12"):
+        machines.log_in("a", f"token {process}", f"10.0.0.{process}", float(second))
+    assert machines.now(connect(machines, "1212")) == {"a": ["10.0.0.1", "10.0.0.2"]}
+
+
 @pytest.mark.parametrize("processes", ["1" * 50, "123456789", "1122", "1", "11211"])
 def test_a_line_that_breaks_again_and_again_and_restarts_are_no_second_machine(processes):
     machines = TwoMachines()

@@ -68,22 +68,22 @@ class TwoMachines:
                 del found.lost[next(iter(found.lost))]
 
     def now(self, now: float) -> dict[str, list[str]]:
-        """The sites that run on two machines now, with the addresses that are known, that of the valid one last."""
+        """The sites that run on two machines now, with the addresses that are known."""
         with self._lock:
-            return {
-                site: _addresses(found, lost or [], now)
-                for site, found in self._sites.items()
-                if (lost := _lost(found, now)) is not None or _takes_turns(found, now)
-            }
+            return {site: _addresses(found, now) for site, found in self._sites.items() if _is_double(found, now)}
 
 
-def _lost(site: _Site, now: float) -> list[str] | None:
-    """The tokens that are not valid and still beat; None where all is well, by heartbeats and logins."""
-    if site.beat is None or now - site.beat >= WINDOW_S:
-        return None
+def _is_double(site: _Site, now: float) -> bool:
+    if _takes_turns(site, now):
+        return True
+    is_heard = site.beat is not None and now - site.beat < WINDOW_S
+    return is_heard and bool(_lost(site, now) or _logs_in_too_often(site, now))
+
+
+def _lost(site: _Site, now: float) -> list[str]:
+    """The tokens that are not valid and still beat."""
     recent = {token: [each for each in times if now - each < WINDOW_S] for token, times in site.lost.items()}
-    lost = [token for token, times in recent.items() if times and times[-1] - times[0] >= APART_S]
-    return lost if lost or _logs_in_too_often(site, now) else None
+    return [token for token, times in recent.items() if times and times[-1] - times[0] >= APART_S]
 
 
 def _takes_turns(site: _Site, now: float) -> bool:
@@ -96,8 +96,14 @@ def _logs_in_too_often(site: _Site, now: float) -> bool:
     return sum(now - each < LOGINS_S for each in site.logins) > MOST_LOGINS
 
 
-def _addresses(site: _Site, lost: list[str], now: float) -> list[str]:
-    said = [site.addresses[token] for token in lost if token in site.addresses]
-    valid = [address for token, address in site.addresses.items() if token not in site.lost][-1:]
+def _addresses(site: _Site, now: float) -> list[str]:
+    """From where those that take turns connect, if that tells them apart; else what each said when it logged in.
+
+    Behind one gateway all connections come from the same address.
+    """
     seen = [address for at, _, address in site.connections if now - at < TURNS_S] if _takes_turns(site, now) else []
-    return list(dict.fromkeys([*said, *valid] or seen))
+    if len(set(seen)) < 2:
+        said = [site.addresses[token] for token in _lost(site, now) if token in site.addresses]
+        valid = [address for token, address in site.addresses.items() if token not in site.lost][-1:]
+        seen = [*said, *valid] or seen
+    return list(dict.fromkeys(seen))
