@@ -301,9 +301,9 @@ def launch(found: dict[str, Any]) -> Iterable[str]:
 
 def simulation(found: dict[str, Any]) -> Iterable[str]:
     """Seconds and memory by the number of sites."""
-    keys = ("sites", "round_seconds", "processor_seconds", "whole_seconds", "peak_gib", "threads")
+    keys = ("sites", "round_seconds", "whole_seconds", "peak_gib", "threads")
     yield f"Load before: {found['load_before']}.\n"
-    yield markdown_table(keys, [tuple(entry.get(key, "-") for key in keys) for entry in found["entries"]])
+    yield markdown_table(keys, [tuple(entry[key] for key in keys) for entry in found["entries"]])
 
 
 def accountants(found: dict[str, Any]) -> Iterable[str]:

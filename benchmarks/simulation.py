@@ -15,13 +15,11 @@ import shutil
 import statistics
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 from record import RESULTS, Target, write
 
@@ -81,7 +79,6 @@ def measure(args: argparse.Namespace, originals: Path, count: int) -> dict[str, 
     return {
         "sites": count,
         "round_seconds": round(statistics.median(rounds), 3),
-        "processor_seconds": round(watch.processor_s(ends[0], ends[-1]) / len(rounds), 3),
         "whole_seconds": document["seconds"],
         "peak_gib": round(watch.peak / 2**30, 2),
         "threads": watch.threads,
@@ -95,11 +92,10 @@ def link_to(source: str, target: str) -> str:
 
 
 class Watch:
-    """The most memory and threads that the simulation's process has, and its processor time."""
+    """The most memory and threads that the simulation's process has."""
 
     def __enter__(self) -> Watch:
         self.peak = self.threads = 0
-        self._used: list[tuple[float, float]] = []  # when, and the processor seconds until then
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -109,19 +105,12 @@ class Watch:
         self._over.set()
         self._thread.join()
 
-    def processor_s(self, begin: float, end: float) -> float:
-        """Processor seconds of all threads between two times, to a tenth of a second or so."""
-        at, used = zip(*self._used, strict=True)
-        return float(np.interp(end, at, used) - np.interp(begin, at, used))
-
     def _look(self) -> None:
         while not self._over.wait(LOOK_S):
             for process in psutil.process_iter(["cmdline"]):
                 if WORKER in (process.info["cmdline"] or []):
                     self.peak = max(self.peak, process.memory_info().rss)
                     self.threads = max(self.threads, process.num_threads())
-                    times = process.cpu_times()
-                    self._used.append((time.time(), times.user + times.system))
 
 
 if __name__ == "__main__":
