@@ -52,9 +52,11 @@ def test_a_job_whose_server_nobody_asks_is_done_or_has_crashed_by_its_rows(finis
     assert json.loads((tmp_path / SUMMARY_FILE).read_text())["status"] == "FINISHED:EXECUTION_EXCEPTION"
 
 
-def test_why_it_failed_comes_first_and_without_what_flare_puts_before_it(finish, tmp_path):
+@pytest.mark.parametrize("between", [": ", " - "])  # as the simulator and a server write it
+def test_why_it_failed_comes_first_and_without_what_flare_puts_before_it(finish, tmp_path, between):
     line = (
-        "2026-11-30 12:00:00,000 - ServerRunner - ERROR - [identity=server, run=simulate_job, wf=scatter_and_gather]: "
+        "2026-11-30 12:00:00,000 - ServerRunner - ERROR - "
+        f"[identity=server, run=simulate_job, wf=scatter_and_gather]{between}"
         "Aborting current RUN due to FATAL_SYSTEM_ERROR received: Exception in ScatterAndGather control_flow: "
         "UpdateError: the method Late failed in round 1: RuntimeError('later')"
     )

@@ -45,7 +45,7 @@ CRASHED = "FINISHED:EXECUTION_EXCEPTION"  # as FLARE calls a job that ended by a
 ERROR_MARK = " - ERROR - "
 # What FLARE 2.9.0 puts before an error that ends a job: who logs it, that the job ends, where it came from, its class.
 BEFORE_ERROR = re.compile(
-    r"(\[identity=[^\]]*\]: )?(Aborting current RUN due to FATAL_SYSTEM_ERROR received: )?"
+    r"(\[identity=[^\]]*\](?:: | - ))?(Aborting current RUN due to FATAL_SYSTEM_ERROR received: )?"
     r"(Exception in \w+ control_flow: )?((fedbrats\.errors\.)?(Update|Configuration|Data|Fedbrats)Error: )?"
 )
 
