@@ -94,6 +94,19 @@ def test_the_numbers_that_a_method_hears_stand_in_the_row_of_an_accepted_answer(
     assert [row["reason"] for row in federation.rows("refusal")] == refusals
 
 
+@pytest.mark.parametrize("said", [None, {"drift": "rubbish"}, {"drift": float("nan")}])
+def test_in_a_personal_round_a_site_says_nothing_that_counts(new_federation, said):
+    """A site with too few cases says none of it, and nobody judges what is said without an update."""
+    federation = new_federation(gated(Listening, personal_rounds=1))
+    federation.total_rounds = 1
+    answer = federation.answer("a", 0, {})
+    if said:
+        dxo = from_shareable(answer)
+        dxo.set_meta_prop(SAID_KEY, {"training": said})
+        answer = dxo.update_shareable(answer)
+    assert federation.round(0, {"a": answer})[0] == {"a": True}
+
+
 @pytest.mark.parametrize(("triggered", "status"), [(False, "ended"), (True, "aborted")])
 def test_a_run_is_aborted_only_when_its_signal_was_triggered(new_federation, triggered, status):
     federation = new_federation(gated(WeightedFedAvg))

@@ -50,6 +50,8 @@ def test_what_tells_of_too_few_cases_is_not_said():
         {"training": {"note": "patient 017"}},
         {"training": {"flag": True}},
         {"training": {"number": float("inf")}},
+        {"training": {"number": 10**5000}},
+        {"training": {"number": np.complex64(1)}},
         {"training": {"scan": np.ones((4, 4), np.float32)}},
         {"training": {"scan": np.ones(4097, np.float32)}},
         {"training": {"labels": np.ones(4, np.uint8)}},

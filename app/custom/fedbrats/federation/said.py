@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedbrats.errors import UpdateError
+from fedbrats.outside import show
 
 MOST_ENTRIES, MOST_NUMBERS = 16, 4096  # of an answer; of an array that is not of the model's form
 Cases = Literal["training", "validation"]
@@ -35,8 +36,8 @@ class SaidNumber:
 
     def check(self, value: Any, update: Mapping[str, np.ndarray]) -> str | None:
         """What is wrong with a value, as a clause; None where nothing is."""
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-            return f"is {value!r:.40}, expected a finite number"
+        if not is_finite_number(value):
+            return f"is {show(value, 40)}, expected a finite number"
         if not self.least <= value <= self.most:
             return f"is {float(value):g}, expected {self.least:g} to {self.most:g}"
         return None
@@ -80,6 +81,16 @@ class SaidArray:
 
 
 Said = SaidNumber | SaidArray
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether it is a real number that fits a float; a whole number of 400 digits does not."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def numbers_of(said: Mapping[str, Any], declared: Mapping[str, Said]) -> dict[str, float]:

@@ -6,7 +6,6 @@ The site's gate judges all of it by these forms, whatever the method declares; p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
@@ -14,7 +13,7 @@ import numpy as np
 from nvflare.apis.dxo import DXO
 
 from fedbrats.errors import UpdateError
-from fedbrats.federation.said import MOST_ENTRIES, MOST_NUMBERS, Cases
+from fedbrats.federation.said import MOST_ENTRIES, MOST_NUMBERS, Cases, is_finite_number
 from fedbrats.flare.protocol import SAID_KEY
 
 LONGEST_NAME = 40
@@ -62,15 +61,11 @@ def judge_said(dxo: DXO, known_cases: Mapping[str, int], min_cases: int) -> None
         for name, value in part.items():
             if not isinstance(name, str) or not name.isidentifier() or len(name) > LONGEST_NAME:
                 raise UpdateError("nothing is sent: what the job's method says has a name that is none")
-            if not _is_number(value) and not _is_array(value) and not _is_like(value, dxo):
+            if not is_finite_number(value) and not _is_array(value) and not _is_like(value, dxo):
                 raise UpdateError(f"nothing is sent: what the job's method says as {name} is of no known form")
     keep_said(dxo, dxo.data)
     if not said:
         dxo.meta.pop(SAID_KEY)
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float | np.number) and math.isfinite(value)
 
 
 def _is_array(value: Any) -> bool:

@@ -174,7 +174,7 @@ class GatedAggregator(CaseRegister):
             row = {"round": refusal.round_number, "site": site, "reason": refusal.reason, "message": refusal.message}
             fire_rows(self, [{"kind": "refusal", **row}], fl_ctx)
             return False
-        said = numbers_of(contribution.said, self._method.hears)
+        said = numbers_of(contribution.said, self._method.hears) if contribution.update else {}  # a personal round
         fl_ctx.set_prop(SAID_NUMBERS, said, private=True, sticky=False)
         self._heard.add(site)
         if offer:
