@@ -66,16 +66,19 @@ def test_what_it_writes_is_its_own(start):
     assert start.umask.read_text().strip() == "0077"
 
 
-def test_what_is_left_behind_prints_nothing_into_the_terminal(start):
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_is_left_behind_prints_nothing_into_the_terminal(start, writable):
     python = start.umask.parent / "bin" / "python3"
-    python.write_text('#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\necho "said later"\n')
+    python.write_text(f'#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\necho "said later"\ntouch {start.umask}\n')
     ours, terminal = pty.openpty()
     environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(python.parent)}
     words = ["bash", start.kit / "startup" / "start.sh"]
     console = start.kit / "console.txt"
+    if not writable:
+        console.mkdir()  # the tests' account may be one for which every file can be written
     try:
         subprocess.run(words, env=environment, check=True, stdin=terminal, stdout=terminal, stderr=terminal)
-        wait_for(lambda: "said later" in console.read_text())
+        wait_for(start.umask.exists)
     finally:
         stop(start.kit)
         os.close(terminal)
@@ -83,7 +86,11 @@ def test_what_is_left_behind_prints_nothing_into_the_terminal(start):
     os.close(ours)
     assert f"`fedbrats stop {start.kit}` ends it" in shown
     assert "said later" not in shown
-    assert console.stat().st_mode & 0o777 == 0o600
+    assert ("cannot be written, so what is printed is lost" in shown) is not writable
+    assert "line " not in shown, "bash's own words of it"
+    if writable:
+        assert "said later" in console.read_text()
+        assert console.stat().st_mode & 0o777 == 0o600
 
 
 def test_poc_starts_with_as_little(monkeypatch):
