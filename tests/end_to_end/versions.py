@@ -47,6 +47,15 @@ def install(wheel, target):
     return target
 
 
+def start_of_unit(kit):
+    """(command, environment) of the unit of systemd that starts a kit; the kit must have a `venv`."""
+    kind = "server" if open_kit(kit).kind == "server" else "site"
+    text = (shipped_dir() / "provisioning" / "systemd" / f"fedbrats-{kind}@.service").read_text()
+    text = text.replace("/srv/fedbrats/%i", str(kit))
+    said = dict(re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE))
+    return said["ExecStart"].split(), dict(word.split("=", 1) for word in said["Environment"].split())
+
+
 class Machine:
     """A kit that its IT installs, upgrades and brings back by the runbook's commands, in an environment of its own.
 
@@ -91,16 +100,10 @@ class Machine:
 
     def unit(self):
         """The process that systemd starts from the unit of such a kit."""
-        kind = "server" if open_kit(self.kit).kind == "server" else "site"
-        text = (shipped_dir() / "provisioning" / "systemd" / f"fedbrats-{kind}@.service").read_text()
-        said = {
-            name: value.replace("/srv/fedbrats/%i", str(self.kit))
-            for name, value in re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE)
-        }
-        environment = dict(word.split("=", 1) for word in said["Environment"].split())
+        words, environment = start_of_unit(self.kit)
         with (self.kit / "console.txt").open("ab") as log:
             return subprocess.Popen(
-                [*self._inside, *said["ExecStart"].split()],
+                [*self._inside, *words],
                 cwd=self.kit, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

@@ -58,8 +58,7 @@ def test_a_question_how_the_job_stands_logs_nothing(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_a_question_before_the_job_has_begun_is_answered_with_nothing(monkeypatch):
-    monkeypatch.setattr(ShowStatsCommand, "process", ShowStatsCommand.process)
+def test_a_question_before_the_job_has_begun_is_answered_with_nothing():
     answer_early_questions()
     answer_early_questions()
     assert ShowStatsCommand().process(Shareable(), FLContext()) == {}

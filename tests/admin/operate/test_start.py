@@ -21,6 +21,7 @@ from fedbrats.admin.run.processes import find_processes, participant_environment
 from fedbrats.cli.main import main
 from fedbrats.flare.process.statuses import TAKEN, UNUSABLE
 from fedbrats.shipped import shipped_dir
+from tests.end_to_end.versions import start_of_unit
 
 SYSTEMD = shipped_dir() / "provisioning" / "systemd"
 # Stands for FLARE's process: fails as if the port were taken, then is asked to stop by the console.
@@ -192,22 +193,17 @@ def test_the_units_know_the_statuses_and_the_signal(kind):
         assert line in text.splitlines()
 
 
-def start_of_unit(kit):
-    """What systemd would run for a kit: the unit's own line in the unit's own environment; returns the status."""
-    kind = "server" if open_kit(kit).kind == "server" else "site"
-    text = (SYSTEMD / f"fedbrats-{kind}@.service").read_text().replace("/srv/fedbrats/%i", str(kit))
-    said = dict(re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE))
+def status_of_unit(kit):
+    """The status with which the unit's own line ends, in the unit's own environment."""
     (kit / "venv").symlink_to(sys.prefix)
-    environment = dict(word.split("=", 1) for word in said["Environment"].split())
-    return subprocess.run(
-        said["ExecStart"].split(), cwd=kit, env=environment, capture_output=True, timeout=60
-    ).returncode
+    words, environment = start_of_unit(kit)
+    return subprocess.run(words, cwd=kit, env=environment, capture_output=True, timeout=60).returncode
 
 
 def test_a_units_own_line_ends_with_the_status_that_the_unit_knows(site_kit, taken):
-    assert start_of_unit(taken) == TAKEN
+    assert status_of_unit(taken) == TAKEN
     (site_kit / "local" / "fedbrats.json").write_text("{")
-    assert start_of_unit(site_kit) == UNUSABLE
+    assert status_of_unit(site_kit) == UNUSABLE
 
 
 def make_account_and_folders(root):

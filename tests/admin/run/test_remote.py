@@ -5,19 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from nvflare.lighter.utils import (
-    Identity,
-    generate_cert,
-    generate_keys,
-    load_private_key_file,
-    serialize_cert,
-    serialize_pri_key,
-    sign_folders,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
+from nvflare.lighter.utils import load_private_key_file, sign_folders
 
 from fedbrats.admin.run.remote import fetch, resumed_job, seconds_of
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.build import build_job, read_variables
+from tests.privacy.secure.consortium import Consortium
 from tests.security.attacks import attack
 
 JOB = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
@@ -42,20 +36,10 @@ def test_a_job_that_never_ran_took_no_time(said):
     assert seconds_of(said) == 0
 
 
-LEAD = Identity("lead@university.example", "university", "lead")
-
-
-@pytest.fixture(scope="module")
-def kit(tmp_path_factory):
+@pytest.fixture
+def kit(kits):
     """The kit of a lead: the root's certificate, and what signs."""
-    startup = tmp_path_factory.mktemp("kit") / "startup"
-    startup.mkdir()
-    (root_key, root_public), (key, public) = generate_keys(), generate_keys()
-    root = Identity("consortium")
-    (startup / "rootCA.pem").write_bytes(serialize_cert(generate_cert(root, root, root_key, root_public, ca=True)))
-    (startup / "client.crt").write_bytes(serialize_cert(generate_cert(LEAD, root, root_key, public)))
-    (startup / "client.key").write_bytes(serialize_pri_key(key))
-    return startup.parent
+    return kits / "lead@university.example"
 
 
 @pytest.fixture
@@ -114,12 +98,9 @@ def test_a_job_of_the_servers_making_is_not_resumed(tmp_path, kit, built, change
     elif change == "another application":
         shutil.copytree(job_dir / "app", job_dir / "evil")
     elif change == "another root":
-        key, public = generate_keys()
-        other = Identity("consortium")
         kit = tmp_path / "kit"
         (kit / "startup").mkdir(parents=True)
-        certificate = generate_cert(other, other, key, public, ca=True)
-        (kit / "startup" / "rootCA.pem").write_bytes(serialize_cert(certificate))
+        (kit / "startup" / "rootCA.pem").write_bytes(Consortium().root.public_bytes(Encoding.PEM))
     with pytest.raises(ConfigurationError, match="as you would sign it: the job is unsigned, or was altered"):
         resumed_job(Session(job_dir), kit, JOB, tmp_path / "resumed", {})
     assert not (tmp_path / "resumed").exists()

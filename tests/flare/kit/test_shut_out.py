@@ -1,13 +1,8 @@
 """A person whom the server shuts out is refused every command, also in a session that was open before."""
 
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from nvflare.fuel.f3.message import Message
 from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.proto import InternalCommands
@@ -18,27 +13,17 @@ from nvflare.private.fed.server.client_manager import ClientManager
 from nvflare.private.fed.utils.identity_utils import IdentityAsserter
 
 from fedbrats.flare.process.shut_out import end_sessions, judge_every_command
+from tests.end_to_end.consortium import SERVER
 from tests.security.attacks import attack
 
 LEAD, OTHER = "lead@university.example", "statistician@university.example"
 
 
-@pytest.fixture(scope="module")
-def asserter(tmp_path_factory):
-    """The server's own, which signs the tokens of sessions."""
-    folder, key = tmp_path_factory.mktemp("server"), rsa.generate_private_key(65537, 2048)
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")]), datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-    (folder / "server.crt").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    (folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
-    return IdentityAsserter(str(folder / "server.key"), str(folder / "server.crt"))
-
-
 @pytest.fixture
-def server(asserter, monkeypatch):
+def server(kits):
     """FLARE's own login filter, sessions and list of disabled names, without a network."""
-    monkeypatch.setattr(LoginModule, "pre_command", LoginModule.pre_command)
+    startup = kits / SERVER / "startup"
+    asserter = IdentityAsserter(str(startup / "server.key"), str(startup / "server.crt"))  # it signs sessions' tokens
     judge_every_command()
     judge_every_command()  # a process may build several of them
     sessions, manager = SessionManager(cell=None), ClientManager()
