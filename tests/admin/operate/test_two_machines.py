@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_is_said_once(caplog):
     kept = SitesFile()
     for _ in range(2):
         kept._written = -heartbeats.WRITE_S
-        kept.keep(None)
+        kept.keep(None, {})
     assert len([each for each in caplog.records if "cannot be written" in each.getMessage()]) == 1
 
 

@@ -40,7 +40,7 @@ class JobFailures:
         self._failed[job_id].discard(site)
         self._objections[job_id].pop(site, None)
 
-    def object(self, job_id: str, site: str, why: Any) -> None:
+    def note_objection(self, job_id: str, site: str, why: Any) -> None:
         """A site has said why it does not run a job."""
         self._objections[job_id][site] = show(str(why).replace(f"{ERROR_MSG_PREFIX}: ", ""), LONGEST_REASON)
 
@@ -99,7 +99,7 @@ class JobFailures:
         if self.ends_job(job_id, client.name, participants, job.min_sites or 1):
             return None
         reason = show(said.get(JobFailureMsgKey.REASON))
-        self.object(job_id, client.name, reason)
+        self.note_objection(job_id, client.name, reason)
         _log.error(f"a site cannot run a job, which goes on: {reason}; job={job_id} site={client.name}")
         runner.resolve_client_outcome(job_id, client.name)
         return make_reply(ReturnCode.OK, "", None)

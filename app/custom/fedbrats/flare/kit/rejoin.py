@@ -8,10 +8,10 @@ those that it does not. It uses what FLARE's own job runner uses to start a job.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nvflare.apis.client import Client
@@ -94,12 +94,17 @@ class Rejoin(Widget):
         garbage.freeze()
         while not self._stopped.wait(INTERVAL_S):
             garbage.collect()
-            self.look_after_all(engine)
-            self._say_versions(engine)
-            self._sites_file.keep(engine, self._failures)
-            with contextlib.suppress(Exception):  # whatever FLARE raises, the next look is another chance
-                shut_out.end_sessions(engine)
-                tell_sites(engine, _asking(engine))
+            self.look(engine)
+
+    def look(self, engine: Any) -> None:
+        """Look once at everything; what goes wrong with one thing is no matter of the others."""
+        self.look_after_all(engine)
+        self._sites_file.keep(engine, self._failures.objections(engine))
+        for look in (partial(_ask_versions, self._versions), shut_out.end_sessions, _tell_sites):
+            try:
+                look(engine)
+            except Exception:  # whatever FLARE raises, the next look is another chance
+                self.logger.exception("a look at the sites, or at the sessions of people, failed")
 
     def look_after_all(self, engine: Any) -> None:
         """Look once at every site of every running job; what goes wrong with one is no matter of the others."""
@@ -138,12 +143,6 @@ class Rejoin(Widget):
                 running[site] = jobs
         return running
 
-    def _say_versions(self, engine: Any) -> None:
-        try:
-            self._versions.look({client.token: client.name for client in engine.get_clients()}, _asking(engine))
-        except Exception:  # whatever FLARE raises: jobs are looked after all the same
-            self.logger.exception("the sites could not be asked for their versions")
-
     def _look_after(self, job: Job, site: str, running: dict[str, str] | None, engine: Any) -> None:
         """Start a job at a site that has said several times that it does not run it.
 
@@ -168,7 +167,7 @@ class Rejoin(Widget):
         self._starts[key] = self._starts.get(key, 0) + 1
         said = self._start(job, site, engine)
         if said not in (STARTED, NOT_ITS_JOB):
-            self._failures.object(job.job_id, site, said)
+            self._failures.note_objection(job.job_id, site, said)
         self.logger.warning(f"a job was not running at a site: {show(said, 200)}; job={job.job_id} site={site}")
         if self._starts[key] == MOST_STARTS:
             self.logger.error(
@@ -199,6 +198,14 @@ def _asking(engine: Any) -> Callable[[Mapping[str, Message]], Mapping[str, Messa
     """Sends each site its message, by token; the replies come by token, one that has not come in time as None."""
     send = engine.server.admin_server.send_requests_and_get_reply_dict
     return lambda requests: send(requests, timeout_secs=INTERVAL_S)
+
+
+def _ask_versions(versions: SiteVersions, engine: Any) -> None:
+    versions.look({client.token: client.name for client in engine.get_clients()}, _asking(engine))
+
+
+def _tell_sites(engine: Any) -> None:
+    tell_sites(engine, _asking(engine))
 
 
 def read_running_jobs(body: Any) -> dict[str, str]:

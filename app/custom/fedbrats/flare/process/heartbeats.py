@@ -113,10 +113,10 @@ class SitesFile:
         self._written = -WRITE_S
         self._failed = False
 
-    def keep(self, engine: Any, failures: Any = None) -> None:
+    def keep(self, engine: Any, objections: Mapping[str, Mapping[str, str]]) -> None:
         """As `write`; what goes wrong is logged once, for the server's other work matters more."""
         try:
-            self.write(engine, failures)
+            self.write(engine, objections)
         except Exception as error:  # of a full disk, say
             if not self._failed:
                 logger.warning(f"who is there cannot be written for `fedbrats health`: {error!r:.200}")
@@ -124,17 +124,20 @@ class SitesFile:
         else:
             self._failed = False
 
-    def write(self, engine: Any, failures: Any = None) -> None:
-        """Write who is there now, unless that was done a moment ago. Raises: OSError of the file system.
+    def write(self, engine: Any, objections: Mapping[str, Mapping[str, str]]) -> None:
+        """Write who is there now, unless that was done a moment ago.
 
-        failures: knows which sites do not run a job (fedbrats.flare.kit.job_failures); they are written too.
+        Args:
+            engine: the server's.
+            objections: why sites do not run a job, by running job and site.
+
+        Raises: OSError of the file system.
         """
         now = time.monotonic()
         if now - self._written < WRITE_S:
             return
         self._written = now
         found = who_is_there(engine)
-        objections = failures.objections(engine) if failures else {}
         self.tell(found["sites"], now)
         write_json_atomic(
             Path(engine.get_workspace().get_root_dir()) / SITES_FILE,
