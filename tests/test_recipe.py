@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from nvflare.fuel.hci.client.api import AdminAPI
+from nvflare.fuel.utils import zip_utils
 from nvflare.recipe import SimEnv
 
 from fedbrats.admin.run.processes import find_processes, stop
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.archives import JudgedResult
 from fedbrats.jobs.build import build_job
 from fedbrats.recipe import FedBratsRecipe, SitesPocEnv
 from fedbrats.rows import read_rows
@@ -40,6 +43,12 @@ def test_what_cannot_be_run_is_refused_when_the_recipe_is_made(tmp_path, phantom
         FedBratsRecipe().run(SimEnv(num_clients=2, workspace_root=str(tmp_path)))
     with pytest.raises(ConfigurationError, match="SimEnv asks for others"):
         FedBratsRecipe(data=phantom_sites).run(SimEnv(num_clients=3, workspace_root=str(tmp_path)))
+
+
+def test_what_a_server_sends_to_flares_environments_is_judged():
+    FedBratsRecipe()
+    assert AdminAPI.server_execute.judged
+    assert zip_utils.ZipFile is JudgedResult
 
 
 @pytest.mark.end_to_end

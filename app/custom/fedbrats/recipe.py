@@ -26,7 +26,7 @@ from nvflare.recipe.session_mgr import SessionManager
 from nvflare.recipe.spec import Recipe
 
 from fedbrats.admin.run.poc import ADMIN, START_TIMEOUT_S, describe_project
-from fedbrats.admin.run.sessions import admin_session
+from fedbrats.admin.run.sessions import admin_session, judge_server
 from fedbrats.atomic import write_text_atomic
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.build import build_job, find_job
@@ -95,6 +95,9 @@ class BuiltJob(FedJob):
 class FedBratsRecipe(Recipe):
     """A job of fedbrats as a recipe.
 
+    FLARE's environments open sessions of their own, and `get_result` downloads what the server names. Once there is a
+    recipe, this process judges that as `fedbrats fetch` does.
+
     Args:
         job: its name, as `fedbrats job list` shows it, or the folder of one of somebody's own.
         settings: variables to change, as with --set: `{"num_rounds": 5, "aggregator": "mine.FedAvgM"}`.
@@ -114,6 +117,7 @@ class FedBratsRecipe(Recipe):
         models: Sequence[str | Path] = (),
         name: str | None = None,
     ) -> None:
+        judge_server()
         folder = None if data is None else Path(data)
         super().__init__(BuiltJob(job, settings or {}, [Path(each) for each in models], folder, name))
 

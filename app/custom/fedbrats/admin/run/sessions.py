@@ -20,6 +20,12 @@ CONNECT_S = 10.0
 SHUT_OUT = "is disabled"  # in FLARE's words for a name that `fedbrats revoke` shut out
 
 
+def judge_server() -> None:
+    """From now on this process, a person's, judges what a server sends before FLARE acts on it, in any session."""
+    judge_downloads()
+    judge_replies()
+
+
 @contextlib.contextmanager
 def admin_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
     """Open a FLARE API session as the person whom the kit's certificate names.
@@ -28,8 +34,7 @@ def admin_session(kit: Path, timeout_s: float = 30.0) -> Iterator[Any]:
     """
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
-    judge_downloads()
-    judge_replies()
+    judge_server()
     person = open_kit(kit)
     # FLARE 2.9.0 prints a traceback for a login that the server refuses, and raises the same.
     with quiet(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
