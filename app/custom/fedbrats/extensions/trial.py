@@ -89,10 +89,9 @@ def try_first_round(
             with _told_as_refusal(own):
                 play_with_arrays(method, made, SITES, weights)
                 _check_states(method, own)
-            return
         except NeedsNetworkError:
-            method, made = aggregator(), {site: [make() for make in hooks] for site in SITES}
-            own = made[next(iter(SITES))]
+            try_first_round(aggregator, hooks, network)
+        return
     from fedbrats.model.network import SegmentationNetwork
 
     first = {name: value.numpy().copy() for name, value in SegmentationNetwork(**network).state_dict().items()}
