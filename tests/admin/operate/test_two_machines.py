@@ -12,6 +12,7 @@ from nvflare.fuel.f3.sfm.sfm_conn import SfmConnection
 from nvflare.fuel.f3.sfm.sfm_endpoint import SfmEndpoint
 from nvflare.private.admin_defs import Message
 from nvflare.private.defs import CellChannelTopic, CellMessageHeaderKeys
+from nvflare.private.fed.client.fed_client import FederatedClient
 from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
 from nvflare.private.fed.server.client_manager import ClientManager
 
@@ -20,7 +21,7 @@ from fedbrats.admin.operate.doctor import starting
 from fedbrats.flare.process import heartbeats
 from fedbrats.flare.process.connections import PROCESS, host_of, name_this_process, note_connections
 from fedbrats.flare.process.heartbeats import SitesFile, judge_heartbeat, tell_sites
-from fedbrats.flare.process.told import AGAIN_S, TWO_MACHINES, HeartbeatCell, ToldByServer, hear_questions
+from fedbrats.flare.process.told import AGAIN_S, TWO_MACHINES, ToldByServer, hear_heartbeats, hear_questions
 from fedbrats.flare.process.two_machines import (
     MOST_ADDRESSES,
     MOST_CONNECTIONS,
@@ -222,10 +223,16 @@ def test_a_heartbeat_of_somebody_unknown_is_not_kept(manager):
     assert machines._sites == {}
 
 
-def test_a_site_says_it_in_its_log_and_to_the_doctor(site_kit, caplog):
+def test_a_site_says_it_in_its_log_and_to_the_doctor(site_kit, monkeypatch, caplog):
     answer = make_reply("ok")
     told = ToldByServer(site_kit)
-    cell = HeartbeatCell(SimpleNamespace(send_request=lambda **_: answer, other=7), told)
+    client = SimpleNamespace(
+        communicator=SimpleNamespace(cell=SimpleNamespace(send_request=lambda **_: answer, other=7))
+    )
+    monkeypatch.setattr(FederatedClient, "start_heartbeat", lambda client, interval: f"every {interval}")
+    hear_heartbeats(told)
+    assert FederatedClient.start_heartbeat(client, 10) == "every 10"
+    cell = client.communicator.cell
     answer.set_header(TWO_MACHINES, "10.0.0.1 and 10.0.0.2")
     assert cell.send_request(topic=CellChannelTopic.HEART_BEAT) is answer
     told.take("10.0.0.1 and 10.0.0.2\x1b", 1e9)

@@ -38,6 +38,8 @@ def main(arguments: list[str]) -> int:
         if (status := _check(kit)) or checking:
             return status
         _leave_when_interrupted(kit, site="client" in module)
+        if "client" in module:
+            _hear_the_server(kit)
         sys.argv = [module, *words]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0
@@ -118,20 +120,24 @@ def _leave_when_interrupted(kit: Path, site: bool) -> None:
     if site:
         from nvflare.private.fed.client.fed_client import FederatedClient
 
-        from fedbrats.flare.process.connections import name_this_process
-        from fedbrats.flare.process.told import HeartbeatCell, ToldByServer, hear_questions
-
-        name_this_process()
-        told = ToldByServer(kit)
-        hear_questions(told)
         begin = FederatedClient.start_heartbeat
 
         def start_heartbeat(client: Any, *args: Any, **kwargs: Any) -> Any:
             clients.append(client)
-            client.communicator.cell = HeartbeatCell(client.communicator.cell, told)
             return begin(client, *args, **kwargs)
 
         FederatedClient.start_heartbeat = start_heartbeat
+
+
+def _hear_the_server(kit: Path) -> None:
+    """Let this process, a site's, be told from another of its kit, and hear what the server says of that."""
+    from fedbrats.flare.process.connections import name_this_process
+    from fedbrats.flare.process.told import ToldByServer, hear_heartbeats, hear_questions
+
+    name_this_process()
+    told = ToldByServer(kit)
+    hear_heartbeats(told)
+    hear_questions(told)
 
 
 def _log_out(client: Any) -> None:

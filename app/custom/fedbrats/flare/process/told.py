@@ -10,6 +10,7 @@ from typing import Any
 
 from nvflare.private.admin_defs import Message
 from nvflare.private.defs import CellChannelTopic
+from nvflare.private.fed.client.fed_client import FederatedClient
 from nvflare.private.fed.client.scheduler_cmds import ReportVersionProcessor
 
 from fedbrats.atomic import write_json_atomic
@@ -59,6 +60,17 @@ class HeartbeatCell:
             with contextlib.suppress(Exception):  # a heartbeat must not stop for what was told with it
                 self._told.take(reply.get_header(TWO_MACHINES), time.monotonic())
         return reply
+
+
+def hear_heartbeats(told: ToldByServer) -> None:
+    """Have this process, a site's, read what stands in the answers to its heartbeats."""
+    begin = FederatedClient.start_heartbeat
+
+    def start_and_hear(client: FederatedClient, *args: Any, **kwargs: Any) -> Any:
+        client.communicator.cell = HeartbeatCell(client.communicator.cell, told)
+        return begin(client, *args, **kwargs)
+
+    FederatedClient.start_heartbeat = start_and_hear
 
 
 def hear_questions(told: ToldByServer) -> None:
