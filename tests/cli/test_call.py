@@ -33,6 +33,6 @@ def test_a_command_is_stopped_where_the_block_beside_it_fails(tmp_path):
 
 
 def _of(folder):
-    """The processes that this one has begun, and that name a folder."""
-    begun = psutil.Process().children(recursive=True)
-    return [each for each in begun if any(str(folder) in word for word in each.cmdline())]
+    """The processes that name a folder; those that have ended have no words."""
+    found = psutil.process_iter(["cmdline"])
+    return [each for each in found if any(str(folder) in word for word in each.info["cmdline"] or ())]
