@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="of each way in each turn")
     parser.add_argument("--dice", type=Path, metavar="DATA", help="folder of the cases of experiments/cases.csv")
-    parser.add_argument("--ways", nargs="+", choices=WAYS_FOR_DICE, default=list(LASTING), help="of --dice")
+    parser.add_argument("--ways", nargs="+", choices=LASTING, default=list(LASTING), help="of --dice")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, each way with --dice (default: 60)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="of --dice (default: 0 1)")
     parser.add_argument("--go-on", action="store_true", help="keep what --out has, and do the rest of --dice")
