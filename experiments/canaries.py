@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from private import DELTA, NO_NOISE
-from private_phantoms import NETWORK, PATCH, patients_of
+from private_phantoms import FEDERATION, NETWORK, PATCH, add_federation, patients_of
 from scipy.stats import binom
 
 from fedbrats.atomic import write_json_atomic
@@ -58,30 +58,12 @@ def main() -> None:
     parser.add_argument("--canaries", type=int, default=80)
     parser.add_argument("--control", type=int, default=20, help="canaries of the training by heart")
     parser.add_argument("--patients", type=int, default=50, help="of all sites, beside the canaries")
-    parser.add_argument("--sites", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=0.5)
-    parser.add_argument("--clip", type=float, default=0.5)
     parser.add_argument("--epsilon", type=float, default=8.0)
-    parser.add_argument("--learning-rate", type=float, default=1e-2)
-    parser.add_argument("--spacing-mm", type=float, default=6.0)
     parser.add_argument("--seed", type=int, default=0, help="of phantoms and coins")
+    add_federation(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    names = (
-        "canaries",
-        "control",
-        "sites",
-        "rounds",
-        "steps",
-        "rate",
-        "clip",
-        "learning_rate",
-        "spacing_mm",
-        "seed",
-        "patients",
-    )
+    names = ("canaries", "control", "patients", "seed", *FEDERATION)
     document: dict[str, Any] = {
         "command": "python experiments/canaries.py --out CANARIES.JSON",
         "machine": f"{os.cpu_count()} cores",

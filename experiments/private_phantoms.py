@@ -32,28 +32,23 @@ from fedbrats.privacy.settings import PrivacySettings
 NETWORK = {"preset": "tiny", "seed": 0}
 PATCH = (16, 16, 16)
 VALIDATION_SEED, VALIDATION_CASES = 10**6, 40
+FEDERATION = ("sites", "rounds", "steps", "rate", "clip", "learning_rate", "spacing_mm")
 
 
 def main() -> None:
     """Train once for every number of patients, epsilon and seed, and keep every result as it comes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", nargs="+", type=int, default=[25, 50, 100, 200, 400], help="of all sites")
-    parser.add_argument("--sites", type=int, default=5)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[math.inf, 8])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=0.5)
-    parser.add_argument("--clip", type=float, default=0.5)
-    parser.add_argument("--learning-rate", type=float, default=1e-2)
-    parser.add_argument("--spacing-mm", type=float, default=6.0)
+    add_federation(parser)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    about = {name: getattr(args, name) for name in ("sites", "rounds", "steps", "rate", "clip", "learning_rate")}
+    about = {name: getattr(args, name) for name in FEDERATION}
     document: dict[str, Any] = {
         "command": "python experiments/private_phantoms.py --out PRIVATE_PHANTOMS.JSON",
         "machine": f"{os.cpu_count()} cores",
-        "settings": {**about, "delta": DELTA, "network": NETWORK["preset"], "spacing_mm": args.spacing_mm},
+        "settings": {**about, "delta": DELTA, "network": NETWORK["preset"]},
         "runs": json.loads(args.out.read_text())["runs"] if args.out.exists() else [],
     }
     made = {(run["patients"], run["epsilon"], run["seed"]) for run in document["runs"]}
@@ -64,6 +59,17 @@ def main() -> None:
                     document["runs"].append(train(patients, wanted, seed, args))
                     print(document["runs"][-1], flush=True)
                     write_json_atomic(args.out, document)
+
+
+def add_federation(parser: argparse.ArgumentParser) -> None:
+    """The arguments of FEDERATION: the sites, and how they train."""
+    parser.add_argument("--sites", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=0.5)
+    parser.add_argument("--clip", type=float, default=0.5)
+    parser.add_argument("--learning-rate", type=float, default=1e-2)
+    parser.add_argument("--spacing-mm", type=float, default=6.0)
 
 
 @lru_cache(maxsize=16)
