@@ -64,6 +64,17 @@ def test_the_projects_that_are_shipped_are_good(project):
         ("study_days: 300", "study_day: 300", 'has no argument "study_day"; did you mean study_days?'),
         ("template_file: ", "templates: ", 'WorkspaceBuilder has no argument "templates"'),
         (STATIC_ARGUMENTS, "args: [1]\n", "needs require_signed_jobs: true"),
+        (STATIC_ARGUMENTS, "args: [1]\n", "has a list as args"),
+        ("name: brain_consortium", "name: ../../elsewhere", "the project cannot have the name ../../elsewhere"),
+        ("name: brain_consortium", "name: [a]", "the project cannot have the name ['a']"),
+        ("root_valid_days: 1095", "root_valid_days: ten", "root_valid_days is ten, expected a whole number of days"),
+        ("study_days: 300", "study_days: 1000000000", "study_days is 1000000000, expected a whole number of days"),
+        (
+            "builders.StartupSigner",
+            "builders.StartSigner",
+            'no builder "fedbrats.admin.provision.builders.StartSigner"',
+        ),
+        ("builders:\n", "builders:\n  - nothing\n", "1 of the builders have no path"),
     ],
 )
 def test_what_is_wrong_has_a_sentence_and_a_line(project, old, new, sentence):
@@ -76,6 +87,37 @@ def test_a_file_that_is_no_text_has_a_sentence(tmp_path):
     (tmp_path / "project.yml").write_bytes(b"name: \xff")
     with pytest.raises(ConfigurationError, match="is no text in UTF-8"):
         check_project(tmp_path / "project.yml")
+
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join(f'*{of}' for of in before * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("api_version: 3", "api_version: 2026-13-45", "a date or a number that cannot be: month must be in 1..12"),
+        ("fed_learn_port: 8002", f"fed_learn_port: 1{'0' * 5000}", "a date or a number that cannot be: "),
+        ("name: brain_consortium", f"name: {'[' * 3000}{']' * 3000}", "is nested too deeply"),
+        ("api_version: 3", f"a: &a [x, x]\n{BOMB}name: *i", "has more than 100000 entries, its aliases"),
+        ("api_version: 3", "api_version: &a [*a]", "has more than 100000 entries, its aliases"),
+    ],
+)
+def test_a_file_that_only_looks_like_yaml_has_a_sentence(project, old, new, sentence):
+    path = project((old, new))
+    with pytest.raises(ConfigurationError, match=sentence):
+        check_project(path)
+
+
+def test_a_project_whose_name_is_a_path_writes_nothing_elsewhere(project, tmp_path, capsys):
+    """Its root's private key would lie outside the folder of the builds."""
+    path = project(("name: brain_consortium", "name: ../elsewhere"))
+    for action in (["build"], ["show"], ["lock"]):
+        assert main(["provision", *action, "--project", str(path), "--out", str(tmp_path / "out")]) == 1
+        assert "the project cannot have the name ../elsewhere" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["project.yml"]
 
 
 def test_all_of_it_is_said_at_once_with_its_line_and_no_key_is_made(project, tmp_path, capsys):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fedbrats.admin.kits import fingerprint, open_kit
-from fedbrats.admin.provision.names import check_participant
+from fedbrats.admin.provision.names import check_participant, check_project_name
 from fedbrats.admin.provision.root_key import STATE_FILE, Root, is_locked, open_root, read_state, state_dir
 from fedbrats.admin.run.sessions import quiet
 from fedbrats.atomic import PRIVATE_FILE, PRIVATE_FOLDER, write_json_atomic, write_text_atomic
@@ -42,10 +42,11 @@ def read_project(path: Path) -> dict[str, Any]:
     """Read a project.yml. Raises: ConfigurationError where it is none."""
     try:
         project = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read the project {path}: {error}") from None
     if not isinstance(project, dict) or not isinstance(project.get(PARTICIPANTS), list) or "name" not in project:
         raise ConfigurationError(f"{path} is no FLARE project: it needs a name, participants and builders")
+    check_project_name(project["name"])
     return project
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from fedbrats.admin.provision.names import check_participant
-from fedbrats.admin.provision.unknown import FACTS, check_server_facts, unknown_names
+from fedbrats.admin.provision.names import check_participant, check_project_name
+from fedbrats.admin.provision.unknown import FACTS, check_server_facts, size_of, unknown_names
 from fedbrats.errors import ConfigurationError
+from fedbrats.outside import show
 from fedbrats.site.site_file import REGISTER, check_register, parse_site_facts
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
@@ -22,6 +23,8 @@ SIGNER = "fedbrats.admin.provision.builders.StartupSigner"
 STATIC = "nvflare.lighter.impl.static_file.StaticFileBuilder"
 CERTIFICATES = ("fedbrats.admin.provision.certificates.UsageCertBuilder", "nvflare.lighter.impl.cert.CertBuilder")
 PORTS = range(1, 65536)
+DAYS = range(1, 36501)
+MOST_NODES = 100_000  # of a project with its aliases written out; a hospital has 20
 Said = tuple[int, str]  # a line, from 1, and what is wrong there
 
 
@@ -52,7 +55,10 @@ def judge_project(path: Path) -> Iterator[Said]:
     """Everything that is wrong with a project, by line."""
     try:
         text = path.read_text(encoding="utf-8")
-        root, project = yaml.compose(text), yaml.safe_load(text)
+        root = yaml.compose(text)
+        if size_of(root) > MOST_NODES:
+            raise ConfigurationError(f"{path} has more than {MOST_NODES} entries, its aliases (*name) written out")
+        project = yaml.safe_load(text)
     except OSError as error:
         raise ConfigurationError(f"cannot read the project {path}: {error}") from None
     except UnicodeDecodeError as error:
@@ -61,6 +67,10 @@ def judge_project(path: Path) -> Iterator[Said]:
         mark = getattr(error, "problem_mark", None)
         yield (mark.line + 1 if mark else 1, f"this is no YAML: {getattr(error, 'problem', None) or error}")
         return
+    except ValueError as error:  # of YAML's own conversions: a date in month 13, a number of 5,000 digits
+        raise ConfigurationError(f"{path} has a date or a number that cannot be: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply for a project") from None
     if not isinstance(project, dict) or not isinstance(project.get("participants"), list) or "name" not in project:
         raise ConfigurationError(f"{path} is no FLARE project: it needs a name, participants and builders")
     yield from unknown_names(root)
@@ -69,8 +79,14 @@ def judge_project(path: Path) -> Iterator[Said]:
         (line, entry if isinstance(entry, dict) else {})
         for line, entry in zip(lines["participants"], project["participants"], strict=True)
     ]
-    listed = project.get("builders")
-    builders = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    try:
+        check_project_name(project["name"])
+    except ConfigurationError as error:
+        yield lines["name:"][0], str(error)
+    listed = project["builders"] if isinstance(project.get("builders"), list) else []
+    builders = [entry for entry in listed if isinstance(entry, dict)]
+    if len(builders) < len(listed):
+        yield lines["builders:"][0], f"{len(listed) - len(builders)} of the builders have no path; each needs one"
     yield from _participants(entries)
     yield from _company(entries, lines["participants:"][0])
     yield from _register(entries)
@@ -160,7 +176,11 @@ def _builders(builders: list[dict[str, Any]], line: int) -> Iterator[Said]:
         return
     days = arguments.get(OURS, {}).get("study_days")
     root_days = arguments[certificates].get("root_valid_days", ROOT_DAYS)
+    for name, value in (("study_days", days), ("root_valid_days", root_days)):
+        if value is not None and (type(value) is not int or value not in DAYS):
+            yield line, f"{name} is {show(value)}, expected a whole number of days from 1 to {DAYS[-1]}"
+            return
     for what, valid in (("a participant's certificate", CERTIFICATE_DAYS), ("the root", root_days)):
-        if isinstance(days, int) and isinstance(valid, int) and days > valid:
+        if days is not None and valid is not None and days > valid:
             advice = "set root_valid_days" if what == "the root" else "plan renewals, and set study_days to the first"
             yield line, f"the study lasts {days} days (study_days), and {what} {valid}; {advice}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +74,15 @@ def _meant(key: str, known: set[str]) -> str:
 
 def _unknown_of_builder(entry: yaml.MappingNode) -> Iterator[Said]:
     path = _text(entry, "path")
+    try:
+        known = _arguments_of(path)
+    except Exception as error:  # whatever a module raises that is loaded by a name from a file
+        yield entry.start_mark.line + 1, f"there is no builder {show(path)}: {error!r:.200}"
+        return
     arguments = next((value for key, value in entry.value if key.value == "args"), None)
-    if not isinstance(arguments, yaml.MappingNode) or (known := _arguments_of(path)) is None:
+    if isinstance(arguments, yaml.SequenceNode):
+        yield arguments.start_mark.line + 1, f"the builder {path} has a list as args, expected NAME: VALUE"
+    if not isinstance(arguments, yaml.MappingNode) or known is None:
         return
     for key, line in _lines(arguments).items():
         if key not in known:
@@ -81,15 +90,26 @@ def _unknown_of_builder(entry: yaml.MappingNode) -> Iterator[Said]:
 
 
 def _arguments_of(path: str) -> set[str] | None:
-    """The names of a builder's arguments; None where it takes any, or there is no such builder (a build says so)."""
+    """The names of a builder's arguments; None where it takes any. Raises: anything where there is no such builder."""
     module, _, name = path.rpartition(".")
-    try:
-        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return None
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     if any(each.kind == each.VAR_KEYWORD for each in parameters.values()):
         return None
     return set(parameters)
+
+
+def size_of(node: yaml.Node | None, sizes: dict[int, float] | None = None) -> float:
+    """How many entries a composed YAML has with its aliases written out; infinite where one is a part of itself.
+
+    Ten lines of aliases are a file that no memory holds as soon as a sentence shows one of them.
+    """
+    sizes = {} if sizes is None else sizes
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf
+        parts = node.value if isinstance(node, yaml.SequenceNode) else ()
+        parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else parts
+        sizes[id(node)] = 1 + sum(size_of(each, sizes) for each in parts)
+    return sizes[id(node)]
 
 
 def _items(root: Any, section: str) -> list[yaml.MappingNode]:
@@ -104,4 +124,6 @@ def _lines(entry: yaml.MappingNode) -> dict[str, int]:
 
 
 def _text(entry: yaml.MappingNode, name: str) -> str:
-    return next((str(value.value) for key, value in entry.value if key.value == name), "")
+    """A value that is a text or a number; empty where it is neither, or not there."""
+    values = [value for key, value in entry.value if key.value == name and isinstance(value, yaml.ScalarNode)]
+    return str(values[0].value) if values else ""
