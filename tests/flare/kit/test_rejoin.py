@@ -11,7 +11,6 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.private.admin_defs import Message
 
 from fedbrats.flare.kit.rejoin import LONGEST_REPLY, MOST_STARTS, PATIENCE, RUNNING, Rejoin, read_running_jobs
-from fedbrats.flare.process import shut_out
 from tests.generated.test_documents import ANYTHING
 from tests.security.attacks import attack
 
@@ -107,15 +106,15 @@ def test_a_site_that_cannot_be_started_does_not_stop_the_others(rejoin, caplog):
 def test_what_fails_of_a_look_keeps_nothing_else_from_being_done(rejoin, monkeypatch, caplog):
     done = []
 
-    def fails(engine):
-        raise RuntimeError("sessions")
+    def fails(*_):
+        raise RuntimeError("versions")
 
-    monkeypatch.setattr(shut_out, "end_sessions", fails)
+    monkeypatch.setattr(rejoin._versions, "look", fails)
     monkeypatch.setattr("fedbrats.flare.kit.rejoin.tell_sites", lambda *_: done.append("told"))
     monkeypatch.setattr(rejoin._sites_file, "keep", lambda *said: done.append(said[1]))
     rejoin.look(Engine())
     assert done == [{}, "told"]
-    assert "RuntimeError: sessions" in caplog.text
+    assert "RuntimeError: versions" in caplog.text
 
 
 def test_why_a_site_refuses_a_job_is_kept_until_it_runs_it(rejoin):

@@ -1,7 +1,7 @@
 """Shut a hospital or a person out of the federation, by the server, at once and until `fedbrats unrevoke`.
 
 The server ends the connection of a hospital and lets it in no more. A person cannot log in, and a session that is open
-is refused its next command; a download that runs ends within some seconds. The server remembers this in
+is refused its next command; a download that runs ends. The server remembers this in
 `disabled_clients.json` of its kit, which `fedbrats backup` takes along. The certificate itself stays valid until it
 expires: renew the root at the next pause if a private key may be in wrong hands. Needs the kit of the project admin.
 

@@ -100,11 +100,11 @@ class Rejoin(Widget):
         """Look once at everything; what goes wrong with one thing is no matter of the others."""
         self.look_after_all(engine)
         self._sites_file.keep(engine, self._failures.objections(engine))
-        for look in (partial(_ask_versions, self._versions), shut_out.end_sessions, _tell_sites):
+        for look in (partial(_ask_versions, self._versions), _tell_sites):
             try:
                 look(engine)
             except Exception:  # whatever FLARE raises, the next look is another chance
-                self.logger.exception("a look at the sites, or at the sessions of people, failed")
+                self.logger.exception("a look at the sites failed")
 
     def look_after_all(self, engine: Any) -> None:
         """Look once at every site of every running job; what goes wrong with one is no matter of the others."""

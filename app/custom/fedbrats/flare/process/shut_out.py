@@ -14,6 +14,7 @@ from nvflare.fuel.hci.proto import InternalCommands, MetaStatusValue, make_meta
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.hci.server.login import LoginModule
 from nvflare.fuel.sec.audit import AuditService
+from nvflare.private.fed.server.server_engine import ServerEngine
 
 from fedbrats.outside import show
 
@@ -21,15 +22,16 @@ logger = logging.getLogger(__name__)
 
 
 def judge_every_command() -> None:
-    """Have this process, a server's, hold the name behind every command against the list as it is now."""
+    """Have this process, a server's, hold the name behind every command against the list as it is now.
+
+    Who comes onto the list loses the sessions that are open, with the downloads that run in them.
+    """
     if getattr(LoginModule.pre_command, "whole", False):
         return
-    pre_command = LoginModule.pre_command
+    pre_command, disable_clients = LoginModule.pre_command, ServerEngine.disable_clients
 
     def pre_command_and_judge(self: LoginModule, conn: Connection, args: list[str]) -> bool:
         engine = conn.get_prop(ConnProps.ENGINE)
-        if args[0] == InternalCommands.CHECK_SESSION:  # FLARE looks for its session later, and finds none
-            end_sessions(engine)
         if not pre_command(self, conn, args):
             return False
         logs_in = args[0] == InternalCommands.CERT_LOGIN
@@ -48,6 +50,14 @@ def judge_every_command() -> None:
 
     pre_command_and_judge.whole = True  # type: ignore[attr-defined]
     LoginModule.pre_command = pre_command_and_judge
+
+    def disable_and_end_sessions(self: ServerEngine, client_names: list[str]) -> Any:
+        try:
+            return disable_clients(self, client_names)
+        finally:  # of several names some may have come onto the list
+            end_sessions(self)
+
+    ServerEngine.disable_clients = disable_and_end_sessions
 
 
 def end_sessions(engine: Any) -> None:
