@@ -55,6 +55,8 @@ CASES = {
     "a hook that says too much": "hooks=mine.Loud",
     "a hook whose state cannot be saved": "hooks=mine.Forgetful",
     "a hook that raises in a step": "hooks=mine.Breaking",
+    "a hook that raises in a step, another network": "hooks=mine.Breaking network=tiny",
+    "a hook that asks something of its network": "hooks=mine.Layered",
 }
 
 

@@ -48,12 +48,48 @@ class Forgetful(SiteHook):
 
 
 class Breaking(SiteHook):
-    """Raises in a step."""
+    """Acts in a step on a parameter that is not there."""
 
     name = "breaking"
 
+    def change_gradient(self, network):
+        dict(network.named_parameters())["head.weight"].grad.zero_()
+
+
+class Infinite(SiteHook):
+    """Makes the loss of a step NaN."""
+
+    name = "infinite"
+
     def change_loss(self, loss, network):
-        raise ValueError(f"no such layer in {type(network).__name__}")
+        return loss * np.nan
+
+
+class Layered(SiteHook):
+    """Wants to know something of its network, and raises then."""
+
+    name = "layered"
+
+    def after_step(self, network):
+        raise ValueError(f"no such layer in {type(network.net).__name__}")
+
+
+class Shifted(SiteHook):
+    """Begins a round with weights of another shape."""
+
+    name = "shifted"
+
+    def begin_round(self, site, weights, task):
+        return {name: value[None] for name, value in weights.items()}
+
+
+class Unready(SiteHook):
+    """Cannot begin without a state."""
+
+    name = "unready"
+
+    def restore(self, state):
+        self.kept = state["kept"]
 
 
 class Asking(SiteHook):

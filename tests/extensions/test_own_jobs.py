@@ -78,7 +78,12 @@ def test_a_job_of_ones_own_in_a_folder_of_ones_own(mine, tmp_path, capsys):
         ({"hooks": "mine.Lost"}, "with Lost, failed: The update of site-1 in round 0 is not counted: .* NaN"),
         ({"hooks": "mine.Loud"}, "with Loud, failed: what the hook loud says as length is 1000, expected 0 to 1"),
         ({"hooks": "mine.Forgetful"}, "hook Forgetful: seen in its state is an array of <U6, expected numbers"),
-        ({"hooks": "mine.Breaking"}, "Breaking failed in a first round .*no such layer in SegmentationNetwork"),
+        ({"hooks": "mine.Breaking"}, "Breaking failed in a first round of synthetic cases: KeyError.'head.weight'"),
+        ({"hooks": "mine.Breaking", "network": "tiny"}, "Breaking failed in a first round .*KeyError.'head.weight'"),
+        ({"hooks": "mine.Infinite"}, "with Infinite, failed: no step had a finite loss and gradient"),
+        ({"hooks": "mine.Layered"}, "Layered failed in a first round of synthetic cases: .*no such layer in UNet"),
+        ({"hooks": "mine.Shifted"}, r"begin_round gives net.*weight as \(1, 1\), expected \(1,\)"),
+        ({"hooks": "mine.Unready"}, "Unready failed in a first round of synthetic cases: TypeError"),
         ({"hooks": "mine.Asking"}, "Asking failed in a first round .*3 training cases are too few"),
         ({"hooks": "clipped", "dp_noise": 1.0}, "in a job with differential privacy"),
         ({"personal": "head", "network": "mine.Net"}, "does not say which parameters are its head"),
@@ -91,10 +96,11 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_anything_starts(mine, 
         check_settings("fedavg", settings)
 
 
-def test_a_hook_that_changes_no_step_is_tried_without_a_network(mine, monkeypatch):
+@pytest.mark.parametrize("hook", ["Raising", "Breaking"])
+def test_a_hook_of_a_network_that_ships_is_tried_without_building_it(mine, monkeypatch, hook):
     monkeypatch.setattr(SegmentationNetwork, "__init__", None)  # a network that is built would raise
-    with pytest.raises(ConfigurationError, match="Raising failed in a first round"):
-        check_settings("fedavg", {"hooks": "mine.Raising"})
+    with pytest.raises(ConfigurationError, match=f"{hook} failed in a first round"):
+        check_settings("fedavg", {"hooks": f"mine.{hook}"})
 
 
 def test_a_folder_that_is_no_job_is_said(tmp_path):

@@ -45,9 +45,7 @@ def try_method(
     Raises: UpdateError where a gate refuses what a site sends, an update holds NaN, or the restarted run differs in one
         bit: then `state` lacks something that a round needs. ConfigurationError for a state that cannot be kept.
     """
-    from fedbrats.model.network import SegmentationNetwork
-
-    first = {name: value.numpy().copy() for name, value in SegmentationNetwork("tiny").state_dict().items()}
+    first, _ = _first_weights(TINY)
     with ExitStack() as stack:
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedbrats-try-"))) for _ in range(2)]
         steady, restarted = (
@@ -71,7 +69,8 @@ def try_first_round(
 ) -> None:
     """One round on two small sites, of a job's method, hooks and network: find what would end the job in its first.
 
-    No network is built where the weights are known, and no hook changes a step or asks for its site: arrays are enough.
+    It is played with arrays and the network's weights. Where a hook asks for more, of its network or its site, all is
+    made anew and two sites of synthetic cases play it.
 
     Args:
         network: the arguments of SegmentationNetwork.
@@ -80,26 +79,38 @@ def try_first_round(
     Raises: ConfigurationError where a hook or the method raises, gives NaN or too much, or has a state that cannot be
         kept after the round.
     """
-    from fedbrats.extensions.array_trial import NeedsNetworkError, changes_steps, play_with_arrays
+    from fedbrats.extensions.array_trial import NeedsNetworkError, play_with_arrays
 
+    buffers: frozenset[str] = frozenset()
+    if weights is None:
+        weights, buffers = _first_weights(network)
+    try:
+        with _one_round(aggregator, hooks) as (method, made):
+            play_with_arrays(method, made, SITES, weights, buffers)
+    except NeedsNetworkError:
+        with (
+            tempfile.TemporaryDirectory(prefix="fedbrats-try-") as folder,
+            _one_round(aggregator, hooks) as (method, made),
+        ):
+            sites = _open_sites(list(reversed(made.values())).pop, Path(folder), network)
+            _round(method, sites, weights, 0, 1)
+
+
+@contextmanager
+def _one_round(
+    aggregator: Callable[[], Aggregator], hooks: Sequence[Callable[[], SiteHook]]
+) -> Iterator[tuple[Aggregator, dict[str, list[SiteHook]]]]:
+    """A new method and each site's new hooks for one round; what fails in it refuses the job.
+
+    Raises: ConfigurationError.
+    """
     method, made = aggregator(), {site: [make() for make in hooks] for site in SITES}
     own = made[next(iter(SITES))]
-    if weights is not None and not any(map(changes_steps, own)):
-        try:
-            with _told_as_refusal(own):
-                play_with_arrays(method, made, SITES, weights)
-                _check_states(method, own)
-        except NeedsNetworkError:
-            try_first_round(aggregator, hooks, network)
-        return
-    from fedbrats.model.network import SegmentationNetwork
-
-    first = {name: value.numpy().copy() for name, value in SegmentationNetwork(**network).state_dict().items()}
-    with tempfile.TemporaryDirectory(prefix="fedbrats-try-") as folder:
-        sites = _open_sites(list(reversed(made.values())).pop, Path(folder), network)
-        with _told_as_refusal(own):
-            _round(method, sites, first, 0, 1)
-            _check_states(method, own)
+    with _told_as_refusal(own):
+        yield method, made
+        check_state(method.state(), f"aggregator {type(method).__name__}")
+        for hook in own:
+            check_state(hook.state() or {}, f"hook {type(hook).__name__}")
 
 
 @contextmanager
@@ -113,12 +124,6 @@ def _told_as_refusal(hooks: Sequence[SiteHook]) -> Iterator[None]:
         raise ConfigurationError(f"a first round of synthetic cases{with_hooks} failed: {error}") from error
     except Exception as error:  # somebody's own code: the method's own errors are told by `combine_safely`
         raise ConfigurationError(f"{named} failed in a first round of synthetic cases: {error!r:.300}") from error
-
-
-def _check_states(method: Aggregator, hooks: Sequence[SiteHook]) -> None:
-    check_state(method.state(), f"aggregator {type(method).__name__}")
-    for hook in hooks:
-        check_state(hook.state() or {}, f"hook {type(hook).__name__}")
 
 
 def try_network(make: Callable[[], nn.Module], loss: nn.Module | None = None) -> None:
@@ -157,6 +162,15 @@ def synthetic_site(
     made = [_synthetic_case(f"{name}-{number}") for number in range(cases + 1)]
     trainer = Trainer(dict(network), settings, made[1:], made[:1], seed=seed_of_site(0, name), device="cpu", threads=1)
     return LocalSite(name, facts, (), trainer, "", 1.0, 0.0, folder / f"{name}.jsonl")
+
+
+def _first_weights(network: Mapping[str, Any]) -> tuple[Weights, frozenset[str]]:
+    """(the first weights of a network, by name; the names of those that are no parameters)."""
+    from fedbrats.model.network import SegmentationNetwork
+
+    built = SegmentationNetwork(**network)
+    weights = {name: value.numpy().copy() for name, value in built.state_dict().items()}
+    return weights, frozenset(name for name, _ in built.named_buffers())
 
 
 def _run(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedbrats.data.prepare.cache import CacheSettings
+from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.errors import ConfigurationError
 from fedbrats.federation.sharing import personal_at_last
 from fedbrats.jobs.build import find_job, outline_job, read_variables
