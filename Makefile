@@ -37,14 +37,13 @@ docs: $(INSTALLED)  ## build the site of the documents into build/site, without 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; with its search: $(BIN)/python -m http.server --directory build/site"
 
-pages: $(INSTALLED)  ## make the generated parts of the documents: commands, variables, rooms, rows, performance, results
+pages: $(INSTALLED)  ## make the generated parts of the documents: commands, variables, folders, rows, findings, layouts, results
 	$(BIN)/python -m tests.pages.commands
 	$(BIN)/python -m tests.pages.configuration
-	$(BIN)/python -m tests.pages.rooms
+	$(BIN)/python -m tests.pages.folders
 	$(BIN)/python -m tests.pages.rows
 	$(BIN)/python -m tests.pages.findings
 	$(BIN)/python -m tests.pages.layouts
-	$(BIN)/python -m tests.pages.refused
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python experiments/real_tables.py
 	$(BIN)/python experiments/attack_tables.py

@@ -1,7 +1,7 @@
 """Hooks of MkDocs: the site's navigation, and its pages that are no Markdown file of docs/.
 
 The README is the site's first page. Files that must lie elsewhere in the repository (the runbook, SECURITY.md) are
-shown as pages; the notebook is shown with its outputs; each room of the package has a page made from its docstrings.
+shown as pages; the notebook is shown with its outputs; each folder of the package has a page made from its docstrings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ ORDER = {
     "guide": (
         "tutorial",
         "own-data",
-        "refused",
         "viewers",
         "one-workstation",
         "own-method",
@@ -134,7 +133,7 @@ def output_part(output: Mapping[str, Any]) -> str:
 
 
 def api_pages() -> Mapping[str, str]:
-    """A page a room: every module's docstring with its public functions and classes."""
+    """A page for each folder: every module's docstring with its public functions and classes."""
     pages = {}
     for folder in sorted({path.parent for path in PACKAGE.rglob("*.py")}):
         modules = [path.stem for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]

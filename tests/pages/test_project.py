@@ -11,30 +11,14 @@ import pytest
 import yaml
 
 import fedbrats
-from tests.pages import rooms, rows
+from tests.pages import folders, rows
 from tests.pages.marks import between
 
 HOUSE = Path(__file__).parents[2]
 
 
-def test_the_table_of_rooms_is_about_that_of_the_package():
-    """Some lines more or less are allowed: otherwise each change of code would have to change the page."""
-    written, made = (numbers_by_room(text) for text in (between(rooms.PAGE, "rooms"), rooms.table()))
-    assert written.keys() == made.keys(), "run `make pages` and commit what it changes"
-    for room, (files, *lines) in made.items():
-        old_files, *old_lines = written[room]
-        close = abs(files - old_files) <= 2 and all(abs(a - b) <= 25 for a, b in zip(lines, old_lines, strict=True))
-        assert close, f"{room}: run `make pages` and commit what it changes"
-
-
-def numbers_by_room(table):
-    """Files, lines of the largest class and of the largest function; 0 where there is none."""
-    found = {}
-    for row in table.strip().splitlines()[2:]:
-        room, files, *largest = (cell.strip() for cell in row.strip("|").split("|"))
-        lines = [int(re.search(r"\((\d+)\)", cell)[1]) if cell else 0 for cell in largest]
-        found[room] = [int(files), *lines]
-    return found
+def test_the_table_of_folders_is_what_their_docstrings_say():
+    assert between(folders.PAGE, "folders") == folders.table().strip(), "run `make pages` and commit what it changes"
 
 
 @pytest.mark.parametrize("name", ["rows", "report"])
@@ -44,12 +28,14 @@ def test_the_tables_of_rows_are_what_the_package_says(name):
 
 
 def test_every_file_that_the_architecture_names_is_there():
-    named = re.findall(r"`([\w/]+/[\w./-]*\w\.(?:py|json|yml|md))`|`(\w+\.py)`", rooms.PAGE.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`([\w/]+/[\w./-]*\w\.(?:py|json|yml|md))`|`(\w+\.py)`", folders.PAGE.read_text(encoding="utf-8")
+    )
     missing = [
         path
         for pair in named
         for path in pair
-        if path and not path.startswith("local/") and not (HOUSE / path).exists() and not (rooms.ROOT / path).exists()
+        if path and not path.startswith("local/") and not (HOUSE / path).exists() and not (folders.ROOT / path).exists()
     ]
     assert missing == []
 

@@ -1,4 +1,4 @@
-"""fedbrats from Python: one function a step, results with types, the same work as the commands.
+"""fedbrats from Python: one function per step, results with types, the same work as the commands.
 
     from fedbrats import api
 

@@ -1,1 +1,1 @@
-"""The `fedbrats` command: one module a subcommand, imported only when it is called."""
+"""The `fedbrats` command: one module per subcommand, imported only when it is called."""

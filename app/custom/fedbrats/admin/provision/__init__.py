@@ -1,1 +1,1 @@
-"""From a project file to one startup kit a participant."""
+"""From a project file to one startup kit per participant."""

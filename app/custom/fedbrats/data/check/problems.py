@@ -53,13 +53,13 @@ KINDS = {
         ERROR,
         "the file does not give the position of its voxels: left and right would be a guess",
         SURE,
-        "convert anew from DICOM, or set the code if the affine is known to be right",
+        "convert again from DICOM; if the affine is known to be right, set sform_code or qform_code in the header",
     ),
     "contradictory-header": Kind(
         WARNING,
         "the header gives a position, a voxel size or a unit twice, and the two differ",
         SURE,
-        "the affine is used (sform before qform); mend the header if that is wrong",
+        "the affine is used (sform before qform); correct the header if that is wrong",
     ),
     "grid-mismatch": Kind(
         ERROR,
@@ -68,7 +68,10 @@ KINDS = {
         "bring the case's files to one grid, segmentations without interpolation",
     ),
     "not-finite": Kind(
-        ERROR, "NaN or infinity among the voxels", SURE, "find out what made them; do not replace them unseen"
+        ERROR,
+        "NaN or infinity among the voxels",
+        SURE,
+        "find out which step made them, and repeat it; do not just write other values",
     ),
     "empty-image": Kind(ERROR, "every voxel has the same value", SURE, "bring the real image"),
     "identical-modalities": Kind(
@@ -78,13 +81,13 @@ KINDS = {
         ERROR,
         "the segmentation has values that are not whole numbers",
         SURE,
-        "resample with nearest neighbour; values that only a slope moved are accepted",
+        "resample with nearest neighbour; values that are whole but for the rounding of the header's scl_slope are accepted",
     ),
     "unknown-labels": Kind(
         ERROR,
         "the segmentation has values that the label convention does not have",
         SURE,
-        "mend the segmentation, or name another --convention",
+        "correct the segmentation, or name another --convention",
     ),
     "unsettled-convention": Kind(
         ERROR,
@@ -102,23 +105,23 @@ KINDS = {
         WARNING,
         "the labels of this case lie as if two of them were exchanged",
         MEASURED,
-        "look at the case; other cases of the data set label otherwise",
+        "look at the case; the other cases of the data set have other labels there",
     ),
     "predicted-segmentation": Kind(
         ERROR,
         "the segmentation is a prediction of fedbrats, and no truth",
         SURE,
-        "bring the truth; clear intent_name if a person has corrected the mask",
+        "bring a segmentation that a person made; clear intent_name in the header if a person has corrected this one",
     ),
     "no-tumour-map": Kind(
         ERROR,
         "the marked tumour takes up most of the brain",
         MEASURED,
-        "this is a map of tissues or of the brain: bring the tumour's",
+        "this is a map of tissues or of the brain: bring the segmentation of the tumour",
     ),
     "implausible-tumour": Kind(
         WARNING,
-        "the marked tumour is larger than any, or in very many parts",
+        "the marked tumour is larger than usual, or in very many parts",
         LIKELY,
         "look at it; real tumours took up to 16 % of the brain in up to 19 parts",
     ),
@@ -142,13 +145,13 @@ KINDS = {
         ERROR,
         "two modalities look as if their names were exchanged",
         MEASURED,
-        "look, and rename the files; `predict --force` predicts all the same",
+        "look at the images, and rename the files",
     ),
     "not-skull-stripped": Kind(
         ERROR,
         "there is signal outside the brain",
         MEASURED,
-        "strip skull and background; a constant background is no problem",
+        "strip skull and background; a background of one value is no problem",
     ),
     "same-patient": Kind(
         WARNING, "another case has the name of the same patient", SURE, "nothing: `fedbrats split` keeps them together"

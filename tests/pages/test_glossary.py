@@ -1,16 +1,11 @@
-"""The page about refused cases is made from the code, and the glossary is in order."""
+"""The glossary is in order, and has the words of the tables."""
 
 import re
 from pathlib import Path
 
 from fedbrats.data.regions import REGIONS
-from tests.pages import refused
 
 GLOSSARY = Path(__file__).parents[2] / "docs" / "reference" / "glossary.md"
-
-
-def test_the_page_about_refused_cases_is_current():
-    assert refused.page() == refused.PAGE.read_text(encoding="utf-8"), "run `make pages` and commit what it changes"
 
 
 def test_the_glossary_is_in_order_and_has_the_words_of_the_tables():
