@@ -2,8 +2,8 @@
 
     python benchmarks/refusals.py
 
-Prints the table of docs/guide/own-method.md. Seconds are those of a processor, user and system, because a busy
-machine makes the clock's longer; a refusal works on one core.
+Prints the table of docs/guide/own-method.md, with seconds. These are seconds of a processor, user and system, because
+a busy machine makes the clock's longer; a refusal works on one core.
 """
 
 from __future__ import annotations

@@ -104,9 +104,9 @@ LONG = {"t1": "T1", "t1ce": "T1_GD", "t2": "T2", "flair": "T2_FLAIR", "seg": "se
 WRITTEN: dict[str, tuple[Callable[[Path, int, Case], None], str, tuple[str, ...]]] = {
     "BraTS 2017 to 2021": (pattern("Glio_{n}/Glio_{n}_{word}.nii.gz"), "", ()),
     "BraTS 2023 and later": (pattern("Glio-{n}/Glio-{n}-{word}.nii.gz", **NEW), "", ()),
-    "a folder a case": (pattern("patient_{n}/session_1/{word}.nii.gz", t1ce="T1ce", flair="FLAIR"), "", ()),
+    "one folder for each case": (pattern("patient_{n}/session_1/{word}.nii.gz", t1ce="T1ce", flair="FLAIR"), "", ()),
     "all in one folder": (pattern("MR{n}_{word}.nii.gz", **LONG), "", ()),
-    "a folder a modality": (pattern("{word}/MR{n}.nii.gz", **LONG), "", ()),
+    "one folder for each modality": (pattern("{word}/MR{n}.nii.gz", **LONG), "", ()),
     "BIDS": (bids, "", ()),
     "nnU-Net raw": (nnunet, "", ()),
     "Medical Segmentation Decathlon": (decathlon, "", ()),

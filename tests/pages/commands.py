@@ -66,10 +66,15 @@ def parsers_below(parser: argparse.ArgumentParser) -> list[argparse.ArgumentPars
 def described(text: str) -> Iterator[str]:
     """A command's description as Markdown: paragraphs, then its examples."""
     before, *examples = EXAMPLE.split(text, maxsplit=1)
-    yield re.sub(r"([<*])", r"\\\1", before).strip() + "\n"
+    yield "".join(escaped(part) for part in re.split(r"(`[^`]*`)", before)).strip() + "\n"
     if examples:
         lines = [line.strip() for line in examples[0].strip("\n").splitlines()]
         yield "```sh\n" + "\n".join(line for line in lines if line) + "\n```\n"
+
+
+def escaped(text: str) -> str:
+    """Text whose signs Markdown would take for tags or emphasis; code stays as it is."""
+    return text if text.startswith("`") else re.sub(r"([<*])", r"\\\1", text)
 
 
 def usage_of(parser: argparse.ArgumentParser) -> str:

@@ -19,13 +19,13 @@ HEAD = """# Names and layouts
 This page lists the names of files and folders in which `check`, `split`, `predict` and `evaluate` find cases.
 `make pages` makes it from the code, and a test takes each layout from `check` to `predict`.
 
-Files are NIfTI (`.nii` or `.nii.gz`), in subfolders of any depth. Capitals do not matter. A file of a case that was not
-taken is named by `fedbrats check` with the reason, and folders without a case are counted.
+Files are NIfTI (`.nii` or `.nii.gz`), in subfolders of any depth. Capital and small letters are the same.
+`fedbrats check` names each file that it did not take, with the reason, and counts folders without a case.
 """
 WORDS_HEAD = """## Words
 
-A dash in a word stands for a dash, an underscore or nothing. The same words are recognised as columns of a table, keys
-of a list and names of channels.
+These words are recognised in names of files and folders, as columns of a table, keys of a list and names of channels. A
+dash in a word stands for a dash, an underscore or nothing.
 """
 OWN = """## Names of your own
 
@@ -37,11 +37,11 @@ fedbrats split ~/patients --names t1ce=T1_KM,flair=dark-fluid --sites 2 --out si
 Each part is a role (`t1`, `t1ce`, `t2`, `flair`, `seg`) and what your files call it. A role may have several names:
 `t1ce=T1_KM,t1ce=T1_GD`. Roles that are not given keep the words above.
 
-The name stands anywhere in the name of a file or folder, between other signs than letters and digits. The rest is the
-name of the case: `scan_T1_KM_brain.nii.gz` is the T1ce of `scan_brain`, and `MEIER/T1_KM.nii.gz` that of `MEIER`.
+The name may be anywhere in the name of a file or folder, if no letter or digit is next to it. The rest is the name of
+the case: `scan_T1_KM_brain.nii.gz` is the T1ce of `scan_brain`, and `MEIER/T1_KM.nii.gz` that of `MEIER`.
 
-`split` brings the files under names of BraTS and keeps your names in each site's `datalist.json`. Later commands need
-no `--names` for the sites folder.
+`split` gives the files BraTS names in the sites folder, and keeps your names in each site's `datalist.json`. Later
+commands need no `--names` for the sites folder.
 """
 
 

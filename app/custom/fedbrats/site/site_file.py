@@ -89,7 +89,7 @@ class SiteFacts(Kept):
     cache_dir: Folder
     """Where prepared cases are kept; several sites of one machine may share it."""
     personal_dir: Folder
-    """Where personal weights are kept, in one folder a job; they stay at the site."""
+    """Where personal weights are kept, in one folder for each job; they stay at the site."""
     device: str = Field("auto", pattern=DEVICE, json_schema_extra={"kind": "auto, cpu, cuda or cuda:N"})
     """Where the site computes; auto takes a CUDA GPU where there is one, else the CPU."""
     threads: int | None = Field(None, ge=1, le=MOST)

@@ -2,7 +2,7 @@
 
 Of the server: the submitted job, its result, the state that resuming it needs, its run folder. Of a hospital: run
 folders and optimisers; personal weights stay. A job that is at work stays, and so do the newest jobs and young ones.
-What a server removes can be neither fetched nor resumed any more: fetch it, or make a backup, before.
+A job that a server has removed can no longer be fetched or resumed: fetch it, or make a backup, before.
 
 Without --jobs, --days and --gb it keeps what `retention` in local/fedbrats.json of the kit says, and where that says
 nothing the newest 20 jobs and those of the last 90 days. Where it is set, the server or the site does the same by

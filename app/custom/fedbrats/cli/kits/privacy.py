@@ -1,8 +1,8 @@
 """What differential privacy costs: planned before a study, and spent at a site.
 
-`plan` needs no data: it tells what epsilon the rounds of a job cost a patient, how the noise compares with what the
-patients of a site can say against it, and what Dice to expect by our own experiments, where one of them was about such
-a job with as many patients. `status` reads the ledger of a site's kit.
+`plan` needs no data. It says what epsilon the rounds of a job cost a patient, how large the noise is beside the signal
+of a site's patients, and what Dice to expect, if this project has an experiment of such a job with as many patients.
+`status` reads the ledger of a site's kit.
 
 example:
   fedbrats privacy plan fine_tuned_dp --patients 40 --set num_rounds=10

@@ -3,8 +3,8 @@
 `build` makes one kit per participant of project.yml: certificates, policy, the site's own settings, jobs, and a README
 for the person who receives it. Building again keeps existing certificates, writes what has changed, and says to whom it
 goes. The output folder has the root's private key: keep it on one machine of the project admin, back it up, and send
-only single kits from it. `lock` encrypts that key into a file of its own, which can be kept elsewhere. What signs
-(build, add-site, add-user, renew, revoke, authority) then asks for its passphrase; nothing else needs it.
+only single kits from it. `lock` encrypts that key into a file of its own, which can be kept elsewhere. The commands
+that sign (build, add-site, add-user, renew, revoke, authority) then ask for its passphrase; nothing else needs it.
 
 example:
   fedbrats provision build --check                 # judge project.yml, and build nothing

@@ -1,7 +1,7 @@
 """Make a server or a hospital's site from the file that `fedbrats backup` wrote, on an empty disk.
 
-The kit is written to KIT; jobs, results and state to where they were, or with --storage below another folder. Nothing
-has its place before every file was compared with the backup's own checksums. Folders that hold something are refused.
+The kit is written to KIT; jobs, results and state to where they were, or with --storage below another folder. Every
+file is compared with the backup's checksums before anything is put in place. A folder that is not empty is refused.
 
 Stop the old machine first: one kit on two machines is two servers, or a site that loses its place again and again.
 

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"case names has them, else {BRATS_2018})",
     )
     add_names_argument(parser)
-    parser.add_argument("--probabilities", action="store_true", help="write a probability map a region too")
+    parser.add_argument("--probabilities", action="store_true", help="also write a probability map for each region")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="draw no pictures")
     parser.add_argument("--force", action="store_true", help="predict what is refused too, where that can be done")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")

@@ -2,11 +2,12 @@
 
 The first table has the validation patients of the hospitals that trained: Dice with its 95 % interval over patients
 (and seeds, where there are several), the regions, lesion-wise and surface Dice, HD95, the worst hospital, the share of
-the centralised Dice, and the difference to another method with its p, corrected for the number of methods (Holm).
-The second has patients of hospitals that nobody trained on. What else differs between the runs (variables, budgets) and
-that there is one seed only is said below. Below six patients there is no interval and no p: JSON has the values.
+the centralised Dice, and the difference to another method with its p, corrected for the number of methods (Holm). The
+second has patients of hospitals that nobody trained on. Notes below the tables say what else differs between the runs
+(variables, budgets), and whether there is one seed only. Below six patients there is no interval and no p: JSON has the
+values.
 
---json prints: own_patients, new_hospitals (a document a row each) and notes.
+--json prints: own_patients, new_hospitals (one document for each row) and notes.
 
 example:
   fedbrats compare experiments/results/from-phantoms/runs.jsonl

@@ -4,8 +4,8 @@ A built job is `app/` with the files of `jobs/<name>/` laid over it. Submit the 
 admin console or with `nvflare job submit -j FOLDER`; `fedbrats poc run` builds and submits in one step.
 
 `show`, `follow`, `logs` and `abort` ask a consortium's server about one job, with a person's kit, and `list
---consortium` about all. Everybody may see jobs; their log is for who submitted the job and for the project admin, and
-to abort it is also for IT of the submitter's organisation.
+--consortium` about all. Everybody may see the jobs. Only the submitter and the project admin may see a
+job's log; they and the IT of the submitter's organisation may abort it.
 
 example:
   fedbrats job list

@@ -18,9 +18,9 @@ def add_running_arguments(actions: Any) -> None:
     """Declare `job show`, `job follow`, `job logs` and `job abort`."""
     for name, help_line in (
         ("show", "who submitted a job, where it stands, and why it ended"),
-        ("follow", "a line a round until the job has ended; exits with 0 where it completed"),
+        ("follow", "a line for each round until the job has ended; exits with 0 if it completed"),
         ("logs", "what the server logged of a job; logs of sites stay at the sites"),
-        ("abort", "end a job that waits or runs, where one's role may"),
+        ("abort", "end a job that waits or runs, if your role may"),
     ):
         action = actions.add_parser(name, help=help_line)
         action.add_argument("job_id", metavar="JOB_ID", help="as `fedbrats job list --consortium` shows it")

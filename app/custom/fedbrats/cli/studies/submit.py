@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="JOB_ID", help="continue this job instead, after its last finished round")
     parser.add_argument("--kit", type=Path, required=True, help="the startup kit of a project admin or lead")
-    parser.add_argument("--wait", action="store_true", help="wait until the job has ended, with a line a round")
+    parser.add_argument("--wait", action="store_true", help="wait until the job has ended, with a line for each round")
     add_set_argument(parser)
     add_models_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document: job_id, status")

@@ -6,8 +6,9 @@ of variables, one a run), `left_out` (sites that are left out, one a run), `misb
 SITE=KIND,SITE=KIND of several, one a run) and `engine` (simulate or poc). experiments/ has some.
 
 Every finished run leaves one line in RESULTS/runs.jsonl: what it was, its data, budget and variables, and the scores of
-its patients, who are numbers. A run whose line is there is not done again. With --outside, or where a site is left out,
-every model is also scored on patients that nobody trained on. `fedbrats compare RESULTS/runs.jsonl` makes the tables.
+its patients, each named by a number. A run whose line is there is not done again. With --outside, or where a site is
+left out, every model is also scored on patients that nobody trained on. `fedbrats compare RESULTS/runs.jsonl` makes the
+tables.
 
 --json prints: runs, done, failed, left, and results, the path of the lines. --dry-run prints the runs that are left.
 

@@ -25,12 +25,14 @@ LAYOUTS = (
     Layout("BraTS 2017 to 2021", ("CASE/CASE_t1.nii.gz", "CASE/CASE_t1ce.nii.gz", "CASE/CASE_seg.nii.gz")),
     Layout("BraTS 2023 and later", ("CASE/CASE-t1n.nii.gz", "CASE/CASE-t1c.nii.gz", "CASE/CASE-seg.nii.gz")),
     Layout(
-        "a folder a case",
+        "one folder for each case",
         ("patient_001/T1.nii.gz", "patient_001/T1ce.nii.gz", "patient_001/session_2/T1.nii.gz"),
         "folders of one name in several places are told apart by the folder around them",
     ),
     Layout("all in one folder", ("CASE_T1.nii.gz", "CASE_T1_GD.nii.gz", "CASE_T2_FLAIR.nii.gz", "CASE_seg.nii.gz")),
-    Layout("a folder a modality", ("T1/CASE.nii.gz", "T1ce/CASE.nii.gz", "seg/CASE.nii.gz", "CASE/T1/any.nii.gz")),
+    Layout(
+        "one folder for each modality", ("T1/CASE.nii.gz", "T1ce/CASE.nii.gz", "seg/CASE.nii.gz", "CASE/T1/any.nii.gz")
+    ),
     Layout(
         "BIDS",
         (
@@ -57,13 +59,13 @@ LAYOUTS = (
     Layout(
         "a list, cases.json",
         ('{"training": [{"image": ["1.nii.gz", ...], "label": "5.nii.gz"}], "modality": {"0": "T1", ...}}',),
-        "as MONAI and the Decathlon write it, or with a key a modality in each item",
+        "as MONAI and the Decathlon write it, or with one key for each modality in each item",
     ),
     Layout(
         "names of your own",
         ("--names t1ce=T1_KM,flair=dark-fluid", "scan_T1_KM_brain.nii.gz", "MEIER/dark-fluid.nii.gz"),
-        "the name of a role stands anywhere in the name of a file or folder, between other signs than letters and "
-        "digits; the rest is the case",
+        "the name of a role may be anywhere in the name of a file or folder, if no letter or digit is next to it; the "
+        "rest is the case",
     ),
 )
 

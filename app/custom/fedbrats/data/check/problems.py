@@ -81,7 +81,7 @@ KINDS = {
         ERROR,
         "the segmentation has values that are not whole numbers",
         SURE,
-        "resample with nearest neighbour; values that are whole but for the rounding of the header's scl_slope are accepted",
+        "resample with nearest neighbour; values that only scl_slope of the header has changed are accepted",
     ),
     "unknown-labels": Kind(
         ERROR,

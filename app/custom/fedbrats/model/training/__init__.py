@@ -1,1 +1,1 @@
-"""Training: a round (`trainer.py`), its loss, its optimiser, its scores, and what a method may change of it."""
+"""Training: a round, its loss, its optimiser, its scores, and what a method may change of it."""
