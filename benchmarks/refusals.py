@@ -2,7 +2,7 @@
 
     python benchmarks/refusals.py
 
-Prints the table of docs/guide/own-method.md, with seconds. These are seconds of a processor, user and system, because
+Prints the sentences of docs/guide/own-method.md with their seconds, of a processor, user and system, because
 a busy machine makes the clock's longer; a refusal works on one core.
 """
 
