@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
@@ -82,6 +83,17 @@ def test_a_servers_page_says_how_its_job_is(working):
     assert "<img" not in page
 
 
+def test_a_servers_page_says_who_does_not_run_a_job_and_why(working):
+    whys = {JOB: {"hospital-south": f"its list has {HOSTILE}"}, "other": {"hospital-west": "its budget"}, "d": 5}
+    (working / "sites.json").write_text(json.dumps({"objections": whys}))
+    page = page_of_machine(open_kit(working))
+    for said in ("0.512", "hospital-south", "its list has", "Job other", "hospital-west", "its budget"):
+        assert said in page, said
+    assert "<script" not in page
+    os.utime(working / "sites.json", (0, 0))  # as a server leaves it that has ended
+    assert "its list has" not in page_of_machine(open_kit(working))
+
+
 def test_a_site_sees_its_own_numbers_alone(site_kit):
     page = page_of_machine(open_kit(site_kit))
     assert NORTH in page
@@ -98,10 +110,11 @@ def test_a_persons_page_says_who_is_there(kits):
         "answered": ["a"],
         "silent": [],
         "trouble": "",
+        "objections": {"hospital-west": f"its budget {HOSTILE}"},
     }
     job = {"job_id": JOB, "job_name": "fedavg", "status": "RUNNING", "round": "2/5", "standing": standing}
     page = page_of_consortium(open_kit(kits / LEAD), Overview({}, [HOSTILE], [site], [job]))
-    for said in ("1 of 1 sites are connected", "3 s ago", "0.750", "2/5", "fedavg runs"):
+    for said in ("1 of 1 sites are connected", "3 s ago", "0.750", "2/5", "fedavg runs", "hospital-west", "its budget"):
         assert said in page, said
     assert "<script" not in page
 

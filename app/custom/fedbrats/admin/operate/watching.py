@@ -16,6 +16,7 @@ from fedbrats import __version__
 from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.health import Health, look_at
 from fedbrats.admin.operate.overview import Overview
+from fedbrats.flare.process.who_is_there import read_objections
 from fedbrats.report.page.blocks import Block, Paragraph, Section, Table, render
 from fedbrats.report.page.page import NOTICE
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, Row, learning_curve, read_rows
@@ -28,8 +29,8 @@ STATES = ("good", "somebody should look", "it does not work")
 def page_of_machine(kit: Kit) -> str:
     """The page of a server or a site of this machine: its health, and of a server the jobs that run."""
     health = look_at(kit)
-    jobs = sorted(kit.folder.glob(f"*/{ROWS_FOLDER}/{ROWS_FILE}")) if kit.kind == "server" else []
-    return _page(f"{kit.kind} {kit.name}", STATES[health.status], [_health(health), *_jobs(jobs)])
+    jobs = _jobs(kit.folder) if kit.kind == "server" else ()
+    return _page(f"{kit.kind} {kit.name}", STATES[health.status], [_health(health), *jobs])
 
 
 def page_of_consortium(kit: Kit, found: Overview) -> str:
@@ -62,13 +63,25 @@ def _health(health: Health) -> Section:
     return Section("Health", blocks)
 
 
-def _jobs(paths: Iterable[Path]) -> Iterator[Section]:
-    for path in paths:
-        with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # it is being moved, or is no rows file
-            yield _job(path.parents[1].name, read_rows(path))
+def _jobs(kit: Path) -> Iterator[Section]:
+    """Of a server's kit, every job that has rows, and those that run and that a site does not run."""
+    objections = read_objections(kit)
+    paths = {path.parents[1].name: path for path in kit.glob(f"*/{ROWS_FOLDER}/{ROWS_FILE}")}
+    for job in sorted({*paths, *objections}):
+        blocks = _objections(objections.get(job, {}))
+        if job in paths:
+            with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # it is moved, or is no rows file
+                blocks += _job(read_rows(paths[job]))
+        yield Section(f"Job {job}", blocks)
 
 
-def _job(job: str, rows: list[Row]) -> Section:
+def _objections(whys: Mapping[str, str]) -> list[Block]:
+    """Which sites do not run a job, and why; nothing where all do."""
+    rows = [(site, (why,)) for site, why in sorted(whys.items())]
+    return [Table("Sites that do not run it", ("site", "why"), rows, "text")] if rows else []
+
+
+def _job(rows: list[Row]) -> list[Block]:
     """Of a running job: its last rounds, and of every site answers, weight, seconds, bytes and refusals."""
     dice, weights = learning_curve(rows), {row["site"]: row["weight"] for row in rows if row["kind"] == "weight"}
     rounds = [row for row in rows if row["kind"] == "round"][-MOST_ROUNDS:][::-1]
@@ -96,11 +109,10 @@ def _job(job: str, rows: list[Row]) -> Section:
         for site in sorted({*answers, *refused})
     ]
     columns = ("site", "counted answers", "refusals", "weight", "last answer", "MB down", "MB up")
-    blocks = [
+    return [
         Table("The newest rounds", ("round", "Dice", "took", "silent"), listed, "text"),
         Table("Sites", columns, sites, "text"),
     ]
-    return Section(f"Job {job}", blocks)
 
 
 def _seconds(value: Any) -> str | None:
@@ -140,7 +152,8 @@ def _standing(job: Mapping[str, Any]) -> Section:
         ("last trouble", (said.get("trouble") or None,)),
     ]
     name = job.get("job_name") or job.get("job_id")
-    return Section(f"{name} runs", [Table(str(job.get("job_id")), ("of the job", "now"), rows, "text")])
+    now = Table(str(job.get("job_id")), ("of the job", "now"), rows, "text")
+    return Section(f"{name} runs", [now, *_objections(said.get("objections", {}))])
 
 
 def _all_jobs(found: Overview) -> Section:

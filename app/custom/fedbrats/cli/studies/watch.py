@@ -1,9 +1,10 @@
 """Show a live page in a browser: who is there, rounds, Dice, weights, refusals, seconds, bytes, certificates, disks.
 
 With the kit of a server or a site it shows this machine: its health, and at a server each job that runs. With the kit
-of a person it shows the consortium, as the server reports it. The page needs no script and nothing from elsewhere; no
-request changes anything. It is for you alone: its address has a secret part. With --tls it is for others too: over TLS
-with the kit's own certificate, and only for browsers that have a certificate of the consortium. End it with Ctrl-C.
+of a person it shows the consortium, as the server reports it. Of a job it says which sites do not run it, and why. The
+page needs no script and nothing from elsewhere; no request changes anything. It is for you alone: its address has a
+secret part. With --tls it is for others too: over TLS with the kit's own certificate, and only for browsers that have a
+certificate of the consortium. End it with Ctrl-C.
 
 example:
   fedbrats watch fl.brain-consortium.example

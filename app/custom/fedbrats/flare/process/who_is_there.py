@@ -25,13 +25,12 @@ def read_sites(kit: Path) -> dict[str, dict[str, Any]] | None:
     return {name: each for name, each in sites.items() if isinstance(each, dict)} if isinstance(sites, dict) else None
 
 
-def read_objections(kit: Path) -> dict[str, list[str]]:
-    """The sites that do not run a job, by running job; empty where the server does not run."""
+def read_objections(kit: Path) -> dict[str, dict[str, str]]:
+    """Why sites do not run a job, by running job and site; empty where the server does not run."""
     found = _read(kit / SITES_FILE, OLD_S)
     said = clean(found).get("objections") if found else None
-    return (
-        {job: list(sites) for job, sites in said.items() if isinstance(sites, dict)} if isinstance(said, dict) else {}
-    )
+    jobs = said.items() if isinstance(said, dict) else ()
+    return {job: {site: str(why) for site, why in sites.items()} for job, sites in jobs if isinstance(sites, dict)}
 
 
 def read_two_machines(kit: Path) -> str | None:
