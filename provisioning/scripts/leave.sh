@@ -8,5 +8,5 @@
       console=/dev/null
     fi
     echo "started; it logs to $kit/log.txt, and \`fedbrats stop $kit\` ends it"
-    exec < /dev/null > "$console" 2>&1
+    exec < /dev/null >> "$console" 2>&1
   fi

@@ -26,17 +26,29 @@ end_process() {
   kill -9 "$pid" 2>/dev/null
 }
 
+# Where start.sh was run in a terminal, what is printed goes to @CONSOLE@ (leave.sh). A long one is put aside, and the one
+# that was put aside before is removed; what is printed while it is copied is lost.
+bound_console() {
+  local console="$WORKSPACE/@CONSOLE@"
+  [[ /dev/fd/1 -ef "$console" && -n "$(find "$console" -size +@CONSOLE_MIB@M 2>/dev/null)" ]] || return 0
+  cp -f "$console" "$console.1" 2>/dev/null || rm -f "$console.1"
+  : > "$console"
+}
+
 check_loop "$WORKSPACE"
 echo "$BASHPID" > "$WORKSPACE/daemon_pid.fl" || exit 73
 rm -f "$WORKSPACE/pid.fl" "$WORKSPACE/shutdown.fl" "$WORKSPACE/restart.fl"
 pause=5
 while true; do
   begun=$SECONDS
+  looks=0
+  bound_console
   run 2>&1 &
   pid=$!
   echo "$pid" > "$WORKSPACE/pid.fl"
   while kill -0 "$pid" 2>/dev/null; do
     sleep 1
+    (( ++looks % 60 )) || bound_console
     [[ -f "$WORKSPACE/shutdown.fl" || -f "$WORKSPACE/restart.fl" ]] && end_process
   done
   wait "$pid"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fedbrats.admin.provision.start_script import write_scripts
+from fedbrats.admin.provision.start_script import CONSOLE_MIB, write_scripts
 from fedbrats.admin.run.processes import participant_environment, stop
 from fedbrats.errors import ConfigurationError
 from tests.end_to_end.consortium import wait_for
@@ -91,6 +91,36 @@ def test_what_is_left_behind_prints_nothing_into_the_terminal(start, writable):
     if writable:
         assert "said later" in console.read_text()
         assert console.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_long_console_is_put_aside(start):
+    python, console, shutdown = (
+        start.umask.parent / "bin" / "python3",
+        start.kit / "console.txt",
+        start.kit / "shutdown.fl",
+    )
+    long = f"head -c {CONSOLE_MIB + 1}M /dev/zero; touch {start.kit}/restart.fl"
+    short = f"echo 'said later'; touch {start.umask} {shutdown}"
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\nif [ -e {start.umask}.long ]; then {short}\n'
+        f"else touch {start.umask}.long; {long}; fi\n"
+    )
+    ours, terminal = pty.openpty()
+    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(python.parent)}
+    words = ["bash", start.kit / "startup" / "start.sh"]
+    console.write_text("of an earlier start")
+    try:
+        subprocess.run(words, env=environment, check=True, stdin=terminal, stdout=terminal, stderr=terminal)
+        wait_for(start.umask.exists)
+    finally:
+        stop(start.kit)
+        os.close(terminal)
+        os.close(ours)
+    assert console.read_text().startswith("said later"), "written from its beginning on"
+    aside = console.with_name("console.txt.1")
+    assert aside.stat().st_size > CONSOLE_MIB * 2**20
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert b"of an earlier start" not in aside.read_bytes()
 
 
 def test_poc_starts_with_as_little(monkeypatch):

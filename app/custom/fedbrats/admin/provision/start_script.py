@@ -27,6 +27,7 @@ LOOP = "SECONDS=0\n"  # what begins here is replaced
 START, STOP = "start.sh", "stop_fl.sh"
 STARTS = "$DIR/sub_start.sh &"
 CONSOLE = "console.txt"  # in a kit: what is printed there, where start.sh was run in a terminal
+CONSOLE_MIB = 4  # what is longer is put aside
 REFUSES = 'echo "Not continue"'
 
 
@@ -52,7 +53,8 @@ def _sub_start(text: str) -> str:
         raise ValueError(SCRIPT)
     begin = _part("begin.sh", {"@NAMES@": " ".join(ENVIRONMENT), "@MORE_NAMES@": MORE_NAMES})
     middle = _replace(head.removeprefix(SHEBANG), PYTHON_PATH, "")
-    return f"{SHEBANG}{begin}\n{middle}\n{_part('loop.sh', {'@COMMAND@': command[1]})}"
+    loop = _part("loop.sh", {"@COMMAND@": command[1], "@CONSOLE@": CONSOLE, "@CONSOLE_MIB@": str(CONSOLE_MIB)})
+    return f"{SHEBANG}{begin}\n{middle}\n{loop}"
 
 
 def _part(name: str, words: Mapping[str, str]) -> str:
