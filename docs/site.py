@@ -55,6 +55,7 @@ ORDER = {
             "reliability",
             "security",
             "deployment",
+            "operations",
         ),
     ),
     "results": ("overview", "results", "attacks", "performance", "tuning"),

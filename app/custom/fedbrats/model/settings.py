@@ -84,8 +84,8 @@ class TrainingSettings(InferenceSettings, Augmentation):
     foreground_share: float = Field(0.5, ge=0, le=1)
     """How often a patch is drawn around a voxel of some region; without effect on whole volumes."""
     phantom_share: float = Field(0.0, ge=0, le=0.9)
-    """Of the patches that a site trains on, this share is of phantoms, which it draws in memory. They are nobody, and
-    count in no weight and no number of cases."""
+    """The share of a site's training patches that comes from phantoms, which it draws in memory. They do not count as
+    cases."""
     proximal_mu: float = Field(0.0, ge=0, le=1e6)
     """FedProx (Li et al. 2020, arXiv:1812.06127): mu / 2 times the squared distance to the received weights is added to
     the loss."""

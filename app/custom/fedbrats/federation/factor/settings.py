@@ -34,7 +34,7 @@ class FactorSettings(Settings):
     largest_factor: float = Field(2.0, ge=1, le=1000)
     """No factor is larger."""
     smallest_share: float = Field(0.5, ge=0, le=1)
-    """A site that is heard keeps at least this share of its prior weight."""
+    """A site that is not in quarantine keeps at least this share of its prior weight."""
     largest_weight: float = Field(0.5, gt=0, le=1)
     """No site weighs more than this, unless its cases alone say so."""
     coherent: float = Field(0.5, ge=0, le=1)
