@@ -24,8 +24,8 @@ INTRODUCTION = """# Commands
 
 Made by `python -m tests.pages.commands` from what each command says with `--help`.
 
-Exit status, unless a command says otherwise: 0 it is done, also with warnings; 1 there is an error, or with `--strict` a
-warning, and it says which; 2 the arguments are wrong; 130 it was interrupted. With `--json` a command writes one JSON
+Exit status, unless a command says otherwise: 0 it is done, also with warnings; 1 there is an error, or with `--strict`
+a warning, and it says which; 2 the arguments are wrong; 130 it was interrupted. With `--json` a command writes one JSON
 document to standard output; messages go to standard error.
 """
 
