@@ -1,7 +1,6 @@
 """Means that a minority of sites cannot move at will: coordinate by coordinate, over the sites.
 
-Yin et al. 2018, Byzantine-robust distributed learning (arXiv:1803.01498). Both ignore how many cases a site has unless
-the median is given weights.
+Yin et al. 2018, Byzantine-robust distributed learning (arXiv:1803.01498). Both ignore how many cases a site has.
 """
 
 from __future__ import annotations
@@ -15,20 +14,12 @@ from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.updates import BLOCK, Update, require_same_form
 
 
-def coordinate_median(updates: Sequence[Update], weights: Sequence[float] | None = None) -> dict[str, np.ndarray]:
-    """The median of every coordinate over the sites; with weights, the value at which half of the weight is reached.
+def coordinate_median(updates: Sequence[Update]) -> dict[str, np.ndarray]:
+    """The median of every coordinate over the sites; of an even number of sites the mean of the two middle values.
 
-    An even split takes the mean of the two middle values. Raises: UpdateError without updates, for updates of different
-    form, and for weights that are not positive and finite.
+    Raises: UpdateError without updates and for updates of different form.
     """
-    if weights is None:
-        return _by_tensor(updates, lambda stack: np.median(stack, axis=0))
-    if len(weights) != len(updates) or not all(math.isfinite(weight) and weight > 0.0 for weight in weights):
-        raise UpdateError(
-            f"A weighted median of {len(updates)} updates needs as many positive weights, got {list(weights)}."
-        )
-    shares = np.asarray(weights, dtype=np.float64)
-    return _by_tensor(updates, lambda stack: _weighted_median(stack, shares))
+    return _by_tensor(updates, lambda stack: np.median(stack, axis=0))
 
 
 def trimmed_mean(updates: Sequence[Update], trim: float = 0.2) -> dict[str, np.ndarray]:
@@ -61,16 +52,3 @@ def _by_block(tensors: Sequence[np.ndarray], centre: Callable[[np.ndarray], np.n
         block = np.stack([row[start : start + BLOCK].astype(np.float64) for row in flat])
         result[start : start + BLOCK] = centre(block)
     return result.reshape(tensors[0].shape)
-
-
-def _weighted_median(stack: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(K, ...) values and (K,) weights -> (...)"""
-    order = np.argsort(stack, axis=0, kind="stable")
-    values = np.take_along_axis(stack, order, axis=0)
-    reached = np.cumsum(weights[order], axis=0)
-    half = weights.sum() / 2.0
-    tolerance = 1e-12 * half  # sums of equal weights must meet their half exactly
-    lower = np.argmax(reached >= half - tolerance, axis=0)[None]
-    upper = np.argmax(reached > half + tolerance, axis=0)[None]
-    middle = (np.take_along_axis(values, lower, axis=0) + np.take_along_axis(values, upper, axis=0)) / 2.0
-    return middle[0]
