@@ -23,7 +23,7 @@ PATTERNS = st.lists(st.sampled_from([*NAMES, "norm1.", "norm10.", "body.", "head
 
 @given(PATTERNS)
 def test_every_name_is_shared_or_personal_and_never_both(patterns: list[str]) -> None:
-    shared, personal = split_names(NAMES, patterns, allow_nothing_shared=True)
+    shared, personal = split_names(NAMES, patterns)
     assert sorted(shared + personal) == sorted(NAMES)
     assert not set(shared) & set(personal)
     assert list(shared) == [name for name in NAMES if name in shared]
@@ -31,7 +31,7 @@ def test_every_name_is_shared_or_personal_and_never_both(patterns: list[str]) ->
 
 @given(PATTERNS)
 def test_what_is_split_merges_to_the_same_model(patterns: list[str]) -> None:
-    names, _ = split_names(NAMES, patterns, allow_nothing_shared=True)
+    names, _ = split_names(NAMES, patterns)
     shared = {name: WEIGHTS[name] for name in names}
     personal = keep_personal(WEIGHTS, patterns)
     merged = merge(shared, personal, NAMES)
@@ -55,11 +55,8 @@ def test_a_pattern_that_matches_nothing_stops_the_site(pattern: str) -> None:
         split_names(NAMES, ["head.", pattern])
 
 
-def test_sharing_nothing_must_be_meant() -> None:
-    everything = ["norm1.", "norm10.", "body.", "head."]
-    with pytest.raises(ConfigurationError, match="nothing"):
-        split_names(NAMES, everything)
-    assert split_names(NAMES, everything, allow_nothing_shared=True) == ((), NAMES)
+def test_everything_may_be_personal() -> None:
+    assert split_names(NAMES, ["norm1.", "norm10.", "body.", "head."]) == ((), NAMES)
 
 
 @pytest.mark.parametrize(

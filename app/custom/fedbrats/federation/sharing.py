@@ -20,13 +20,10 @@ EVERYTHING = "all"  # the personal set of a site that shares nothing
 SHARED_WHOLE = "none"  # the personal set of a job without personal weights
 
 
-def split_names(
-    names: Iterable[str], personal: Iterable[str], *, allow_nothing_shared: bool = False
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_names(names: Iterable[str], personal: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(shared, personal) names, each in the order given; without patterns everything is shared.
 
-    Raises: ConfigurationError for a pattern that matches nothing, and where nothing would be shared unless
-    `allow_nothing_shared` says that this is meant (a site that trains alone).
+    Raises: ConfigurationError for a pattern that matches nothing.
     """
     names = tuple(names)
     patterns = tuple(personal)
@@ -38,11 +35,6 @@ def split_names(
             )
     own = tuple(name for name in names if any(matches(name, pattern) for pattern in patterns))
     shared = tuple(name for name in names if name not in set(own))
-    if not shared and not allow_nothing_shared:
-        raise ConfigurationError(
-            f"The personal patterns {list(patterns)} leave nothing of the network's {len(names)} parameters to share; "
-            "make fewer of them personal, or use the job that trains locally only."
-        )
     return shared, own
 
 
@@ -61,7 +53,7 @@ def personal_at_last(personal: str, personal_rounds: int) -> str:
 
 def keep_personal(weights: Update, personal: Iterable[str]) -> dict[str, np.ndarray]:
     """The part of `weights` that stays at the site. Raises: ConfigurationError for a pattern that matches nothing."""
-    _, own = split_names(weights, personal, allow_nothing_shared=True)
+    _, own = split_names(weights, personal)
     return {name: weights[name] for name in own}
 
 

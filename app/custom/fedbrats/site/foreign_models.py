@@ -19,7 +19,7 @@ from fedbrats.site_report import EvaluationReport
 def personal_names(site: LocalSite, weights: Weights, personal: str) -> tuple[str, ...]:
     """Which weights of a model are personal, as the `personal` setting of its job says."""
     patterns: Sequence[str] = site.trainer.network.personal_names(personal)
-    return split_names(weights, patterns, allow_nothing_shared=True)[1]
+    return split_names(weights, patterns)[1]
 
 
 def personal_part(site: LocalSite, job_id: str) -> dict[str, np.ndarray]:

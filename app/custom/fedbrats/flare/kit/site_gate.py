@@ -84,7 +84,7 @@ class SiteGate(Filter):
 
     def _take_out_personal(self, weights: dict[str, Any], personal_dir: Path) -> dict[str, Any]:
         personal = stored_names(personal_dir)
-        _, kept = split_names(weights, self._keep, allow_nothing_shared=True)
+        _, kept = split_names(weights, self._keep)
         asked = sorted(set(kept) - personal)
         if asked:
             raise UpdateError(f"nothing is sent: this hospital keeps {', '.join(asked)}, and the job asks for them")

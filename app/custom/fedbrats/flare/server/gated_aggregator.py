@@ -268,7 +268,7 @@ def expect(
     network = fl_ctx.get_engine().get_component(network_id)
     round_number = fl_ctx.get_prop(AppConstants.CURRENT_ROUND)
     kind = personal_in_round(*personal, round_number, fl_ctx.get_prop(TOTAL_ROUNDS, math.inf))
-    shared, _ = split_names(weights, network.personal_names(kind), allow_nothing_shared=True)
+    shared, _ = split_names(weights, network.personal_names(kind))
     return Expectation(
         shapes={name: tuple(np.shape(weights[name])) for name in shared},
         round_number=round_number,

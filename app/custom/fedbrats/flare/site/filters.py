@@ -72,4 +72,4 @@ class KeepShared(Filter):
         return personal_in_round(self._personal, self._personal_rounds, number, total)
 
     def _shared_names(self, personal: str) -> tuple[str, ...]:
-        return split_names(self._names, self._network.personal_names(personal), allow_nothing_shared=True)[0]
+        return split_names(self._names, self._network.personal_names(personal))[0]

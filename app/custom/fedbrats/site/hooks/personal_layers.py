@@ -68,6 +68,6 @@ class PersonalLayers(SiteHook):
 
     def _own_model(self, received: Weights, patterns: Sequence[str]) -> Weights:
         """What has only now become personal begins as received."""
-        shared, personal = split_names(received, patterns, allow_nothing_shared=True)
+        shared, personal = split_names(received, patterns)
         known = {**received, **(self._mine or {})}
         return merge({name: received[name] for name in shared}, {name: known[name] for name in personal}, received)
