@@ -26,9 +26,9 @@ def gram(updates: Sequence[Update]) -> tuple[np.ndarray, np.ndarray]:
     return cosines(products), np.sqrt(np.diag(products))
 
 
-def sketched_gram(updates: Sequence[Update], length: int = SKETCH_LENGTH) -> tuple[np.ndarray, np.ndarray]:
+def sketched_gram(updates: Sequence[Update]) -> tuple[np.ndarray, np.ndarray]:
     """What `gram` gives, from one `sketch` a site."""
-    sketches = np.stack([sketch(update, length) for update in updates]).astype(np.float64)
+    sketches = np.stack([sketch(update) for update in updates]).astype(np.float64)
     products = sketches @ sketches.T
     return cosines(products), np.sqrt(np.diag(products))
 

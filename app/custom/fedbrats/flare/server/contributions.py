@@ -30,8 +30,6 @@ def read_contribution(site: str, shareable: Shareable) -> Contribution:
     report = dxo.get_meta_prop(REPORT_KEY)
     if not isinstance(report, dict) or not {"training_cases", "steps"} <= report.keys():
         raise ValueError("it says nothing of its cases and steps")
-    if not all(isinstance(name, str) for name in dxo.data):
-        raise TypeError("it has parameters whose names are no texts")
     known = SiteReport.read(report)
     return Contribution(
         site=site,

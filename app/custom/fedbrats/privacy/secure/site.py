@@ -33,7 +33,6 @@ class _Open:
     request: PadRequest
     own: bytes = field(repr=False)
     signed: frozenset[str] | None = None
-    revealed: bool = False
 
 
 class PaddedSite:
@@ -152,7 +151,6 @@ class PaddedSite:
         if len(signatures) < (least := threshold(len(self._sites))):
             raise ProtocolError(f"{len(signatures)} sites have signed the set, and {least} are needed")
         absent = set(current.request.coefficients) - current.signed
-        current.revealed = True
         return Reveal(self.name, current.own, {peer: self._pair(current.request, peer) for peer in sorted(absent)})
 
     def _pair(self, request: PadRequest, peer: str) -> bytes:
