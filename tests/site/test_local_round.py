@@ -9,8 +9,9 @@ from fedbrats.errors import UpdateError
 from fedbrats.federation.leave_one_out import leave_out
 from fedbrats.federation.said import SaidNumber
 from fedbrats.privacy.arrivals import ArrivedModelError
-from fedbrats.rows import CASES_FILE, ROWS_FOLDER
+from fedbrats.rows import CASES_FILE, FINAL_ROUND, ROWS_FOLDER
 from fedbrats.site import state
+from fedbrats.site.foreign_models import evaluate_foreign_model
 from fedbrats.site.hooks.choice import choose_hooks, told_by_name
 from fedbrats.site.hooks.hook import SiteHook
 from fedbrats.site.local_round import LocalRound
@@ -222,3 +223,13 @@ def test_a_round_is_validated_once_in_so_many_and_the_last_always(open_site, tmp
     assert [report.trained is not None for report in reports] == [False, True, False, True, True]
     assert [report.seconds["validating"] > 0 for report in reports] == [False, True, False, True, True]
     assert {report.validation_cases for report in reports} == {reports[1].validation_cases}
+
+
+def test_a_case_that_breaks_while_another_jobs_model_is_evaluated_is_recorded(open_site, tmp_path):
+    site = open_site()
+    case = site.trainer.evaluation.cases[0]
+    case.files[0][0].unlink()
+    report = evaluate_foreign_model(site, site.trainer.get_weights(), "none", "job", {}, "SRV_fedavg")
+    assert report.validation_cases == len(site.trainer.evaluation.cases) - 1
+    rows = [json.loads(line) for line in (tmp_path / "run" / ROWS_FOLDER / CASES_FILE).read_text().splitlines()]
+    assert [(row["rejected"], row["round"]) for row in rows if "rejected" in row] == [(case.name, FINAL_ROUND)]

@@ -46,13 +46,14 @@ def evaluate_foreign_model(
         others: another site's personal weights to try in place of this site's; empty for this site's.
         stage: what the rows of the site's own file call the model.
 
-    Raises: DataError where the site keeps no personal part of the model.
+    Raises: DataError where the site keeps no personal part of the model, or too many of its cases are bad.
     """
     names = personal_names(site, weights, personal)
     own = others or (personal_part(site, job_id) if names else {})
     shared = {name: value for name, value in weights.items() if name not in set(names)}
     site.trainer.set_weights(merge(shared, own, weights))
     scores = site.evaluate_finally()
+    site.leave_out_bad_cases(FINAL_ROUND)
     site.record_scores(FINAL_ROUND, stage, scores)
     return EvaluationReport(
         validation_cases=len(scores), metrics=site.metrics(scores), own_personal=bool(names and not others)
