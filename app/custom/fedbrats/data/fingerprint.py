@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from fedbrats.data.box import box_of
 from fedbrats.data.cases.case import Case
 from fedbrats.data.cases.channels import file_of
 from fedbrats.data.volumes import read_volume
@@ -128,10 +129,7 @@ def _brain_of(case: Case) -> list[float]:
     shown = volume.foreground != 0
     if volume.voxels.ndim != 3 or not shown.any():
         raise DataError(f"case {case.name} shows no brain")
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(shown.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append((found[-1] - found[0] + 1) * volume.spacing_mm[axis])
+    sides = [(side.stop - side.start) * edge for side, edge in zip(box_of(shown), volume.spacing_mm, strict=True)]
     return _along_axes(volume.affine, sides)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.data.box import box_of
 from fedbrats.data.regions import REGIONS
 
 METRICS = ("dice", "iou")
@@ -117,7 +118,7 @@ def measure_surface_dice(
         return None
     if not prediction.any() or not truth.any():
         return float(prediction.any() == truth.any())
-    box = _box_of(prediction | truth)
+    box = box_of(prediction | truth)
     masks = (torch.from_numpy(np.pad(mask[box], 1))[None, None] for mask in (prediction, truth))
     spacing = [float(edge) for edge in spacing_mm]
     with warnings.catch_warnings():
@@ -140,7 +141,7 @@ def measure_hd95(prediction: NDArray[np.bool_], truth: NDArray[np.bool_], spacin
 
     if not prediction.any() or not truth.any():
         return HD95_PENALTY_MM if prediction.any() or truth.any() else 0.0
-    box = _box_of(prediction | truth)
+    box = box_of(prediction | truth)
     masks = (torch.from_numpy(np.ascontiguousarray(mask[box]))[None, None] for mask in (prediction, truth))
     spacing = [float(edge) for edge in spacing_mm]
     with warnings.catch_warnings():  # MONAI 1.6 warns of an argument that it passes itself
@@ -177,8 +178,3 @@ def _overlap(prediction: NDArray[np.generic], truth: NDArray[np.generic]) -> tup
         return 1.0, 1.0
     common = int(np.count_nonzero(inside & expected))
     return 2 * common / total, common / (total - common)
-
-
-def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    sides = (np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
-    return tuple(slice(int(side[0]), int(side[-1]) + 1) for side in sides)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fedbrats.data.box import box_of
 from fedbrats.data.regions import LabelConvention
 
 CONTACT_MARGIN = 0.1  # of a surface
@@ -34,7 +35,7 @@ Anatomy = Mapping[int, LabelLook]  # by label value
 
 def measure_anatomy(labels: NDArray[np.generic], t1ce: NDArray[np.generic], voxel_ml: float) -> dict[int, LabelLook]:
     """The look of each label (X, Y, Z) of a case, of T1ce on the same grid; nothing where labels are too many."""
-    box = box_of(labels != 0)
+    box = box_of(labels != 0, margin=(1, 1, 1))
     inside = labels[box].astype(np.int64)
     values = np.unique(inside)
     if not 1 < values.size <= MOST_LABELS or values[0] != 0:
@@ -64,15 +65,6 @@ def _faces(index: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
         pairs += np.bincount(one[apart].astype(np.int64) * count + other[apart], minlength=count * count)
     square = pairs.reshape(count, count)
     return square + square.T
-
-
-def box_of(shown: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box around what is true, a voxel wider where there is room; the whole volume where nothing is."""
-    box = []
-    for axis, side in enumerate(shown.shape):
-        found = np.flatnonzero(shown.any(axis=tuple(a for a in range(shown.ndim) if a != axis)))
-        box.append(slice(max(0, found[0] - 1), min(side, found[-1] + 2)) if found.size else slice(0, side))
-    return tuple(box)
 
 
 def encloses(outer: int, inner: int, anatomies: Sequence[Anatomy], fewest: int = 1) -> bool:

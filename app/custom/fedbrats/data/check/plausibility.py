@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedbrats.data.check.anatomy import box_of
+from fedbrats.data.box import box_of
 from fedbrats.data.check.problems import REAL_CASES, Problem, make_problem
 
 MAX_OUTSIDE_SHARE = 0.1  # of the tumour

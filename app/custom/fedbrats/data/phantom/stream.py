@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedbrats.data.box import box_of
 from fedbrats.data.phantom.variety import SPACING_MM, Variety, draw_variety
 from fedbrats.data.prepare.cache import CachedCase
 from fedbrats.data.prepare.preparation import Geometry
@@ -40,8 +41,8 @@ class PhantomStream:
         rng = np.random.default_rng([self.seed, round_number, number])
         image, mask = draw_variety(rng, self.variety, self.spacing_mm)
         shown = (image != 0).any(axis=0)
-        box = tuple((int(side.min()), int(side.max()) + 1) for side in np.nonzero(shown))
-        kept = (slice(None), *(slice(low, high) for low, high in box))
+        sides = box_of(shown)
+        kept, box = (slice(None), *sides), tuple((side.start, side.stop) for side in sides)
         size = self.spacing_mm
         affine = tuple(tuple(row) for row in np.diag([-size, -size, size, 1.0]).tolist())
         geometry = Geometry(affine, shown.shape, (1.0, 1.0, 1.0), box)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
+from fedbrats.data.box import box_of
 from fedbrats.data.cases.case import MODALITIES, Case
 from fedbrats.data.placement import UNPLACED, Grid
 from fedbrats.data.prepare.resampling import grid_matrix, resample
@@ -209,11 +210,7 @@ def _full_box(shape: tuple[int, ...]) -> Box:
 def _box_of_brain(volumes: Sequence[NDArray[Any]]) -> Box:
     """The box of every voxel that any of the volumes shows; 0 is what skull-stripping leaves."""
     shown = np.logical_or.reduce([volume != 0 for volume in volumes])
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(shown.any(axis=tuple(a for a in range(3) if a != axis)))
-        sides.append((int(found[0]), int(found[-1]) + 1))
-    return tuple(sides)  # type: ignore[return-value]
+    return tuple((side.start, side.stop) for side in box_of(shown))  # type: ignore[return-value]
 
 
 def _on_grid(box: Box, step: Step) -> Box:

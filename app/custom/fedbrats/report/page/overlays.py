@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from nibabel import orientations
 from numpy.typing import NDArray
 
+from fedbrats.data.box import box_of
 from fedbrats.data.prepare.preparation import AXES
 from fedbrats.data.regions import REGION_COLOURS, REGIONS
 from fedbrats.data.volumes import read_volume
@@ -112,13 +113,7 @@ def _lps_spacing(affine: NDArray[np.float64]) -> list[float]:
 
 
 def _box_of_brain(images: NDArray[np.generic], spacing: list[float]) -> tuple[slice, ...]:
-    shown = (images != 0).any(axis=0)
-    box = []
-    for axis, edge in enumerate(spacing):
-        found = np.flatnonzero(shown.any(axis=tuple(a for a in range(3) if a != axis)))
-        margin = round(MARGIN_MM / edge)
-        box.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
-    return tuple(box)
+    return box_of((images != 0).any(axis=0), [round(MARGIN_MM / edge) for edge in spacing])
 
 
 def centre_of_tumour(mask: NDArray[np.generic]) -> list[int]:
