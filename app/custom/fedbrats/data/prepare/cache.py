@@ -17,9 +17,9 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from fedbrats.data.prepare.preparation import (
     PreparedCase,
     prepare,
 )
-from fedbrats.data.prepare.room import NO_LIMITS, CacheRoom, PreparationLimits
+from fedbrats.data.prepare.room import ENTRY, NO_LIMITS, UNFINISHED, CacheRoom, PreparationLimits, take_away
 from fedbrats.data.prepare.settings import CacheSettings
 from fedbrats.data.prepare.soundness import BrokenCaseError, check_files
 from fedbrats.data.regions import LabelConvention
@@ -45,8 +45,8 @@ from fedbrats.errors import DamagedFileError, DataError
 __all__ = ["CacheSettings", "CachedCase", "RejectedCase", "prepare_case", "prepare_cases"]
 
 FORMAT_VERSION = 3  # part of every key: raise it whenever preparation gives other numbers
-_ENTRY, _IMAGE, _MASK = "entry.json", "image.npy", "mask.npy"
-_TEMPORARY, _LOCK = ".unfinished-", "lock"
+_IMAGE, _MASK = "image.npy", "mask.npy"
+_LOCK = "lock"
 _ABANDONED_AFTER_S = 3600.0
 _UNSOUND = (OSError, ValueError, LookupError, TypeError, AttributeError, DamagedFileError, BrokenCaseError)  # an entry
 
@@ -98,13 +98,11 @@ def prepare_cases(
     settings: CacheSettings,
     *,
     workers: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
     limits: PreparationLimits = NO_LIMITS,
 ) -> tuple[list[CachedCase], list[RejectedCase]]:
     """Prepare many cases in `workers` threads, in order; a bad case is logged and rejected, and never stops the others.
 
-    `on_progress` is called with the number of cases done and of all. Raises: DataError if the cache cannot be written,
-    ConfigurationError where the cases would exceed the limits.
+    Raises: DataError if the cache cannot be written, ConfigurationError where the cases would exceed the limits.
     """
     _remove_abandoned(cache_dir)
     room = CacheRoom(cache_dir, limits)
@@ -113,13 +111,11 @@ def prepare_cases(
     attempt = partial(_try_to_prepare, convention=convention, cache_dir=cache_dir, settings=settings, room=room)
     with ThreadPoolExecutor(max(1, workers)) as pool:  # reading, inflating and numpy let go of the interpreter
         try:
-            for done, outcome in enumerate(pool.map(attempt, cases), start=1):
+            for outcome in pool.map(attempt, cases):
                 if isinstance(outcome, CachedCase):
                     prepared.append(outcome)
                 else:
                     rejected.append(outcome)
-                if on_progress:
-                    on_progress(done, len(cases))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -217,16 +213,14 @@ def _hash_file(path: Path) -> str:
 def _store_entry(folder: Path, prepared: PreparedCase) -> None:
     with _telling_a_full_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+        unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
         lock = (unfinished / _LOCK).open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)  # somebody is at work here, whatever the clock says
             checksums = {_IMAGE: _write_array(unfinished / _IMAGE, prepared.image)}
             if prepared.mask is not None:
                 checksums[_MASK] = _write_array(unfinished / _MASK, prepared.mask)
-            write_json_atomic(
-                unfinished / _ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()}
-            )
+            write_json_atomic(unfinished / ENTRY, {"checksums": checksums, "geometry": prepared.geometry.to_document()})
             unfinished.chmod(FOLDER_MODE)
             (unfinished / _LOCK).unlink()
             _move_into_place(unfinished, folder)
@@ -262,7 +256,7 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
 
     Raises: one of `_UNSOUND` if the entry is not sound.
     """
-    document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
+    document = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
     arrays = {}
     for name, checksum in document["checksums"].items():
         arrays[name] = map_array(folder / name)
@@ -280,28 +274,21 @@ def _open_entry(folder: Path, case: Case) -> CachedCase:
 def _stamp_of(folder: Path) -> tuple[int, int] | None:
     """What tells an entry from one that has taken its place; None without. A new file may get the old one's inode."""
     try:
-        status = (folder / _ENTRY).stat()
+        status = (folder / ENTRY).stat()
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
 
 
 def _discard(folder: Path, stamp: tuple[int, int] | None) -> None:
-    """Take away the entry of this stamp, under another name first: a half-removed one must not be found.
-
-    Another process may have been quicker, and have put a sound entry in its place.
-    """
-    if _stamp_of(folder) != stamp:
-        return
-    grave = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-    with suppress(FileNotFoundError):  # another process was quicker
-        folder.rename(grave / folder.name)
-    shutil.rmtree(grave, ignore_errors=True)
+    """Take away the entry of this stamp; another process may have put a sound one in its place."""
+    if _stamp_of(folder) == stamp:
+        take_away(folder)
 
 
 def _remove_abandoned(cache_dir: Path) -> None:
     """Remove what killed processes left unfinished; young ones and locked ones may belong to a process at work."""
-    for path in cache_dir.glob(f"{_TEMPORARY}*"):
+    for path in cache_dir.glob(f"{UNFINISHED}*"):
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S and not _is_locked(path / _LOCK):
                 shutil.rmtree(path, ignore_errors=True)

@@ -23,6 +23,7 @@ from typing import BinaryIO
 from fedbrats.errors import ConfigurationError
 
 USED, LEASES, ENTRY = "used", "leases", "entry.json"
+UNFINISHED = ".unfinished-"  # how the names of folders begin that count for nothing
 GB = 10**9
 _held: list[BinaryIO] = []  # leases of this process, until it ends
 
@@ -90,7 +91,7 @@ class CacheRoom:
                 if total <= self._most:
                     return
                 if used < oldest:
-                    _remove(folder)
+                    take_away(folder)
                     total -= taken
             if total > self._most:
                 raise ConfigurationError(
@@ -113,9 +114,9 @@ def _entries(cache_dir: Path) -> Iterator[tuple[float, int, Path]]:
         yield stored, sum(each.st_size for each in files), folder
 
 
-def _remove(folder: Path) -> None:
+def take_away(folder: Path) -> None:
     """Take an entry away under another name first: a half-removed one must not be found."""
-    grave = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    grave = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     with suppress(FileNotFoundError):  # another process was quicker
         folder.rename(grave / folder.name)
     shutil.rmtree(grave, ignore_errors=True)
