@@ -1,7 +1,7 @@
 """The anatomy of a phantom: a brain of tissues and a tumour in it, as functions of position in millimetres.
 
 Every shape is drawn on lattices in millimetres, so that one seed gives one anatomy at any voxel size. Nothing here
-knows of contrasts or scanners; `phantom.py` renders these tissues.
+knows of contrasts or scanners; `scanner.py` renders these tissues.
 """
 
 from __future__ import annotations

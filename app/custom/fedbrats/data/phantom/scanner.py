@@ -2,7 +2,7 @@
 
 Good to look at and hard enough that methods differ, no more: no claim about any patient can be made from a phantom.
 Sites differ in their tumours (size, place, enhancement, oedema) and in their scanners (gain, contrast, noise, bias
-field, resolution), as hospitals do. `phantom_cohort.py` draws the sites and writes their cases.
+field, resolution), as hospitals do. `cohort.py` draws the sites and writes their cases.
 """
 
 from __future__ import annotations

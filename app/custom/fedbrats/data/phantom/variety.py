@@ -18,11 +18,10 @@ from fedbrats.data.phantom.anatomy import PhantomBox, Tissue
 from fedbrats.data.phantom.contrast import Style, draw_signals, render
 from fedbrats.data.phantom.defects import add_defects
 from fedbrats.data.phantom.head import Head, add_look_alikes, draw_head
-from fedbrats.data.phantom.tumours import Growth, draw_kind, grow, soften
+from fedbrats.data.phantom.tumours import CORE, Growth, draw_kind, grow, soften
 from fedbrats.errors import ConfigurationError
 
 SPACING_MM = 2.0
-_CORE = (Tissue.SOLID, Tissue.NECROSIS, Tissue.ENHANCING)
 _LARGEST_TUMOUR_MM3 = 280e3
 _SHRINKING = (1.0, 0.75, 0.5, 0.35)  # a tumour of a third of the brain is drawn again, smaller
 
@@ -83,7 +82,7 @@ def draw_variety(
         [render(rng, box, grown, head.below, signals, modality, style) for modality in range(len(MODALITIES))]
     )
     tissues = grown.tissues
-    regions = (np.isin(tissues, (Tissue.OEDEMA, *_CORE)), np.isin(tissues, _CORE), tissues == Tissue.ENHANCING)
+    regions = (np.isin(tissues, (Tissue.OEDEMA, *CORE)), np.isin(tissues, CORE), tissues == Tissue.ENHANCING)
     mask, shown = np.stack(regions).astype(np.uint8), np.stack([brain] * len(MODALITIES))
     if variety.defects:
         image, shown, mask = add_defects(rng, box, image, brain, head.depth_mm, mask)

@@ -1,13 +1,6 @@
 """Share the patients of one data set out to sites; no patient is ever at two of them.
 
-equal          the same number of cases everywhere, at random
-unequal        sizes that fall geometrically: each site has 0.6 of the one before it, at random
-tumour-size    the smallest tumours at the first site, the largest at the last
-dirichlet:A    every quarter of the tumour sizes is shared out by proportions from a symmetric Dirichlet
-               distribution (Hsu 2019, arXiv 1909.06335): below 1 sites differ much, at 100 hardly
-institution    as the case names tell (BraTS 2017-2019)
-grade          as the HGG and LGG folders tell (BraTS 2017-2019)
-FILE.csv:COL   by a column of a table whose other columns name the cases
+`schemes` lists the ways to do so, as `--by` names them.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def plan_split(
     # A generator of its own for each purpose: another number of folds leaves the sites as they were.
     homes = share_out(patients, scheme, settings.sites, np.random.default_rng([settings.seed, 0]))
     datalists = _divide_sites(homes, settings, table, settled.convention)
-    _, findings = judge_cases(examinations, settled.convention if chosen else None)
+    _, findings = judge_cases(examinations, chosen)
     share = settings.validation_share if settings.fold is None else None
     remarks = remarks_on_numbers(datalists, share, settings.test_share)
     return SplitPlan(datalists, labels, dropped, settled.reason, tuple(findings), tuple(remarks))
