@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbrats.errors import ConfigurationError
+from fedbrats.flare.process.obstacles import SERVER_FILE, SITE_STARTUP
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-STARTUP = {"server": "fed_server.json", "client": "fed_client.json", "admin": "fed_admin.json"}
+STARTUP = {"server": SERVER_FILE, "client": SITE_STARTUP, "admin": "fed_admin.json"}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from fedbrats.admin.kits import Kit
 from fedbrats.admin.operate.places import FINISHED, status_of
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.flare.process.storage import storage_of
+from fedbrats.jobs.resume import JOB_ID
 from fedbrats.site.site_file import Retention, read_server_facts, read_site_facts, read_state_dir
 
-JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DAY_S = 86400.0
 
 

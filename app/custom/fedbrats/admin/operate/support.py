@@ -20,14 +20,14 @@ from typing import Any, BinaryIO
 import psutil
 
 import fedbrats
-from fedbrats.admin.kits import Kit, fingerprint
+from fedbrats.admin.kits import STARTUP, Kit, fingerprint
 from fedbrats.admin.operate.doctor import examine
 from fedbrats.admin.operate.health import look_at
 from fedbrats.admin.operate.places import places_of
 from fedbrats.admin.operate.redaction import REMOVED, Redactor, names_below
-from fedbrats.admin.operate.retention import JOB_ID
 from fedbrats.atomic import PRIVATE_FILE, write_bytes_atomic
 from fedbrats.errors import FedbratsError
+from fedbrats.jobs.resume import JOB_ID
 from fedbrats.site.site_file import SITE_FILE, read_site_facts
 
 # Of a kit: its logs by these names, and those of its newest jobs.
@@ -37,7 +37,7 @@ MOST_LOG = 2 * 2**20  # bytes of the end of each log
 SETTINGS = (
     *(f"local/{name}" for name in (SITE_FILE, "consortium.json", "privacy.json", "comm_config.json", "environment")),
     *(f"local/{name}.json{end}" for name in ("resources", "authorization", "log_config") for end in ("", ".default")),
-    *(f"startup/{name}" for name in ("fed_server.json", "fed_client.json", "fed_admin.json")),
+    *(f"startup/{name}" for name in STARTUP.values()),
 )  # fmt: skip
 LOGS_LEFT_OUT = (
     "The logs are left out: this site's data folder names no case now, and the cache keeps no names, so nobody could "

@@ -8,7 +8,8 @@ from pathlib import Path
 from fedbrats.errors import ConfigurationError
 from fedbrats.revoked import REVOKED_FILE, revoked_since
 
-SUBMITTERS = ("project_admin", "lead")  # the roles that may submit a job
+PROJECT_ADMIN = "project_admin"
+SUBMITTERS = (PROJECT_ADMIN, "lead")  # the roles that may submit a job
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from nvflare.widgets.widget import Widget
 
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.app_rules import check_app
-from fedbrats.flare.kit.signers import Signer
+from fedbrats.flare.kit.signers import PROJECT_ADMIN, Signer
+from fedbrats.flare.process.obstacles import SITE_STARTUP
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.outside import show
 from fedbrats.site.job_record import keep_record, read_record
 from fedbrats.site.site_file import read_site_facts
 
-ADMIN = "project_admin"
-STARTUP_FILE = "fed_client.json"  # in the startup folder of a site, and of nobody else
 RESUME = "resume"  # the argument of a component that names the jobs it goes on from
 
 
@@ -79,7 +78,7 @@ def _signer_of(workspace: Workspace, job_id: str, meta: dict[str, Any]) -> Signe
 def _check_resume(workspace: Workspace, earlier: str, signer: Signer) -> None:
     """Refuse to go on from somebody else's job; what an older version left says no name, and is a project admin's."""
     folder = kept_of(workspace, earlier)
-    if folder is None or not folder.exists() or signer.role == ADMIN:
+    if folder is None or not folder.exists() or signer.role == PROJECT_ADMIN:
         return
     record = read_record(folder)
     if record is None or record.submitter != signer.name:
@@ -89,7 +88,7 @@ def _check_resume(workspace: Workspace, earlier: str, signer: Signer) -> None:
 
 def kept_of(workspace: Workspace, job_id: str) -> Path | None:
     """Where a site keeps what belongs to a job; None at the server, which has its own rule (fedbrats.flare.server)."""
-    if not Path(workspace.get_startup_kit_dir(), STARTUP_FILE).is_file():
+    if not Path(workspace.get_startup_kit_dir(), SITE_STARTUP).is_file():
         return None
     facts = read_site_facts(Path(workspace.get_site_config_dir()), workspace.site_name)
     return facts.personal_dir / job_id / workspace.site_name

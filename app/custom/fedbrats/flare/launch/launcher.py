@@ -29,6 +29,7 @@ from nvflare.utils.job_launcher_utils import get_credential_env
 
 from fedbrats.atomic import write_json_atomic
 from fedbrats.flare.launch.address import MOST_BYTES, Ended, Request, Started, connect
+from fedbrats.flare.process.obstacles import SITE_STARTUP
 from fedbrats.site.site_file import SITE_FILE
 
 PATIENCE_S = 60.0  # for the warm process, which may be importing still
@@ -108,7 +109,7 @@ def _device(kit: Path) -> str:
         document = json.loads((kit / "local" / SITE_FILE).read_text(encoding="utf-8"))
         return str(document["device"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "auto" if (kit / "startup" / "fed_client.json").exists() else "cpu"  # a server computes on its CPU
+        return "auto" if (kit / "startup" / SITE_STARTUP).exists() else "cpu"  # a server computes on its CPU
 
 
 class ForkHandle(JobHandleSpec):

@@ -16,7 +16,7 @@ from fedbrats.flare.process.statuses import CANNOT_WRITE, TAKEN, UNUSABLE
 from fedbrats.flare.process.storage import storage_of
 from fedbrats.site.site_file import SITE_FILE, read_server_facts, read_site_facts, read_state_dir
 
-SERVER_FILE, SITE_STARTUP = "fed_server.json", "fed_client.json"
+SERVER_FILE, SITE_STARTUP = "fed_server.json", "fed_client.json"  # in the startup folder of one and of no other
 DATALIST = "datalist.json"
 
 

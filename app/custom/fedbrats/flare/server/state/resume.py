@@ -11,9 +11,8 @@ import numpy as np
 from nvflare.apis.job_def import JobMetaKey
 
 from fedbrats.errors import FedbratsError
+from fedbrats.flare.kit.signers import PROJECT_ADMIN
 from fedbrats.flare.server.state.stored import ServerState, load_state
-
-PROJECT_ADMIN = "project_admin"
 
 
 @dataclass(frozen=True)
