@@ -23,6 +23,7 @@ CENTRAL_MODEL = "model.pt"  # of `fedbrats train`
 BUNDLE_MODEL = "models/model.pt"  # of a MONAI bundle, which stands for its model as a results folder does
 MODEL_FILES = (FINAL_MODEL, BEST_MODEL, CENTRAL_MODEL)
 FINAL_MODELS = (FINAL_MODEL, CENTRAL_MODEL, BUNDLE_MODEL)  # what a folder stands for, the first that is there
+COMPLETED = "FINISHED:COMPLETED"  # FLARE's status of a job that came to its end
 INTERRUPTED, FAILED = "INTERRUPTED", "FAILED"  # statuses of a run that did not come to its end
 RESULTS, LATEST = Path("results"), "latest"
 _CHOICES = 4  # that are named

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from fedbrats.admin.run.runs import COMPLETED, finish_results
+from fedbrats.admin.run.runs import finish_results
 from fedbrats.admin.run.simulator import simulate_job
 from fedbrats.errors import FedbratsError
 from fedbrats.jobs.build import build_job
 from fedbrats.rows import ROWS_FILE, metric_rows, read_rows
-from fedbrats.run_folder import SUMMARY_FILE
+from fedbrats.run_folder import COMPLETED, SUMMARY_FILE
 
 DICE = {metric: dict.fromkeys(("WT", "TC", "ET", "mean"), 0.5) for metric in ("dice", "iou")}
 FINAL = metric_rows(-1, "north", "final", DICE, 5)

@@ -27,7 +27,7 @@ from fedbrats.rows import (
     learning_curve,
     summarise_rows,
 )
-from fedbrats.run_folder import BEST_MODEL, CENTRAL_MODEL, SUMMARY_FILE
+from fedbrats.run_folder import BEST_MODEL, CENTRAL_MODEL, COMPLETED, SUMMARY_FILE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_FILE = "checkpoint.pt"
 _RESUMED = ("like", "rounds", "start", "settings", "cache", "device", "threads")  # arguments that a run keeps
-COMPLETED = "FINISHED:COMPLETED"
 # Where all cases are in one place, nothing of a model is personal, and no site keeps an account of its patients.
 FEDERATED_ONLY = ("personal", "personal_rounds", "best_of", *PrivacySettings.model_fields)
 

@@ -21,13 +21,13 @@ from fedbrats.flare.process.start import LOCK_FILE, is_running
 from fedbrats.flare.process.storage import storage_of
 from fedbrats.flare.process.who_is_there import read_objections, read_sites, read_two_machines
 from fedbrats.rows import ROWS_FILE, ROWS_FOLDER, read_rows
+from fedbrats.run_folder import COMPLETED
 from fedbrats.standing import Standing
 
 GOOD, WARNING, CRITICAL = 0, 1, 2
 DAY_S, GB = 86400.0, 1e9
 SOON_DAYS, LEAST_GB, LAST_GB = 30.0, 10.0, 1.0
 OTHER = "other"
-COMPLETED = "FINISHED:COMPLETED"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fedbrats.admin.run.sessions import job_status, quiet
 from fedbrats.errors import ConfigurationError, FedbratsError
 from fedbrats.jobs.resume import JOB_ID
 from fedbrats.outside import clean
+from fedbrats.run_folder import COMPLETED
 
 MOST_REASONS = 3
 ABORTS_S, LOOKS_S = 60.0, 1.0
@@ -62,7 +63,7 @@ def view_job(session: Any, job_id: str) -> JobView:
     with quiet():
         meta = session.get_job_meta(job_id)
     facts = clean({ours: meta.get(theirs) for theirs, ours in FACTS.items()})
-    ended_badly = str(facts["status"]).startswith(ENDED) and facts["status"] != "FINISHED:COMPLETED"
+    ended_badly = str(facts["status"]).startswith(ENDED) and facts["status"] != COMPLETED
     reasons = reasons_of(session, job_id) if ended_badly else []
     return JobView(facts, None if is_over(facts["status"]) else standing_of(session, job_id), reasons)
 

@@ -34,13 +34,12 @@ from fedbrats.rows import (
     summarise_evaluation,
     summarise_rows,
 )
-from fedbrats.run_folder import BEST_MODEL, FINAL_MODEL, SUMMARY_FILE
+from fedbrats.run_folder import BEST_MODEL, COMPLETED, FINAL_MODEL, SUMMARY_FILE
 from fedbrats.site.personal import PERSONAL_FILE
 
 POLL_S = 0.5
 ABORT_S = 20.0  # for a job that is aborted
 MODEL_FILES = {"FL_global_model.pt": FINAL_MODEL, "best_FL_global_model.pt": BEST_MODEL}  # FLARE's name, ours
-COMPLETED = "FINISHED:COMPLETED"
 CRASHED = "FINISHED:EXECUTION_EXCEPTION"  # as FLARE calls a job that ended by an error
 ERROR_MARK = " - ERROR - "
 # What FLARE 2.9.0 puts before an error that ends a job: who logs it, that the job ends, where it came from, its class.

@@ -13,7 +13,7 @@ def follow_job(session: Any, job_id: str, name: str, kit: Path) -> str:
     """Wait until a job has ended and say how far it is; returns its status."""
     from fedbrats.admin.operate.jobs import reasons_of
     from fedbrats.admin.run.remote import wait_for_end
-    from fedbrats.admin.run.runs import COMPLETED
+    from fedbrats.run_folder import COMPLETED
 
     last: dict[str, Any] = {}
     told: dict[str, str] = {}

@@ -89,7 +89,7 @@ def _show(session: Any, job_id: str, args: argparse.Namespace) -> int:
 
 
 def _follow(session: Any, job_id: str, args: argparse.Namespace) -> int:
-    from fedbrats.admin.run.runs import COMPLETED
+    from fedbrats.run_folder import COMPLETED
 
     name = str(session.get_job_meta(job_id).get("name") or job_id)
     status = follow_job(session, job_id, name, args.kit)

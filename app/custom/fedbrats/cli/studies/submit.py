@@ -47,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, submit, and wait where asked."""
     from fedbrats.admin.run.remote import resumed_job, submit
-    from fedbrats.admin.run.runs import COMPLETED
     from fedbrats.admin.run.sessions import person_session
     from fedbrats.errors import ArgumentError
     from fedbrats.jobs.build import META, build_job
+    from fedbrats.run_folder import COMPLETED
 
     settings = read_settings(args)
     if bool(args.job) == bool(args.resume):
