@@ -100,8 +100,7 @@ def _check_plan(plan: TrainingPlan) -> None:
 def _needs_no_network(plan: TrainingPlan) -> bool:
     """Whether a plan names nothing that has to be looked for in a network: PyTorch takes seconds to import."""
     return (
-        plan.network.keys() == {"preset", "seed"}
-        and isinstance(plan.network["preset"], str)
+        isinstance(plan.network["preset"], str)
         and plan.network["preset"] in PRESETS
         and plan.training.loss == TrainingSettings().loss
         and {plan.personal, str(plan.variables["personal"])} <= set(WHOLE_SETS)
@@ -134,7 +133,7 @@ def _read_configuration(job_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _network_of(args: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of SegmentationNetwork in those of an executor."""
-    return {"preset": args["network"], "seed": args["seed"], **(args.get("network_options") or {})}
+    return {"preset": args["network"], "seed": args["seed"]}
 
 
 def _resolve(node: Any, variables: Mapping[str, Any]) -> Any:

@@ -210,11 +210,7 @@ def _describe_by_summary(path: Path) -> dict[str, Any]:
             }
         )
         return {
-            "network": {
-                "preset": variables["network"],
-                "seed": variables["seed"],
-                **(variables.get("network_options") or {}),
-            },
+            "network": {"preset": variables["network"], "seed": variables["seed"]},
             "preparation": preparation.at(document.get("spacing_mm")).model_dump(),
             "settings": {name: variables[name] for name in _SETTINGS if name in variables},
             "sharing": {name: variables[name] for name in ("personal", "personal_rounds") if name in variables},
