@@ -18,7 +18,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import COMM_CONFIG, SERVER_CLASSES, SITE_CLASSES
 from fedbrats.jobs.build import list_jobs
 from fedbrats.shipped import shipped_dir
-from fedbrats.site.site_file import read_registered_cases, read_site_facts
+from fedbrats.site.site_file import read_server_facts, read_site_facts
 from tests.provisioning.provisioned import FEDBRATS
 
 SERVER = "fl.brain-consortium.example"
@@ -101,7 +101,7 @@ def test_the_server_keeps_its_jobs_and_the_register(kits):
     local = kits / SERVER / "local"
     assert "/tmp/" not in (local / "resources.json.default").read_text()
     assert "/var/lib/fedbrats/jobs" in (local / "resources.json.default").read_text()
-    assert read_registered_cases(local) == {
+    assert read_server_facts(local).registered_cases == {
         "hospital-north": 120,
         "hospital-south": 80,
         "hospital-east": 60,

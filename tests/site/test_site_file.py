@@ -11,10 +11,8 @@ from fedbrats.site.site_file import (
     SITE_FILE,
     ServerFacts,
     SiteFacts,
-    read_mlflow_uri,
-    read_registered_cases,
+    read_server_facts,
     read_site_facts,
-    read_state_dir,
 )
 
 FACTS = {"data_dir": "data", "cache_dir": "/cache", "personal_dir": "~/personal/{site}"}
@@ -37,8 +35,8 @@ def test_a_path_is_of_the_kit_of_the_root_or_of_the_home_folder(local, tmp_path)
     assert facts.data_dir == tmp_path / "kit" / "data"
     assert facts.cache_dir == Path("/cache")
     assert facts.personal_dir == tmp_path / "home" / "personal" / "north"
-    assert read_state_dir(write(local, state_dir="~/state")) == tmp_path / "home" / "state"
-    assert read_state_dir(write(local)) == tmp_path / "kit" / "state"
+    assert read_server_facts(write(local, state_dir="~/state")).state_dir == tmp_path / "home" / "state"
+    assert read_server_facts(write(local)).state_dir == tmp_path / "kit" / "state"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +69,10 @@ def test_an_entry_that_is_missing_is_named(local):
 
 def test_a_slip_in_the_servers_file_leaves_no_job_without_its_register(local):
     for entries in ({"registered_case": {"north": 3}}, {"registered_cases": {"north": 0}}, {"state_dir": None}):
-        for read in (read_registered_cases, read_mlflow_uri, read_state_dir):
-            with pytest.raises(ConfigurationError, match=f"the server's {local / SITE_FILE}"):
-                read(write(local, **entries))
-    assert read_registered_cases(write(local, **FACTS, registered_cases={"north": 3})) == {"north": 3}  # simulator
+        with pytest.raises(ConfigurationError, match=f"the server's {local / SITE_FILE}"):
+            read_server_facts(write(local, **entries))
+    both = read_server_facts(write(local, **FACTS, registered_cases={"north": 3}))  # as in a simulation
+    assert both.registered_cases == {"north": 3}
 
 
 def test_every_entry_has_a_meaning():

@@ -16,7 +16,7 @@ from fedbrats.admin.operate.backup import read_manifest, restore, write_backup
 from fedbrats.cli.main import main
 from fedbrats.errors import FedbratsError
 from fedbrats.flare.process.storage import storage_of
-from fedbrats.site.site_file import read_registered_cases, read_site_facts, read_state_dir
+from fedbrats.site.site_file import read_server_facts, read_site_facts
 
 JOB = "18f294b6-815c-47c5-b35f-0d74ab09547e"
 FILES = {
@@ -51,7 +51,7 @@ def test_a_server_on_an_empty_disk_knows_whom_it_revoked_and_what_it_did(lived, 
     contents = write_backup(open_kit(lived), archive)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
     assert sorted(contents.skipped) == [str(lived / "a link"), str(lived / "a linked folder")]
-    register = read_registered_cases(lived / "local")
+    register = read_server_facts(lived / "local").registered_cases
     shutil.rmtree(lived)
     shutil.rmtree(tmp_path / "storage")
 
@@ -60,7 +60,7 @@ def test_a_server_on_an_empty_disk_knows_whom_it_revoked_and_what_it_did(lived, 
     manager = ClientManager()
     manager.set_disabled_clients_file(str(kit.folder / "disabled_clients.json"))
     assert manager.disabled_clients == {"hospital-east"}
-    assert read_registered_cases(kit.local_dir) == register
+    assert read_server_facts(kit.local_dir).registered_cases == register
     assert "disable_client hospital-east" in (kit.folder / "audit.log").read_text()
     for name, content in FILES.items():
         assert (tmp_path / name).read_bytes() == content
@@ -77,7 +77,7 @@ def test_another_machine_may_keep_its_jobs_elsewhere(lived, tmp_path):
     elsewhere = tmp_path / "srv" / "storage"
     kit, _ = restore(tmp_path / "backup.tar", tmp_path / "srv" / "kit", elsewhere)
     assert storage_of(kit.local_dir) == (elsewhere / "jobs", elsewhere / "snapshots")
-    assert read_state_dir(kit.local_dir) == elsewhere / "state"
+    assert read_server_facts(kit.local_dir).state_dir == elsewhere / "state"
     assert (elsewhere / "jobs" / JOB / "workspace").read_bytes() == b"a result"
 
 

@@ -243,14 +243,6 @@ def read_server_facts(local_dir: Path) -> ServerFacts:
     return _read(ServerFacts, document, base=local_dir.parent, source=f"the server's {path}")
 
 
-def read_registered_cases(local_dir: Path) -> dict[str, int] | None:
-    """How many training cases each site has registered with the consortium; None where the server keeps no register.
-
-    A site that declares more is refused: cases are votes. Raises: ConfigurationError as `read_server_facts`.
-    """
-    return read_server_facts(local_dir).registered_cases
-
-
 def check_register(register: Mapping[str, Any], source: str) -> None:
     """Refuse a register that is no limit for some site.
 
@@ -263,16 +255,6 @@ def check_register(register: Mapping[str, Any], source: str) -> None:
                 f"{source}: site {site} needs a whole number from 1, the training cases agreed on with it, and has "
                 f"{has}"
             )
-
-
-def read_mlflow_uri(local_dir: Path) -> str | None:
-    """The address of the MLflow server that gets the training curves. Raises: ConfigurationError."""
-    return read_server_facts(local_dir).mlflow_uri
-
-
-def read_state_dir(local_dir: Path) -> Path:
-    """Where this server keeps the state of its jobs. Raises: ConfigurationError."""
-    return read_server_facts(local_dir).state_dir
 
 
 def write_site_facts(local_dir: Path, document: Mapping[str, Any]) -> Path:

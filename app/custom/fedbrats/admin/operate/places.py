@@ -8,7 +8,7 @@ from pathlib import Path
 from fedbrats.admin.kits import Kit
 from fedbrats.atomic import write_json_atomic
 from fedbrats.flare.process.storage import RESOURCES, storage_of
-from fedbrats.site.site_file import SITE_FILE, STATE_DIR, read_site_facts, read_state_dir
+from fedbrats.site.site_file import SITE_FILE, STATE_DIR, read_server_facts, read_site_facts
 
 JOBS, SNAPSHOTS, STATE, PERSONAL = "jobs", "snapshots", "state", "personal"
 SUBMIT_RECORDS = ("job_submit_records", "job_submit_record_index")  # FLARE's, beside its folder of jobs
@@ -26,7 +26,7 @@ def places_of(kit: Kit) -> dict[str, Path]:
     """
     if kit.kind == "server":
         jobs, snapshots = storage_of(kit.local_dir)
-        found = {JOBS: jobs, SNAPSHOTS: snapshots, STATE: read_state_dir(kit.local_dir)}
+        found = {JOBS: jobs, SNAPSHOTS: snapshots, STATE: read_server_facts(kit.local_dir).state_dir}
         found |= {name: jobs.parent / name for name in SUBMIT_RECORDS}
     elif kit.kind == "client":
         found = {PERSONAL: read_site_facts(kit.local_dir, kit.name).personal_dir}

@@ -14,7 +14,7 @@ from fedbrats.admin.operate.places import FINISHED, status_of
 from fedbrats.admin.run.processes import find_processes
 from fedbrats.flare.process.storage import storage_of
 from fedbrats.jobs.resume import JOB_ID
-from fedbrats.site.site_file import Retention, read_server_facts, read_site_facts, read_state_dir
+from fedbrats.site.site_file import Retention, read_server_facts, read_site_facts
 
 DAY_S = 86400.0
 
@@ -69,7 +69,7 @@ def _of_server(kit: Kit) -> dict[str, list[Path]]:
     A job whose status cannot be read, or is of no known kind, may be at work: nothing of it goes.
     """
     jobs, _ = storage_of(kit.local_dir)
-    folders = (jobs, read_state_dir(kit.local_dir), kit.folder)
+    folders = (jobs, read_server_facts(kit.local_dir).state_dir, kit.folder)
     busy = {job.name for job in _jobs_in(jobs) if not status_of(job).startswith(FINISHED)}
     return _by_job([path for folder in folders for path in _jobs_in(folder)], busy)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fedbrats.errors import ConfigurationError
 from fedbrats.flare.process.statuses import CANNOT_WRITE, TAKEN, UNUSABLE
 from fedbrats.flare.process.storage import storage_of
-from fedbrats.site.site_file import SITE_FILE, read_server_facts, read_site_facts, read_state_dir
+from fedbrats.site.site_file import SITE_FILE, read_server_facts, read_site_facts
 
 SERVER_FILE, SITE_STARTUP = "fed_server.json", "fed_client.json"  # in the startup folder of one and of no other
 DATALIST = "datalist.json"
@@ -67,13 +67,13 @@ def is_taken(port: int) -> bool:
 def _server(kit: Path, port: bool) -> Iterator[Obstacle]:
     local_dir = kit / "local"
     try:
-        read_server_facts(local_dir)
+        facts = read_server_facts(local_dir)
         jobs, snapshots = storage_of(local_dir)
         number = server_port(kit)
     except ConfigurationError as error:
         yield Obstacle("settings", str(error), f"mend local/{SITE_FILE}, or take it from the kit again", UNUSABLE)
         return
-    for folder in dict.fromkeys((jobs, snapshots, read_state_dir(local_dir))):
+    for folder in dict.fromkeys((jobs, snapshots, facts.state_dir)):
         yield from find_unwritable(f"storage {folder.name}", folder)
     if port and is_taken(number):
         sentence = f"port {number} is taken: another program of this machine, or another server, listens on it"

@@ -34,7 +34,7 @@ from fedbrats.flare.server.row_events import fire_rows
 from fedbrats.jobs.secure import PADS
 from fedbrats.jobs.settings import check_values
 from fedbrats.outside import show
-from fedbrats.site.site_file import read_registered_cases
+from fedbrats.site.site_file import read_server_facts
 
 TOTAL_ROUNDS = "fedbrats_total_rounds"  # FLARE's own NUM_ROUNDS is not there while answers are accepted
 SAID_NUMBERS = "fedbrats_said_numbers"  # of the answer that was accepted last, for the recorder's row of it
@@ -53,7 +53,7 @@ class CaseRegister(FlareAggregator):
         if event_type == EventType.START_RUN:
             local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
             try:
-                self._registered = read_registered_cases(local_dir)
+                self._registered = read_server_facts(local_dir).registered_cases
             except ConfigurationError as error:  # FLARE 2.9.0 logs what leaves this method and goes on
                 self._registered, self._register_fault = {}, error
                 self.log_error(fl_ctx, str(error))

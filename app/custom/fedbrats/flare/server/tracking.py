@@ -19,7 +19,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.app_event_type import AppEventType
 
 from fedbrats.flare.server.rows_file import rows_path
-from fedbrats.site.site_file import read_mlflow_uri
+from fedbrats.site.site_file import read_server_facts
 
 CURVES_FOLDER = "curves"  # beside the rows, a folder a site
 EXPERIMENT = "fedbrats"
@@ -51,7 +51,7 @@ class Curves(FLComponent):
     def _open(self, fl_ctx: FLContext) -> list[TensorBoardCurves | MLflowCurves]:
         workspace = fl_ctx.get_engine().get_workspace()
         writers: list[TensorBoardCurves | MLflowCurves] = [TensorBoardCurves(rows_path(fl_ctx).parent / CURVES_FOLDER)]
-        if uri := read_mlflow_uri(Path(workspace.get_site_config_dir())):
+        if uri := read_server_facts(Path(workspace.get_site_config_dir())).mlflow_uri:
             writers.append(MLflowCurves(uri, str(fl_ctx.get_job_id())))
         return writers
 

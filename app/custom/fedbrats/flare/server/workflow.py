@@ -30,7 +30,7 @@ from fedbrats.flare.server.state.stored import Model, ServerState, save_state
 from fedbrats.jobs.resume import check_job_ids
 from fedbrats.jobs.settings import check_values
 from fedbrats.jobs.start import NONE
-from fedbrats.site.site_file import read_state_dir
+from fedbrats.site.site_file import read_server_facts
 
 
 class QuorumScatterAndGather(FinalModelRounds):
@@ -82,7 +82,8 @@ class QuorumScatterAndGather(FinalModelRounds):
         try:
             check_deployed_job(fl_ctx)
             check_aggregator(self.aggregator, self.aggregator_id)
-            self._state_dir = read_state_dir(Path(fl_ctx.get_engine().get_workspace().get_site_config_dir()))
+            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
+            self._state_dir = read_server_facts(local_dir).state_dir
             meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
             self._named = named_sites(meta)
             self._submitter = Submitter.of(meta)

@@ -15,7 +15,7 @@ from fedbrats.errors import ConfigurationError
 from fedbrats.flare.kit.policy import APP_VALIDATOR, SUBMITTER_COMPONENT
 from fedbrats.privacy.secure.keys import read_identity
 from fedbrats.site.register import CONSORTIUM_FILE
-from fedbrats.site.site_file import REGISTER, SITE_FILE, read_registered_cases, read_site_facts
+from fedbrats.site.site_file import REGISTER, SITE_FILE, read_server_facts, read_site_facts
 
 LIMITS = ("max_hours", "cache_gb", "max_evaluations")  # of a site's file; without one of them a job may take any amount
 ANOTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -100,7 +100,7 @@ def _check_pads(kit: Kit) -> Finding:
 def _check_register(kit: Kit) -> Finding:
     """Whether the server knows how many cases each site may claim."""
     remedy = f"{REGISTER} for every site in project.yml; `fedbrats provision build`, and copy local/{SITE_FILE}"
-    register = read_registered_cases(kit.local_dir)
+    register = read_server_facts(kit.local_dir).registered_cases
     if register is None:
         found = "none: a site's weight is what it says of itself"
         return doubtful("register", found, remedy, PROJECT_ADMIN)
