@@ -70,7 +70,7 @@ def _charts(methods: Sequence[Results]) -> Sequence[Block]:
     """The two that matter: how the methods learned, and what the first method came to in each case."""
     curves = pictures.draw_learning_curves(methods)
     best = next(iter(in_order(methods)), None)
-    cases = pictures.draw_distribution(best, "mean") if best else None
+    cases = pictures.draw_distribution(best) if best else None
     return charts(
         (curves, cases), "Dice: 1 is perfect, 0 is nothing. Round: all sites train, the server makes one model."
     )
@@ -80,7 +80,7 @@ def _behind(methods: Sequence[Results], runs: Sequence[Results]) -> Sequence[Blo
     """What is looked at when a number is doubted, each part closed."""
     best = next(iter(in_order(methods)), None)
     curves = charts(pictures.draw_site_curves(run) for run in runs)
-    others = charts(pictures.draw_distribution(method, "mean") for method in methods if method is not best)
+    others = charts(pictures.draw_distribution(method) for method in methods if method is not best)
     refused = _refusals(runs)
     counted = sum(len(table.rows) for table in refused)
     return [

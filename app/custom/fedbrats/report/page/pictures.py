@@ -36,9 +36,9 @@ def draw_site_curves(run: Results) -> Chart | None:
     return _draw_curves(dict(sorted(curves.items())), f"{run.name}: learning curve of each site", "validation Dice")
 
 
-def draw_distribution(run: Results, region: str) -> Chart | None:
-    """Every case's Dice by site, over quartile boxes."""
-    sites = {site: [_dice(row, region) for row in rows] for site, rows in run.cases.items() if rows}
+def draw_distribution(run: Results) -> Chart | None:
+    """Every case's mean Dice over the regions by site, over quartile boxes."""
+    sites = {site: [_mean_dice(row) for row in rows] for site, rows in run.cases.items() if rows}
     if not sites:
         return None
     canvas = Canvas()
@@ -53,9 +53,9 @@ def draw_distribution(run: Results, region: str) -> Chart | None:
         places = number + 1 + rng.uniform(-0.15, 0.15, len(values))
         axes.scatter(places, values, s=16, alpha=0.8, **series_style(number))
     axes.set_xticks(range(1, len(sites) + 1), [f"{site}\nn={len(values)}" for site, values in sites.items()])
-    axes.set(ylim=(-0.03, 1.03), ylabel=f"Dice, {_region_in_words(region)}")
+    axes.set(ylim=(-0.03, 1.03), ylabel="Dice, mean over regions")
     medians = ", ".join(f"{site} {np.median(values):.2f} of {len(values)}" for site, values in sites.items())
-    title = f"{run.name}: Dice of each case, {_region_in_words(region)}"
+    title = f"{run.name}: Dice of each case, mean over regions"
     return canvas.finish(title, f"{title}. Median by site: {medians} cases.")
 
 
@@ -172,13 +172,8 @@ def _draw_curves(curves: Mapping[str, Curve], title: str, label: str) -> Chart |
     return canvas.finish(title, f"{title}, over rounds: {ends}.", legend_entries=len(curves))
 
 
-def _dice(row: Mapping[str, Mapping[str, float]], region: str) -> float:
-    dice = row["dice"]
-    return float(np.mean(list(dice.values()))) if region == "mean" else dice[region]
-
-
-def _region_in_words(region: str) -> str:
-    return "mean over regions" if region == "mean" else region
+def _mean_dice(row: Mapping[str, Mapping[str, float]]) -> float:
+    return float(np.mean(list(row["dice"].values())))
 
 
 def _total(seconds: float | Mapping[str, float]) -> float:
