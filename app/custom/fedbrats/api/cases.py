@@ -320,12 +320,12 @@ def phantom(
     1
     """
     from fedbrats.data.phantom.cohort import CohortSettings, write_cohort
-    from fedbrats.data.split.sites import count_cases, new_sites_folder, write_record
+    from fedbrats.data.split.sites import PHANTOM, count_cases, new_sites_folder, write_record
 
     settings = CohortSettings(sites, cases, unequal, seed, spacing_mm, noise, validation_share)
     with new_sites_folder(Path(out), force) as folder:
         written = list(Watch(progress).follow(write_cohort(folder, settings), sites, "drawing sites"))
-        write_record(folder, written, {"made_by": "phantom", "settings": asdict(settings)})
+        write_record(folder, written, {"made_by": PHANTOM, "settings": asdict(settings)})
     return Sites(Path(out), {site.site: count_cases(site) for site in written}, written[0].convention)
 
 

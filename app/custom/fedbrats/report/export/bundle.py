@@ -31,8 +31,7 @@ from fedbrats.model.prediction import Predictor
 from fedbrats.model.saved import SavedModel, load_model
 from fedbrats.report.export.model_card import write_model_card
 from fedbrats.report.numbers.measured import Measured
-
-MODEL_FILE = "models/model.pt"
+from fedbrats.run_folder import BUNDLE_MODEL
 
 
 def write_bundle(model: SavedModel, folder: Path, summary: Mapping[str, Any], measured: Measured) -> str:
@@ -44,7 +43,7 @@ def write_bundle(model: SavedModel, folder: Path, summary: Mapping[str, Any], me
     content = _model_bytes(model)
     checksum = hashlib.sha256(content).hexdigest()
     with new_folder(folder) as temporary:
-        write_bytes_atomic(temporary / MODEL_FILE, lambda stream: stream.write(content))
+        write_bytes_atomic(temporary / BUNDLE_MODEL, lambda stream: stream.write(content))
         write_json_atomic(temporary / "configs" / "metadata.json", _metadata(model, checksum))
         write_json_atomic(temporary / "configs" / "inference.json", _inference(model))
         write_text_atomic(temporary / "docs" / "README.md", write_model_card(model, summary, measured, checksum))
@@ -86,7 +85,7 @@ def _inference(model: SavedModel) -> dict[str, Any]:
         "prediction": {
             "_target_": "fedbrats.report.export.bundle.predict_folder",
             "_mode_": "callable",
-            "model": f"$@bundle_root + '/{MODEL_FILE}'",
+            "model": f"$@bundle_root + '/{BUNDLE_MODEL}'",
             "cases": "@dataset_dir",
             "out": "@output_dir",
             "device": "@device",
