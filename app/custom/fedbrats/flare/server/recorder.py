@@ -140,15 +140,13 @@ class Recorder(FLComponent):
         owner = fl_ctx.get_prop(AppConstants.MODEL_OWNER)
         site = fl_ctx.get_prop(AppConstants.DATA_CLIENT)
         result: Shareable = fl_ctx.get_prop(AppConstants.VALIDATION_RESULT)
-        if result.get_return_code() not in (None, ReturnCode.OK):
-            said = f"of {owner}; the log of {site} says why"
-            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
-            return
-        answer = read_answer(result)
+        has_failed = result.get_return_code() not in (None, ReturnCode.OK)
+        answer = None if has_failed else read_answer(result)
         found = EvaluationReport.read(answer.data) if answer else None
         if found is None:
-            said = f"of {owner}: what {site} answered is no evaluation"
-            self._write([{"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation", "message": said}])
+            why = f"; the log of {site} says why" if has_failed else f": what {site} answered is no evaluation"
+            row = {"kind": "refusal", "round": None, "site": site, "reason": "no-evaluation"}
+            self._write([{**row, "message": f"of {owner}{why}"}])
             return
         if owner in STAGES:
             self._write(metric_rows(FINAL_ROUND, site, STAGES[owner], found.metrics, found.validation_cases))
