@@ -396,10 +396,8 @@ def _describe_round(
 
 
 def _is_mean_of(row: Mapping[str, Any], round_number: int) -> bool:
-    return (row["kind"], row.get("stage"), row.get("region"), row.get("round")) == (
-        *("metrics", "trained", "mean"),
-        round_number,
-    )
+    about = (row["kind"], row.get("stage"), row.get("region"), row.get("round"))
+    return about == ("metrics", "trained", "mean", round_number)
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

@@ -189,9 +189,8 @@ _USUAL_STEP_S = {"fast": 0.06, "tiny": 0.01, "large": 5.0, "original": 1.0}  # w
 
 def _passes(values: Mapping[str, Any], way: Way) -> int:
     """How many models a site evaluates in a round that evaluates."""
-    names = ("validate_received", "validate_trained", *(() if way == "train" else ("measure_minus_model",)))
-    usual = {"measure_minus_model": False}
-    return sum(bool(values.get(name, usual.get(name, True))) for name in names)
+    validations = sum(bool(values.get(name, True)) for name in ("validate_received", "validate_trained"))
+    return validations + (way != "train" and bool(values.get("measure_minus_model", False)))
 
 
 def _last_models(values: Mapping[str, Any], way: Way) -> int:

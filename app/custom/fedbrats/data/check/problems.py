@@ -23,8 +23,8 @@ class Kind(NamedTuple):
 
     severity: str
     meaning: str
-    sure: str = SURE
-    advice: str = ""
+    sure: str
+    advice: str
 
 
 KINDS = {

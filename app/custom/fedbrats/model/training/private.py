@@ -60,8 +60,15 @@ def train_privately(
         trainer.optimisation.apply(learning_rate_at(trainer.settings, progress), hooks)
         done += 1
     listed = len(trainer.training)
-    seconds = time.perf_counter() - began
-    return TrainOutcome(done, listed, math.nan, listed, seconds, 0.0, 0)
+    return TrainOutcome(
+        steps=done,
+        cases=listed,
+        loss=math.nan,
+        loss_cases=listed,
+        seconds=time.perf_counter() - began,
+        seconds_waiting=0.0,
+        skipped=0,
+    )
 
 
 def cases_by_patient(trainer: Trainer) -> dict[str, list[int]]:
