@@ -13,15 +13,12 @@ from fedbrats.run_folder import FAILED, INTERRUPTED, SUMMARY_FILE
 
 def write_unfinished(
     results_dir: Path, job: str, job_id: str, variables: Mapping[str, Any], seconds: float, error: BaseException
-) -> int:
-    """Write the summary of a run that ended by `error`, beside the rows that it left; returns how many rounds it did.
-
-    Nothing is written where it left no row.
-    """
+) -> None:
+    """Write the summary of a run that ended by `error`, beside the rows that it left; nothing where it left no row."""
     path = results_dir / ROWS_FILE
     rows = read_rows(path) if path.exists() else []
     if not rows:
-        return 0
+        return
     interrupted = not isinstance(error, Exception)  # Ctrl-C, or a signal
     document: dict[str, Any] = {
         "job": job,
@@ -35,4 +32,3 @@ def write_unfinished(
     if not interrupted:
         document["note"] = str(error)
     write_json_atomic(results_dir / SUMMARY_FILE, document)
-    return int(document["rounds"])
