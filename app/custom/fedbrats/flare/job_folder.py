@@ -1,4 +1,4 @@
-"""What a participant has of the running job in its files."""
+"""What a participant has in its files, of the running job and of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from nvflare.apis.fl_context import FLContext
 
 from fedbrats.jobs.build import check_deployed
 from fedbrats.jobs.models import MODELS_FOLDER
+
+
+def local_folder(fl_ctx: FLContext) -> Path:
+    """The folder of the participant's own settings, which no job writes."""
+    return Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
 
 
 def models_folder(fl_ctx: FLContext) -> Path:

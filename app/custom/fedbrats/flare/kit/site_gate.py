@@ -16,6 +16,7 @@ from nvflare.apis.shareable import Shareable
 from fedbrats.data.cases.datalist import Datalist, read_datalist
 from fedbrats.errors import UpdateError
 from fedbrats.federation.sharing import matches, split_names
+from fedbrats.flare.job_folder import local_folder
 from fedbrats.flare.padded_messages import fault_of_answer
 from fedbrats.flare.protocol import REPORT_KEY, SAID_KEY, require_answer
 from fedbrats.flare.said import judge_said
@@ -53,9 +54,8 @@ class SiteGate(Filter):
         if shareable.get_return_code() != ReturnCode.OK:
             return shareable
         dxo = require_answer(shareable)
-        workspace = fl_ctx.get_engine().get_workspace()
         site = fl_ctx.get_identity_name()
-        facts = read_site_facts(Path(workspace.get_site_config_dir()), site)
+        facts = read_site_facts(local_folder(fl_ctx), site)
         if dxo.data_kind == DataKind.WEIGHT_DIFF:
             self._judge_update(dxo, facts, fl_ctx)
         elif dxo.data_kind == DataKind.METRICS:

@@ -26,6 +26,7 @@ from fedbrats.federation.gates import Contribution, Expectation, Refusal
 from fedbrats.federation.said import numbers_of
 from fedbrats.federation.sharing import personal_in_round, split_names
 from fedbrats.federation.spool import Spool
+from fedbrats.flare.job_folder import local_folder
 from fedbrats.flare.padded_messages import Offer, read_offer
 from fedbrats.flare.protocol import read_answer
 from fedbrats.flare.server.contributions import cast_like, read_contribution
@@ -51,9 +52,8 @@ class CaseRegister(FlareAggregator):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Read the consortium's register of cases when a run starts; where it cannot be read, nobody is registered."""
         if event_type == EventType.START_RUN:
-            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
             try:
-                self._registered = read_server_facts(local_dir).registered_cases
+                self._registered = read_server_facts(local_folder(fl_ctx)).registered_cases
             except ConfigurationError as error:  # FLARE 2.9.0 logs what leaves this method and goes on
                 self._registered, self._register_fault = {}, error
                 self.log_error(fl_ctx, str(error))

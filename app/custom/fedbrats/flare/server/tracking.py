@@ -18,6 +18,7 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.app_event_type import AppEventType
 
+from fedbrats.flare.job_folder import local_folder
 from fedbrats.flare.server.rows_file import rows_path
 from fedbrats.site.site_file import read_server_facts
 
@@ -49,9 +50,8 @@ class Curves(FLComponent):
                 self._each(fl_ctx, lambda writer: writer.close())
 
     def _open(self, fl_ctx: FLContext) -> list[TensorBoardCurves | MLflowCurves]:
-        workspace = fl_ctx.get_engine().get_workspace()
         writers: list[TensorBoardCurves | MLflowCurves] = [TensorBoardCurves(rows_path(fl_ctx).parent / CURVES_FOLDER)]
-        if uri := read_server_facts(Path(workspace.get_site_config_dir())).mlflow_uri:
+        if uri := read_server_facts(local_folder(fl_ctx)).mlflow_uri:
             writers.append(MLflowCurves(uri, str(fl_ctx.get_job_id())))
         return writers
 

@@ -15,7 +15,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from fedbrats.errors import FedbratsError
 from fedbrats.federation.answer_times import AnswerTimes
 from fedbrats.federation.rollback import Verdict
-from fedbrats.flare.job_folder import check_deployed_job
+from fedbrats.flare.job_folder import check_deployed_job, local_folder
 from fedbrats.flare.server.answers import limit_answers
 from fedbrats.flare.server.final_model import FinalModelRounds
 from fedbrats.flare.server.gated_aggregator import TOTAL_ROUNDS, GatedAggregator
@@ -82,8 +82,7 @@ class QuorumScatterAndGather(FinalModelRounds):
         try:
             check_deployed_job(fl_ctx)
             check_aggregator(self.aggregator, self.aggregator_id)
-            local_dir = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            self._state_dir = read_server_facts(local_dir).state_dir
+            self._state_dir = read_server_facts(local_folder(fl_ctx)).state_dir
             meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
             self._named = named_sites(meta)
             self._submitter = Submitter.of(meta)

@@ -24,6 +24,7 @@ from nvflare.app_common.app_constant import AppConstants
 from fedbrats.errors import ConfigurationError, UpdateError
 from fedbrats.federation.factor.similarity import sketch
 from fedbrats.flare import padded_messages as messages
+from fedbrats.flare.job_folder import local_folder
 from fedbrats.flare.padded_messages import Offer as OfferedUpdate
 from fedbrats.flare.protocol import SAID_KEY, SECURE_ANSWER, SECURE_REVEAL, SECURE_SIGN, SECURE_TASKS, require_answer
 from fedbrats.jobs.secure import PADS
@@ -90,17 +91,16 @@ class Padding(FLComponent):
         if not self._pads:
             raise ConfigurationError("the job has secure=none, and asks for an update under pads")
         if self._site is None:
-            name, workspace = fl_ctx.get_identity_name(), fl_ctx.get_engine().get_workspace()
+            name = fl_ctx.get_identity_name()
             if name not in self._names:
                 raise ConfigurationError(f"secure_sites of the job does not name {name}: it takes no part in sums")
-            startup = Path(workspace.get_startup_kit_dir())
+            startup = Path(fl_ctx.get_engine().get_workspace().get_startup_kit_dir())
             identity, root = read_identity(startup, name)
             if servers := sorted(read_servers(startup) & set(self._names)):
                 raise ConfigurationError(
                     f"secure_sites of the job names {servers[0]}, a server: it has no update to add"
                 )
-            local = Path(workspace.get_site_config_dir())
-            revoked = partial(revoked_since, local_dir=local, root=root)
+            revoked = partial(revoked_since, local_dir=local_folder(fl_ctx), root=root)
             self._site = PaddedSite(identity, root, fl_ctx.get_job_id(), self._names, revoked)
         return self._site
 

@@ -17,7 +17,7 @@ from fedbrats.data.prepare.cache import CacheSettings
 from fedbrats.data.prepare.site_cases import SiteCases
 from fedbrats.errors import FedbratsError
 from fedbrats.flare import garbage
-from fedbrats.flare.job_folder import check_deployed_job
+from fedbrats.flare.job_folder import check_deployed_job, local_folder
 from fedbrats.flare.protocol import MODEL_REFUSED
 from fedbrats.jobs.settings import check_values
 from fedbrats.privacy.arrivals import ArrivedModelError
@@ -84,7 +84,7 @@ class SiteExecutor(Executor):
         workspace = fl_ctx.get_engine().get_workspace()
         site = open_local_site(
             fl_ctx.get_identity_name(),
-            Path(workspace.get_site_config_dir()),
+            local_folder(fl_ctx),
             Path(workspace.get_run_dir(fl_ctx.get_job_id())),
             network=self._network,
             training=self._training,
@@ -93,7 +93,7 @@ class SiteExecutor(Executor):
             prepare=self._prepare,
         )
         site.leave_out_bad_cases(None)
-        if too_many := say_too_many(len(site.trainer.training), Path(workspace.get_site_config_dir())):
+        if too_many := say_too_many(len(site.trainer.training), local_folder(fl_ctx)):
             self.log_error(fl_ctx, f"site {site.name} has {too_many}")
         self.log_info(fl_ctx, f"this job runs fedbrats {fedbrats.__version__} of {PACKAGE_DIR}")
         self._site = site
