@@ -1,7 +1,9 @@
 """Membership inference: whether a model tells who was in its training data.
 
-A score of a patient is how much smaller the loss is under the model than under reference models that did not train on
-that patient (after RMIA, Zarifzadeh et al. 2024, arXiv:2312.03262): a patient that every model finds easy says nothing.
+A score of a patient is how much surer the model is of the right mask than reference models that did not train on that
+patient (after RMIA, Zarifzadeh et al. 2024, arXiv:2312.03262): a patient that every model finds easy says nothing. How
+sure a model is, is counted in logits of e^-loss (after LiRA, Carlini et al. 2022, arXiv:2112.03570): so a loss that falls
+from 0.2 to 0.1 counts like one that falls from 0.8 to 0.46, and the difficult patients do not decide alone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from fedbrats.errors import ConfigurationError
 RESAMPLES = 2000
 LEVEL = 0.95
 FALSE_POSITIVES = (0.01, 0.1)
+LEAST_LOSS = 1e-6
 LEAST = 3  # members, and others, below which no number is given
 
 
@@ -55,7 +58,7 @@ def scores_of(losses: Mapping[str, float], references: Sequence[Mapping[str, flo
     """The score of each patient: higher for one that the model knows better than the references do.
 
     Args:
-        losses: of the model, by patient.
+        losses: of the model, by patient; 0 or more.
         references: losses of models that did not train on the patient; one that did leaves the patient out.
 
     Raises: ConfigurationError where some patients have more references than others: the number of references would then
@@ -71,8 +74,14 @@ def scores_of(losses: Mapping[str, float], references: Sequence[Mapping[str, flo
             f"every other fold, and one of the same fold with another seed"
         )
     return {
-        patient: float(np.mean(known[patient])) - loss if known[patient] else -loss for patient, loss in losses.items()
+        patient: _sureness(loss) - (float(np.mean([_sureness(each) for each in known[patient]])) if known[patient] else 0.0)
+        for patient, loss in losses.items()
     }
+
+
+def _sureness(loss: float) -> float:
+    """e^-loss in logits."""
+    return -float(np.log(np.expm1(max(loss, LEAST_LOSS))))
 
 
 def measure(members: Sequence[float], others: Sequence[float], seed: int = 0) -> Membership | None:

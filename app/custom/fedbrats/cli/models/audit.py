@@ -1,14 +1,16 @@
 """Ask a trained model who was in its training data: membership of patients, with controls that must come out.
 
 MODEL is a results folder or a model file; SITES holds the sites that it was trained on, as `fedbrats split` made them.
-Patients of training are members, those of validation are not. The score of a patient is how much smaller the loss is
-than under the references: models that did not train on that patient, such as the start. A reference's own sites folder
-says on whom it trained; without one it is taken to know none of the patients. Every patient needs as many references as
-the others: with folds, a model of every other fold and one of the same fold with another seed. Without references the
-loss alone is the score, which finds less.
+Patients of training are members, those of validation are not. The score of a patient is how much surer the model is of
+the mask than the references: models that did not train on that patient, such as the start. A reference's own sites
+folder says on whom it trained; without one it is taken to know none of the patients. Every patient needs as many
+references as the others. With folds these are models of all folds, the own one with another seed: each is asked about
+the patients that it did not train on. Such references know the same hospitals, so they find more than the start does.
+Without references the loss alone is the score, which finds less.
 
 Two controls are always run. Members against members must tell nothing (0.5 within the interval). A network that knows a
-few members by heart is trained on the way, and must be found (at least 0.9): otherwise the audit could find nothing.
+few members by heart is trained on the way, and must be found (at least 0.9) by the same references, or beside the model
+where there are none: otherwise the audit could find nothing.
 
 What it does not prove: that nothing leaks. It is one attack on these patients; another may find more. Only differential
 privacy bounds all.
@@ -181,7 +183,7 @@ def _controls(audit: _Audit, own: Losses, references: Sequence[Losses], threads:
         device=audit.args.device,
         threads=threads,
     )
-    by_heart = scores_of(audit.losses(network, "that network", audit.members), [own])
+    by_heart = scores_of(audit.losses(network, "that network", audit.members), references or [own])
     found = measure([by_heart[name] for name in known], [by_heart[name] for name in unknown], seed)
     return {
         "members_against_members": _control(same, same is not None and same.tells_nothing, "0.5 within the interval"),
