@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logit
 
 from fedbrats.errors import ConfigurationError
-from fedbrats.privacy.membership import halves, measure, scores_of
+from fedbrats.privacy.membership import halves, is_conclusive, measure, scores_of
 
 RNG = np.random.default_rng(0)
 
@@ -62,6 +62,16 @@ def test_patients_with_unlike_references_are_not_compared():
         scores_of(losses, [{"member": 0.5}])
     scores = scores_of(losses, [{"member": 0.75}, {"other": 0.75}])
     assert scores["member"] == scores["other"] > 0
+
+
+@pytest.mark.parametrize(
+    ("members", "by_heart", "tells_nothing", "says_something"),
+    [(True, True, True, True), (True, True, False, True), (True, False, False, True),
+     (True, False, True, False), (False, True, False, False), (False, False, True, False)],
+)  # fmt: skip
+def test_a_weak_attack_says_something_only_where_it_finds(members, by_heart, tells_nothing, says_something):
+    controls = {"members_against_members": {"as_expected": members}, "by_heart": {"as_expected": by_heart}}
+    assert is_conclusive({"controls": controls, "tells_nothing": tells_nothing}) == says_something
 
 
 def test_halves_are_disjoint_and_by_chance():

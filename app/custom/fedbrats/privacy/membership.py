@@ -2,8 +2,8 @@
 
 A score of a patient is how much surer the model is of the right mask than reference models that did not train on that
 patient (after RMIA, Zarifzadeh et al. 2024, arXiv:2312.03262): a patient that every model finds easy says nothing. How
-sure a model is, is counted in logits of e^-loss (after LiRA, Carlini et al. 2022, arXiv:2112.03570): so a loss that falls
-from 0.2 to 0.1 counts like one that falls from 0.8 to 0.46, and the difficult patients do not decide alone.
+sure a model is, is counted in logits of e^-loss (after LiRA, Carlini et al. 2022, arXiv:2112.03570). So a loss that
+falls from 0.2 to 0.1 counts like one that falls from 0.8 to 0.46, and the difficult patients do not decide alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from fedbrats.errors import ConfigurationError
 
@@ -73,10 +72,11 @@ def scores_of(losses: Mapping[str, float], references: Sequence[Mapping[str, flo
             f"give references that trained on none of them, such as the start, or as many for each patient: a model of "
             f"every other fold, and one of the same fold with another seed"
         )
-    return {
-        patient: _sureness(loss) - (float(np.mean([_sureness(each) for each in known[patient]])) if known[patient] else 0.0)
-        for patient, loss in losses.items()
-    }
+    scores = {}
+    for patient, loss in losses.items():
+        others = [_sureness(each) for each in known[patient]]
+        scores[patient] = _sureness(loss) - (float(np.mean(others)) if others else 0.0)
+    return scores
 
 
 def _sureness(loss: float) -> float:
@@ -100,6 +100,16 @@ def measure(members: Sequence[float], others: Sequence[float], seed: int = 0) ->
     return Membership(len(inside), len(outside), float(wins.mean()), float(low), float(high), hits)
 
 
+def is_conclusive(audit: Mapping[str, Any]) -> bool:
+    """Whether an audit, as `fedbrats audit` writes it, says something of its model.
+
+    It does not where members are told from members. Where a network is not found that knows its patients by heart, the
+    attack is weak: that it finds nothing says nothing then, but what it finds stands.
+    """
+    controls = {name: control["as_expected"] for name, control in audit["controls"].items()}
+    return controls["members_against_members"] and (controls["by_heart"] or not audit["tells_nothing"])
+
+
 def halves(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Two halves of the names by chance, for the control of members against members."""
     order = [sorted(names)[at] for at in np.random.default_rng(seed).permutation(len(names))]
@@ -108,6 +118,8 @@ def halves(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 
 def _hits_at(inside: NDArray[np.float64], outside: NDArray[np.float64], share: float) -> tuple[float, float, float]:
     """Members above the score that at most this share of the others reaches."""
+    from scipy.stats import binomtest  # who asks only whether an audit is conclusive needs no SciPy
+
     allowed = int(share * len(outside))
     limit = np.sort(outside)[::-1][allowed]
     found = int((inside > limit).sum())

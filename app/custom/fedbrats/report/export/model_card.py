@@ -9,6 +9,7 @@ from fedbrats import __version__
 from fedbrats.errors import ConfigurationError
 from fedbrats.model.saved import SavedModel
 from fedbrats.privacy.accounting import PrivateSteps, epsilon
+from fedbrats.privacy.membership import is_conclusive
 from fedbrats.report.numbers.measured import Measured
 from fedbrats.rows import REGIONS_AND_MEAN
 
@@ -89,9 +90,9 @@ def _privacy(summary: Mapping[str, Any]) -> str:
 def _audited(audit: Mapping[str, Any]) -> str:
     if not audit:
         return "Not audited."
-    found, controls = audit["membership"], audit["controls"].values()
-    if not all(control["as_expected"] for control in controls):
+    if not is_conclusive(audit):
         return "Audited, but the controls did not come out, so that the audit says nothing."
+    found = audit["membership"]
     return (
         f"An audit told training patients from others with an AUC of {found['auc']:.3f} (95 % interval "
         f"{found['low']:.3f} to {found['high']:.3f}, {found['members']} and {found['others']} patients). It is one "
