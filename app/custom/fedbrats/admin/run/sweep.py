@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +113,7 @@ def plan_runs(sweep: Sweep) -> list[Run]:
 
 
 def _runs(sweep: Sweep) -> Iterator[Run]:
+    known = {method: _variables_of(method).keys() for method in sweep.methods}  # once, not for every run
     for seed in sweep.seeds:
         for left_out in sweep.left_out:
             for fold in sweep.folds:
@@ -122,16 +123,15 @@ def _runs(sweep: Sweep) -> Iterator[Run]:
                             for method in sweep.methods:
                                 if method == CENTRALISED and misbehave:
                                     continue
-                                settings = _settings_of(method, sweep, variant)
+                                settings = _settings_of(method, sweep, variant, known[method])
                                 bad = _read_harm(misbehave)
                                 engine = "train" if method == CENTRALISED else sweep.engine
                                 yield Run(split, fold, seed, method, settings, left_out or None, bad, engine)
 
 
-def _settings_of(method: str, sweep: Sweep, variant: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_of(method: str, sweep: Sweep, variant: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
     """The variables of one run; those of the sweep that a method's job does not have are another job's affair."""
     settings = {**sweep.variables, **sweep.of_method.get(method, {}), **variant}
-    known = _variables_of(method)
     return {name: value for name, value in settings.items() if name in known}
 
 
