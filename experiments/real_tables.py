@@ -25,6 +25,8 @@ from fedbrats.report.numbers.statistics import bootstrap_interval
 HERE = Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs" / "results"
 MAIN, LEFT_OUT = HERE / "main.json", HERE / "left-out.json"
+INSTITUTION = "institution"
+BY_CHANCE = {"equal": "equal parts", "unequal": "unequal parts"}  # splits of main.json
 WEIGHTS = "bad-site-weights.svg"
 PLAIN = {"local_only": "each hospital alone", "centralised": "all data in one place", "fedavg": "FedAvg"}
 ORDER = ("local_only", "centralised", "fedavg", "fine_tuned", "best_of")  # of a table's first rows
@@ -46,13 +48,14 @@ def main() -> None:
     random = args.results / "from-random-weights"
     corrupted = json.loads((args.results / "corrupted.json").read_text())
     means = json.loads((args.results / "means.json").read_text())["rows"]
-    parts = [INTRODUCTION, *start_parts(started), *mean_parts(means)]
+    longer = read_records(args.results / "longer" / "runs.jsonl")
+    parts = [INTRODUCTION, *start_parts(started), *chance_parts(started), *longer_parts(longer), *mean_parts(means)]
     parts += [*random_parts(random), *corrupted_parts(corrupted)]
     draw_weights(corrupted["rows"], args.out.parent / WEIGHTS)
     args.out.write_text("\n".join(parts))
     overview = args.out.with_name("overview.md")  # whose tables are made too
     if overview.exists():
-        overview.write_text(with_tables(overview.read_text(), "\n".join(overview_parts(started))))
+        overview.write_text(with_tables(overview.read_text(), "\n".join(overview_parts(started, longer))))
 
 
 INTRODUCTION = """# Results on real cases
@@ -80,12 +83,14 @@ simulator. This is what fedbrats does by default. Dice of the hospitals' own pat
 
 def start_parts(records: Sequence[Record]) -> Iterable[str]:
     """Tables of the runs that begin with the weights that ship."""
+    everything, records = records, natural(records)
     yield START
     rows = [row_of(method, records) for method in methods_of(records)]
     yield table(
         (
             "trained by",
             "folds",
+            "seeds",
             "patients",
             "Dice",
             "95 %",
@@ -99,7 +104,7 @@ def start_parts(records: Sequence[Record]) -> Iterable[str]:
         ),
         [
             (
-                *(row[key] for key in ("plain", "folds", "patients", "dice")),
+                *(row[key] for key in ("plain", "folds", "seeds", "patients", "dice")),
                 interval(row["low"], row["high"]),
                 *(row[key] for key in ("WT", "TC", "ET", "lesion_dice")),
                 None if row["hd95_mm_median"] is None else f"{row['hd95_mm_median']:.1f}",
@@ -109,9 +114,8 @@ def start_parts(records: Sequence[Record]) -> Iterable[str]:
             for row in rows
         ],
     )
-    sites = sorted({site for row in rows for site in row["sites"]})
     yield "At each hospital, over the folds that the method has:\n"
-    yield table(("trained by", *sites), [(row["plain"], *map(row["sites"].get, sites)) for row in rows])
+    yield hospital_table(rows)
     folds = sorted({record["fold"] for record in records if not record["left_out"]})
     yield "Fold by fold, over the patients of each:\n"
     yield table(
@@ -120,25 +124,99 @@ def start_parts(records: Sequence[Record]) -> Iterable[str]:
     )
     yield "At a new hospital, whose patients nobody trained on:\n"
     yield outside_table(records)
-    yield missing(records)
+    yield missing(everything)
 
 
-def overview_parts(records: Sequence[Record]) -> Iterable[str]:
+CHANCE = """## Where hospitals are alike
+
+The same patients, dealt to five hospitals by chance, from the same start and with as many steps. Dice of the hospitals'
+own patients:
+"""
+
+
+def chance_parts(records: Sequence[Record]) -> Iterable[str]:
+    """Tables of the splits by chance, from the weights that ship."""
+    yield CHANCE
+    for split, words in BY_CHANCE.items():
+        if own := of_split(records, split):
+            yield f"### Split into {words}\n"
+            yield own_table(own)
+            yield "At each hospital:\n"
+            yield hospital_table([row_of(method, own) for method in methods_of(own)])
+            yield "At a new hospital, whose patients nobody trained on:\n"
+            yield outside_table(own)
+
+
+LONGER = """## Trained four times as long
+
+The split by institution from the start that ships, with 2560 steps at every hospital (128 rounds of 20). Command:
+`fedbrats sweep experiments/longer.json CASES`. Dice of the hospitals' own patients:
+"""
+
+
+def longer_parts(records: Sequence[Record]) -> Iterable[str]:
+    """Tables of the runs with four times as many rounds."""
+    records = plain_longer(records)
+    yield LONGER
+    yield own_table(records)
+    yield "At each hospital, over the folds that the method has:\n"
+    yield hospital_table([row_of(method, records) for method in methods_of(records)])
+    yield "At a new hospital, whose patients nobody trained on:\n"
+    yield outside_table(records)
+
+
+def plain_longer(records: Sequence[Record]) -> list[Record]:
+    """The longer runs without what was asked of them: that is what longer.json asks of their method."""
+    return [{**record, "settings": {}} for record in records]
+
+
+def of_split(records: Sequence[Record], split: str) -> list[Record]:
+    """The runs of one split."""
+    return [record for record in records if record["split"] == split]
+
+
+def natural(records: Sequence[Record]) -> list[Record]:
+    """The runs of the split by institution."""
+    return of_split(records, INSTITUTION)
+
+
+def own_table(records: Sequence[Record]) -> str:
+    """The methods of one split at the hospitals' own patients, beside training alone."""
+    return table(
+        ("trained by", "folds", "seeds", "patients", "Dice", "95 %", "to alone (95 %)", "of all data in one place",
+         "hospitals above alone", "worst hospital, to alone"),
+        [own_row(method, row_of(method, records), records) for method in methods_of(records)],
+    )  # fmt: skip
+
+
+def hospital_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The Dice at each hospital."""
+    sites = sorted({site for row in rows for site in row["sites"]})
+    return table(("trained by", *sites), [(row["plain"], *map(row["sites"].get, sites)) for row in rows])
+
+
+def overview_parts(records: Sequence[Record], longer: Sequence[Record]) -> Iterable[str]:
     """The tables of the overview: own patients, own patients by kind of hospital, and a new hospital."""
+    everything, records = records, natural(records)
     rows = [(method, row_of(method, records)) for method in methods_of(records)]
     yield "Own patients:\n"
-    yield table(
-        ("trained by", "folds", "patients", "Dice", "95 %", "to alone (95 %)", "of all data in one place",
-         "hospitals above alone", "worst hospital, to alone"),
-        [own_row(method, row, records) for method, row in rows],
-    )  # fmt: skip
+    yield own_table(records)
     yield "The same by kind of hospital, each beside training alone on the same patients:\n"
     columns = [cell for kind in KINDS for cell in (kind, "alone")]
     others = [(method, row["plain"]) for method, row in rows if method != ALONE]
     yield table(("trained by", *columns), [(word, *kind_cells(method, records)) for method, word in others])
     yield "A new hospital:\n"
     yield outside_table(records)
-    yield missing(records)
+    longer = plain_longer(longer)
+    yield "Own patients, trained four times as long:\n"
+    yield own_table(longer)
+    yield "A new hospital, trained four times as long:\n"
+    yield outside_table(longer)
+    for split, words in BY_CHANCE.items():
+        if own := of_split(everything, split):
+            yield f"Own patients, where hospitals are alike: the same patients dealt by chance, in {words}:\n"
+            yield own_table(own)
+    yield missing(everything)
 
 
 def own_row(method: str, row: Mapping[str, Any], records: Sequence[Record]) -> list[Any]:
@@ -148,7 +226,8 @@ def own_row(method: str, row: Mapping[str, Any], records: Sequence[Record]) -> l
     worst = min(gaps, key=lambda site: gaps[site], default=None)
     ends = interval(row["difference_low"], row["difference_high"], "+.3f")
     return [
-        *(row["plain"], row["folds"], row["patients"], row["dice"], interval(row["low"], row["high"])),
+        *(row[key] for key in ("plain", "folds", "seeds", "patients", "dice")),
+        interval(row["low"], row["high"]),
         None if row["difference"] is None else f"{row['difference']:+.3f} ({ends})",
         row["of_centralised"],
         f"{sum(gap > 0 for gap in gaps.values())} of {len(gaps)}" if gaps else None,
@@ -253,23 +332,26 @@ def outside_table(records: Sequence[Record]) -> str:
 
 
 def missing(records: Sequence[Record]) -> str:
-    """A sentence about the runs of the sweep files that are not on record."""
-    known, left = known_ids(records), {}
+    """Sentences about the runs of the sweep files that are not on record."""
+    known = known_ids(records)
+    kinds: dict[str, dict[str, list[bool]]] = {}  # by kind of run and method: whether each run is on record
     for path in (MAIN, LEFT_OUT):
         for run in plan_runs(read_sweep(path)):
-            if run.id not in known:
-                what = "a hospital left out" if run.left_out else f"{run.split}, seed {run.seed}, {run.method}"
-                left.setdefault(what, []).append(run.fold)
-    first = {what: folds for what, folds in left.items() if ", seed 0, " in what and what.startswith("institution")}
-    words = "; ".join(f"{what.split(', ')[-1]} (folds {', '.join(map(str, folds))})" for what, folds in first.items())
-    total = sum(map(len, left.values()))
-    if not total:
+            kind = "a hospital left out" if run.left_out else f"{run.split}, seed {run.seed}"
+            kinds.setdefault(kind, {}).setdefault(run.method, []).append(run.id in known)
+    left = sum(not done for methods in kinds.values() for runs in methods.values() for done in runs)
+    if not left:
         return "Every run of `experiments/main.json` and `experiments/left-out.json` is on record.\n"
-    near = f" Of the institution split with seed 0: {words}." if words else ""
-    return (
-        f"**Not run yet**: {total} runs of `experiments/main.json` and `experiments/left-out.json`, among them other "
-        f"seeds, the splits at random, and a hospital left out.{near}\n"
-    )
+    words = "; ".join(f"{kind}: {text}" for kind, methods in kinds.items() if (text := left_of(methods)))
+    return f"**Not run yet**: {left} runs of `experiments/main.json` and `experiments/left-out.json` ({words}).\n"
+
+
+def left_of(methods: Mapping[str, Sequence[bool]]) -> str:
+    """The methods of a kind of run that have runs left, with how many where some are on record."""
+    if not any(map(any, methods.values())):
+        return "all"
+    words = {method: f"{method} ({runs.count(False)} of {len(runs)})" for method, runs in methods.items() if any(runs)}
+    return ", ".join(words.get(method, method) for method, runs in methods.items() if not all(runs))
 
 
 MEANS = """## Means of the probabilities of several models

@@ -20,7 +20,7 @@ ABOUT = ("split", "fold", "seed", "method", "settings", "left_out", "misbehaviou
 
 
 def about(method, **settings):
-    asked = {"split": "equal", "fold": 0, "seed": 0, "method": method, "settings": settings}
+    asked = {"split": "institution", "fold": 0, "seed": 0, "method": method, "settings": settings}
     return {**asked, "left_out": None, "misbehaviour": {}, "engine": "train"}
 
 
@@ -54,6 +54,7 @@ def test_a_run_leaves_the_scores_of_its_patients_without_their_names(tmp_path, t
         (["eight-rounds.json"], "from-random-weights/eight-rounds.jsonl"),
         (["sixteen-rounds.json"], "from-random-weights/sixteen-rounds.jsonl"),
         (["attacks.json", "attacks-unclipped.json"], "attacks/runs.jsonl"),
+        (["longer.json"], "longer/runs.jsonl"),
         (["main.json", "third-of-phantoms.json", "left-out.json"], "from-phantoms/runs.jsonl"),
     ],
 )
@@ -103,11 +104,17 @@ def test_a_fold_of_an_older_version_is_a_fold_like_the_others():
     assert row_of("fedavg", [older, newer])["folds"] == 2
 
 
+def one_run_of_main():
+    first = plan_runs(read_sweep(RESULTS.parent / "main.json"))[0]
+    return {**line(first.method, first.fold, {"tcia-lgg": 0.5}), "id": first.id}
+
+
 def test_what_is_not_run_is_said():
-    assert "Not run yet" in missing([])
+    assert "institution, seed 0: all; " in missing([])
+    assert "institution, seed 0: fedavg (2 of 3), local_only, " in missing([one_run_of_main()])
     text = "".join(start_parts([line("fedavg", 0, {"tcia-lgg": 0.5, "cbica-1": 0.6})]))
     assert "Not run yet" in text
-    assert "| FedAvg | 1 | 2 | 0.550 | - |" in text
+    assert "| FedAvg | 1 | 1 | 2 | 0.550 | - |" in text
 
 
 def attacked(method, dice, **harm):
