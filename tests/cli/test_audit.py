@@ -58,6 +58,18 @@ def test_the_audit_finds_what_it_must_and_says_so_in_report_and_card(audited, ca
     assert "An audit told training patients" in card or "the audit says nothing" in card
 
 
+def test_where_references_trained_elsewhere_the_control_has_a_reference_of_its_kind(audited, capsys):
+    assert main(["phantom", str(audited / "others"), "--sites", "3", "--cases", "2", "--spacing-mm", "6"]) == 0
+    capsys.readouterr()
+    reference = f"{audited / 'run'}={audited / 'others' / 'site-3'}"  # the audited model has two sites
+    audit(audited, "--reference", reference, "--out", str(audited / "elsewhere"))
+    found = json.loads(capsys.readouterr().out)
+    by_heart = found["controls"]["by_heart"]
+    assert by_heart["as_expected"]
+    assert (by_heart["found"]["members"], by_heart["found"]["others"]) == (4, 8)
+    assert found["membership"]["auc"] == 0.5  # where the model is its own reference
+
+
 def test_a_control_that_does_not_come_out_is_an_error(audited, capsys, monkeypatch):
     monkeypatch.setattr(auditing, "STEPS_A_CASE", 1)
     status = audit(audited, "--out", str(audited / "elsewhere"))

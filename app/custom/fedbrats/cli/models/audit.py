@@ -10,7 +10,8 @@ Without references the loss alone is the score, which finds less.
 
 Two controls are always run. Members against members must tell nothing (0.5 within the interval). A network that knows a
 few members by heart is trained on the way, and must be found (at least 0.9) by the same references, or beside the model
-where there are none: otherwise the audit could find nothing.
+where there are none: otherwise the audit could find nothing. Where references trained on sites of their own, two such
+networks are trained, and each is the reference of the other.
 
 What it does not prove: that nothing leaks. It is one attack on these patients; another may find more. Only differential
 privacy bounds all.
@@ -167,15 +168,54 @@ def _membership(audit: _Audit, own: Losses, references: Sequence[Losses]) -> dic
 
 
 def _controls(audit: _Audit, own: Losses, references: Sequence[Losses], threads: int) -> dict[str, Any]:
-    from fedbrats.model.training.auditing import learn_by_heart
     from fedbrats.privacy.membership import halves, measure, scores_of
 
     seed = audit.args.seed
     scores = scores_of(own, references)
-    members = sorted({case.patient for case in audit.members})
-    one, other = halves(members, seed)
+    one, other = halves(sorted({case.patient for case in audit.members}), seed)
     same = measure([scores[name] for name in one], [scores[name] for name in other], seed)
-    known, unknown = one[:MOST_BY_HEART], other + one[MOST_BY_HEART:]
+    if any("=" in text for text in audit.args.reference):
+        known, unknown = _two_by_heart(audit, one, other, threads)
+    else:
+        known, unknown = _one_by_heart(audit, one[:MOST_BY_HEART], references or [own], threads)
+    found = measure(known, unknown, seed)
+    return {
+        "members_against_members": _control(same, same is not None and same.tells_nothing, "0.5 within the interval"),
+        "by_heart": _control(found, found is not None and found.auc >= FOUND, f"at least {FOUND}"),
+    }
+
+
+def _one_by_heart(
+    audit: _Audit, known: Sequence[str], references: Sequence[Losses], threads: int
+) -> tuple[list[float], list[float]]:
+    """Scores of the members that a network knows by heart, and of the others, by the audit's own references."""
+    from fedbrats.privacy.membership import scores_of
+
+    scores = scores_of(_losses_by_heart(audit, known, threads), references)
+    return [scores[name] for name in known], [score for name, score in scores.items() if name not in known]
+
+
+def _two_by_heart(
+    audit: _Audit, one: Sequence[str], other: Sequence[str], threads: int
+) -> tuple[list[float], list[float]]:
+    """The same of two networks, each the reference of the other: of one kind, as the audited model and its references.
+
+    Members whom neither has learned count twice, once for each network.
+    """
+    from fedbrats.privacy.membership import scores_of
+
+    first, second = (half[: min(MOST_BY_HEART, len(half) // 2)] for half in (one, other))
+    losses = [_losses_by_heart(audit, known, threads) for known in (first, second)]
+    scores = scores_of(losses[0], [losses[1]])
+    unknown = [score for name, score in scores.items() if name not in {*first, *second}]
+    known = [*(scores[name] for name in first), *(-scores[name] for name in second)]
+    return known, [*unknown, *(-score for score in unknown)]
+
+
+def _losses_by_heart(audit: _Audit, known: Sequence[str], threads: int) -> Losses:
+    """The losses of all members under a network that knows some of them by heart."""
+    from fedbrats.model.training.auditing import learn_by_heart
+
     chosen = [case for case in audit.members if case.patient in known]
     say(f"audit: a network learns {len(chosen)} cases by heart")
     patch = audit.model.settings.get("patch_size")
@@ -183,16 +223,11 @@ def _controls(audit: _Audit, own: Losses, references: Sequence[Losses], threads:
         CONTROL_NETWORK,
         chosen,
         tuple(patch) if patch else None,
-        seed=seed,
+        seed=audit.args.seed,
         device=audit.args.device,
         threads=threads,
     )
-    by_heart = scores_of(audit.losses(network, "that network", audit.members), references or [own])
-    found = measure([by_heart[name] for name in known], [by_heart[name] for name in unknown], seed)
-    return {
-        "members_against_members": _control(same, same is not None and same.tells_nothing, "0.5 within the interval"),
-        "by_heart": _control(found, found is not None and found.auc >= FOUND, f"at least {FOUND}"),
-    }
+    return audit.losses(network, "that network", audit.members)
 
 
 def _control(found: Any, as_expected: bool, expected: str) -> dict[str, Any]:
