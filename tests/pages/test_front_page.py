@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.real_tables import RESULTS, named, natural, plain_longer, row_of
+from experiments.real_tables import RESULTS, named, natural, of_split, plain_longer, row_of
 from fedbrats.report.numbers.method_table import new_hospitals
 from fedbrats.report.numbers.records import read_records
 
@@ -62,3 +62,9 @@ def test_its_table_of_results_has_the_committed_numbers(steps, name, own, new):
     if method == "best_of":
         kept = elsewhere["best_of: mean of the hospitals' models"]
         assert f"patients of elsewhere better ({kept:.3f} to " in " ".join(README.split())
+
+
+def test_what_it_says_of_hospitals_that_are_alike_has_the_committed_numbers():
+    records = of_split(read_records(RESULTS / "from-phantoms" / "runs.jsonl"), "unequal")
+    federated, alone = (row_of(method, records)["dice"] for method in ("fedavg", "local_only"))
+    assert f"of unequal size: FedAvg {federated:.3f}, each alone {alone:.3f}," in " ".join(README.split())
