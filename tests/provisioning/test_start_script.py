@@ -66,24 +66,30 @@ def test_what_it_writes_is_its_own(start):
     assert start.umask.read_text().strip() == "0077"
 
 
-@pytest.mark.parametrize("writable", [True, False])
-def test_what_is_left_behind_prints_nothing_into_the_terminal(start, writable):
-    python = start.umask.parent / "bin" / "python3"
-    python.write_text(f'#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\necho "said later"\ntouch {start.umask}\n')
+def start_in_terminal(start):
+    """Run `start.sh` in a terminal until the kit's `python3` has made its file, stop it: what the terminal showed."""
     ours, terminal = pty.openpty()
-    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(python.parent)}
+    python = start.umask.parent / "bin"
+    environment = {"PATH": f"{python}:{os.environ['PATH']}", "HOME": str(python)}
     words = ["bash", start.kit / "startup" / "start.sh"]
-    console = start.kit / "console.txt"
-    if not writable:
-        console.mkdir()  # the tests' account may be one for which every file can be written
     try:
         subprocess.run(words, env=environment, check=True, stdin=terminal, stdout=terminal, stderr=terminal)
         wait_for(start.umask.exists)
     finally:
         stop(start.kit)
         os.close(terminal)
-    shown = os.read(ours, 10_000).decode()
-    os.close(ours)
+    with open(ours, "rb", buffering=0) as shown:
+        return shown.read(10_000).decode()
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_is_left_behind_prints_nothing_into_the_terminal(start, writable):
+    python = start.umask.parent / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\necho "said later"\ntouch {start.umask}\n')
+    console = start.kit / "console.txt"
+    if not writable:
+        console.mkdir()  # the tests' account may be one for which every file can be written
+    shown = start_in_terminal(start)
     assert f"`fedbrats stop {start.kit}` ends it" in shown
     assert "said later" not in shown
     assert ("cannot be written, so what is printed is lost" in shown) is not writable
@@ -105,17 +111,8 @@ def test_a_long_console_is_put_aside(start):
         f'#!/bin/sh\ncase "$*" in *--check*) exit 0 ;; esac\nif [ -e {start.umask}.long ]; then {short}\n'
         f"else touch {start.umask}.long; {long}; fi\n"
     )
-    ours, terminal = pty.openpty()
-    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(python.parent)}
-    words = ["bash", start.kit / "startup" / "start.sh"]
     console.write_text("of an earlier start")
-    try:
-        subprocess.run(words, env=environment, check=True, stdin=terminal, stdout=terminal, stderr=terminal)
-        wait_for(start.umask.exists)
-    finally:
-        stop(start.kit)
-        os.close(terminal)
-        os.close(ours)
+    start_in_terminal(start)
     assert console.read_text().startswith("said later"), "written from its beginning on"
     aside = console.with_name("console.txt.1")
     assert aside.stat().st_size > CONSOLE_MIB * 2**20
