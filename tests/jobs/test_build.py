@@ -104,7 +104,7 @@ def test_fractions_go_where_the_default_is_written_with_one(tmp_path):
 
 
 def test_an_unknown_job_is_refused_with_the_names_there_are(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"no job named 'fedavgg'.*fedavg"):
+    with pytest.raises(ConfigurationError, match=r"no job named 'fedavgg', nor a folder of one; did you mean fedavg\?"):
         build_job("fedavgg", tmp_path)
 
 

@@ -24,7 +24,7 @@ from fedbrats.jobs.private import solved_noise
 from fedbrats.jobs.secure import require_sites
 from fedbrats.jobs.settings import check_job, variables
 from fedbrats.jobs.version_rule import MADE_BY, this_version
-from fedbrats.settings import show
+from fedbrats.settings import show, suggest
 from fedbrats.shipped import PACKAGE_DIR, shipped_dir
 
 META = "meta.json"
@@ -70,7 +70,7 @@ def find_job(name: str) -> JobSource:
         return _read_job(folder)
     if folder.is_dir():
         raise ConfigurationError(f"{name} is no folder of a job: it has neither {VARIABLES} nor {META}")
-    raise ConfigurationError(f"there is no job named {name!r}, nor a folder of one; there are: {', '.join(jobs)}")
+    raise ConfigurationError(f"there is no job named {name!r}, nor a folder of one; {suggest(name, jobs)}")
 
 
 def _read_job(folder: Path) -> JobSource:
