@@ -18,6 +18,11 @@ def test_members_that_all_score_higher_are_all_found():
     assert not found.tells_nothing
 
 
+def test_the_order_of_the_patients_changes_nothing():
+    members, others = RNG.normal(1, 1, 9), RNG.normal(0, 1, 7)
+    assert measure(members, others) == measure(RNG.permutation(members), RNG.permutation(others))
+
+
 def test_ties_are_chance():
     assert measure([1.0] * 5, [1.0] * 5).auc == 0.5
 

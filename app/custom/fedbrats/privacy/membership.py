@@ -85,10 +85,10 @@ def _sureness(loss: float) -> float:
 
 
 def measure(members: Sequence[float], others: Sequence[float], seed: int = 0) -> Membership | None:
-    """Tell members from others by their scores; None where there are too few of either."""
+    """Tell members from others by their scores, in whatever order; None where there are too few of either."""
     if min(len(members), len(others)) < LEAST:
         return None
-    inside, outside = np.asarray(members, np.float64), np.asarray(others, np.float64)
+    inside, outside = np.sort(np.asarray(members, np.float64)), np.sort(np.asarray(others, np.float64))
     wins = np.sign(inside[:, None] - outside[None, :]) / 2 + 0.5
     rng = np.random.default_rng(seed)
     n, m = len(inside), len(outside)
@@ -117,11 +117,11 @@ def halves(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 
 
 def _hits_at(inside: NDArray[np.float64], outside: NDArray[np.float64], share: float) -> tuple[float, float, float]:
-    """Members above the score that at most this share of the others reaches."""
+    """Members above the score that at most this share of the others reaches; the others in rising order."""
     from scipy.stats import binomtest  # who asks only whether an audit is conclusive needs no SciPy
 
     allowed = int(share * len(outside))
-    limit = np.sort(outside)[::-1][allowed]
+    limit = outside[::-1][allowed]
     found = int((inside > limit).sum())
     interval = binomtest(found, len(inside)).proportion_ci(LEVEL, method="exact")
     return found / len(inside), float(interval.low), float(interval.high)

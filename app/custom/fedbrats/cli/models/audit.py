@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,10 +148,10 @@ def _membership(audit: _Audit, own: Losses, references: Sequence[Losses]) -> dic
     for site in audit.sites:
         trained = {case.patient for case in site.training}
         others = {case.patient for case in site.validation} - inside
-        found = measure(_in_order(scores, trained), _in_order(scores, others), audit.args.seed)
+        found = measure([scores[name] for name in trained], [scores[name] for name in others], audit.args.seed)
         by_site[site.name] = None if found is None else found.as_document()
     outside = scores.keys() - inside
-    whole = measure(_in_order(scores, inside), _in_order(scores, outside), audit.args.seed)
+    whole = measure([scores[name] for name in inside], [scores[name] for name in outside], audit.args.seed)
     if whole is None:
         raise DataError(
             f"an audit needs three patients of training and three of validation, and there are {len(inside)} and "
@@ -165,11 +165,6 @@ def _membership(audit: _Audit, own: Losses, references: Sequence[Losses]) -> dic
         "by_site": by_site,
         "smallest_site": min(audit.sites, key=lambda site: len(site.training)).name,
     }
-
-
-def _in_order(scores: Mapping[str, float], patients: Collection[str]) -> list[float]:
-    """The scores in the order of the patients' names: the order of a set, and with it an interval, changes by run."""
-    return [scores[name] for name in sorted(patients)]
 
 
 def _controls(audit: _Audit, own: Losses, references: Sequence[Losses], threads: int) -> dict[str, Any]:
