@@ -58,7 +58,7 @@ def troubled(site_kit):
     for name in PATIENTS:
         (data / name).mkdir()
     (site_kit / JOB).mkdir()
-    for path in (site_kit / "log.txt", site_kit / JOB / "log.txt", site_kit / "audit.log"):
+    for path in (site_kit / "log.txt", site_kit / JOB / "log.txt", site_kit / "audit.log", site_kit / "console.txt.1"):
         path.write_text(log())
     resources = site_kit / "local" / "resources.json.default"
     document = json.loads(resources.read_text())
@@ -114,7 +114,7 @@ def test_a_site_whose_cases_nobody_knows_sends_no_log(troubled, tmp_path):
 def test_it_says_what_a_helper_asks_for(troubled, tmp_path):
     entries = support.write_bundle(open_kit(troubled), tmp_path / "support.zip", offline=True).entries
     assert {"versions.json", "certificates.json", "doctor.json", "health.json", "files.txt"} <= set(entries)
-    assert {f"logs/{JOB}/log.txt", "logs/log.txt", "settings/local/fedbrats.json"} <= set(entries)
+    assert {f"logs/{JOB}/log.txt", "logs/log.txt", "logs/console.txt.1", "settings/local/fedbrats.json"} <= set(entries)
     with zipfile.ZipFile(tmp_path / "support.zip") as packed:
         assert json.loads(packed.read("versions.json"))["packages"]["nvflare"]
         rows = json.loads(packed.read("doctor.json"))

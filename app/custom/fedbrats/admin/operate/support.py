@@ -31,7 +31,10 @@ from fedbrats.jobs.resume import JOB_ID
 from fedbrats.site.site_file import SITE_FILE, read_site_facts
 
 # Of a kit: its logs by these names, and those of its newest jobs.
-LOGS = ("log.txt", "log_error.txt", "log_fl.txt", "log_debug.txt", "audit.log", "console.txt", "start.log")
+LOGS = (
+    *("log.txt", "log_error.txt", "log_fl.txt", "log_debug.txt"),
+    *("audit.log", "console.txt", "console.txt.1", "start.log"),
+)
 MOST_JOBS = 5
 MOST_LOG = 2 * 2**20  # bytes of the end of each log
 SETTINGS = (
