@@ -101,6 +101,7 @@ BOMB = "".join(
         ("api_version: 3", "api_version: 2026-13-45", "a date or a number that cannot be: month must be in 1..12"),
         ("fed_learn_port: 8002", f"fed_learn_port: 1{'0' * 5000}", "a date or a number that cannot be: "),
         ("name: brain_consortium", f"name: {'[' * 3000}{']' * 3000}", "is nested too deeply"),
+        ("name: brain_consortium", "<<: {name: brain_consortium}", "takes its name or its participants from a merge"),
         ("api_version: 3", f"a: &a [x, x]\n{BOMB}name: *i", "has more than 100000 entries, its aliases"),
         ("api_version: 3", "api_version: &a [*a]", "has more than 100000 entries, its aliases"),
     ],

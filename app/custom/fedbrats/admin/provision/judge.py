@@ -75,6 +75,8 @@ def judge_project(path: Path) -> Iterator[Said]:
         raise ConfigurationError(f"{path} is no FLARE project: it needs a name, participants and builders")
     yield from unknown_names(root)
     lines = _lines_of(root)
+    if not {"name:", "participants"} <= lines.keys():
+        raise ConfigurationError(f"{path} takes its name or its participants from a merge (<<); write them out")
     entries = [
         (line, entry if isinstance(entry, dict) else {})
         for line, entry in zip(lines["participants"], project["participants"], strict=True)
